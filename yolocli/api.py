@@ -1,0 +1,123 @@
+"""The library's front door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from yolocli.config import (
+    DEFAULT_FORMATS,
+    DEFAULT_MAX_PIXELS,
+    DEFAULT_MODEL,
+    DetectorConfig,
+    Mode,
+    RunConfig,
+    SourceConfig,
+    parse_devices,
+)
+from yolocli.results import Outcome
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+def detect(
+    inputs: Iterable[PathLike] | PathLike,
+    *,
+    model: PathLike = DEFAULT_MODEL,
+    mode: Literal["thread", "locked", "process"] = "thread",
+    workers: int = 0,
+    threads_per_worker: int = 0,
+    batch: int = 1,
+    device: str | None = None,
+    imgsz: int | tuple[int, int] | None = None,
+    confidence: float = 0.25,
+    iou: float = 0.7,
+    max_detections: int = 300,
+    classes: Sequence[str | int] | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    trust_weights: bool = False,
+    recursive: bool = True,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    follow_symlinks: bool = False,
+    ordered: bool = False,
+    timeout: float | None = None,
+    output: PathLike | None = None,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+) -> Iterator[Outcome]:
+    """Detects objects in many images.
+
+    In mode "process" the calling script must be importable without side effects (the usual
+    `if __name__ == "__main__":`), as with `multiprocessing`.
+
+    Args:
+        inputs: Files, folders and glob patterns.
+        model: Path of weights or an export, an official name, or "builtin".
+        mode: Who owns the detector: each thread, all threads behind a lock, or each process.
+        workers: Workers; 0 chooses from the CPUs that may be used.
+        threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
+        batch: Images that go through the network together.
+        device: "cpu", "mps", "cuda:0", or a list such as "cuda:0,1" that workers are dealt over.
+        imgsz: Side, or height and width, in pixels that images are letterboxed into; None takes the model's own.
+        confidence: Boxes below this score are dropped, in [0, 1].
+        iou: Overlap above which NMS drops the lesser box, in [0, 1].
+        max_detections: Boxes kept of an image.
+        classes: Names or ids of the classes to keep; None keeps all.
+        max_pixels: Larger images are failures, before their pixels are allocated.
+        trust_weights: Load a checkpoint that asks for arbitrary Python objects.
+        recursive: Walk into sub-folders.
+        include: Glob patterns of which a file must match one.
+        exclude: Glob patterns that leave a file or folder out.
+        hidden: Look at names that begin with a dot.
+        follow_symlinks: Walk into folders behind links.
+        ordered: Yield in input order instead of as images end.
+        timeout: Seconds an image may take; mode "process" only.
+        output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
+        formats: What to write there.
+
+    Yields:
+        For every image an ImageResult or an ImageFailure.
+
+    Raises:
+        UsageError: If an argument cannot be used.
+        NoImagesError: If there is no image.
+        ModelError: If the model cannot be loaded.
+        OutputError: If the output folder cannot be written.
+        WorkerError: If workers cannot be kept alive.
+    """
+    names = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    config = RunConfig(
+        source=SourceConfig(
+            inputs=tuple(os.fspath(name) for name in names),
+            recursive=recursive,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            hidden=hidden,
+            follow_symlinks=follow_symlinks,
+        ),
+        detector=DetectorConfig(
+            model=os.fspath(model),
+            threads=threads_per_worker,
+            imgsz=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz,
+            confidence=confidence,
+            iou=iou,
+            max_detections=max_detections,
+            classes=None if classes is None else tuple(str(entry) for entry in classes),
+            trust_weights=trust_weights,
+            max_pixels=max_pixels,
+        ),
+        mode=Mode(mode),
+        workers=workers,
+        devices=parse_devices(device),
+        batch=batch,
+        output=None if output is None else Path(output),
+        formats=tuple(formats),
+        ordered=ordered,
+        timeout=timeout,
+    )
+    from yolocli.pipeline import Run
+
+    return iter(Run(config))

@@ -1,0 +1,237 @@
+"""What all modes share: a feed of chunks that is never far ahead, and threads that each drive one worker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Protocol, TypeAlias
+
+from yolocli.config import DetectorConfig, RunConfig
+from yolocli.detector import Detector
+from yolocli.results import Outcome
+from yolocli.worker import Item, detect_images
+
+AHEAD = 4
+"""Chunks a worker that the feed may be ahead of the results that have been taken."""
+
+
+class Worker(Protocol):
+    """One detector and the hand that feeds it. All its methods are called from one thread."""
+
+    description: str
+
+    def detect(self, items: Sequence[Item]) -> list[Outcome]:
+        """Returns one Outcome for each item, in their order."""
+        ...
+
+    def close(self) -> int:
+        """Ends the worker; returns the peak memory in bytes of processes that were its own."""
+        ...
+
+
+class Backend(Protocol):
+    """A mode."""
+
+    def open_worker(self, slot: int) -> Worker:
+        """Builds a worker, in the thread that will use it. Slots count from 0.
+
+        Raises:
+            YolocliError: If the model cannot be loaded or the worker cannot be started.
+        """
+        ...
+
+
+class LocalWorker:
+    """A worker whose detector lives in this process."""
+
+    def __init__(self, detector: Detector, max_pixels: int) -> None:
+        self._detector = detector
+        self._max_pixels = max_pixels
+        self.description = detector.description
+
+    def detect(self, items: Sequence[Item]) -> list[Outcome]:
+        """See `Worker.detect`."""
+        return detect_images(self._detector, items, self._max_pixels)
+
+    def close(self) -> int:
+        """See `Worker.close`; there is no process of its own."""
+        return 0
+
+
+def detector_config(config: RunConfig, slot: int) -> DetectorConfig:
+    """Returns the settings of a slot's detector: devices are dealt like cards."""
+    if not config.devices:
+        return config.detector
+    return replace(config.detector, device=config.devices[slot % len(config.devices)])
+
+
+class Feed:
+    """Hands chunks to workers, never more than a window of images ahead of the results taken out.
+
+    Which images share a chunk depends on the input alone, so that a batch holds the same images in every mode.
+    """
+
+    def __init__(self, items: Iterable[Item], batch: int, window: int) -> None:
+        self._items = iter(items)
+        self._batch = batch
+        self._window = max(window, batch)
+        self._pulling = threading.Lock()
+        self._changed = threading.Condition()
+        self._outstanding = 0
+        self._stopped = False
+        self._sequence = 0
+
+    def take(self) -> tuple[int, tuple[Item, ...]] | None:
+        """Returns the next chunk and its number; waits for room in the window; None at the end.
+
+        Raises:
+            YolocliError: If discovery did.
+        """
+        with self._pulling:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._outstanding + self._batch <= self._window)
+                if self._stopped:
+                    return None
+            chunk = tuple(islice(self._items, self._batch))
+            if not chunk:
+                return None
+            with self._changed:
+                self._outstanding += len(chunk)
+            self._sequence += 1
+            return self._sequence - 1, chunk
+
+    def taken_out(self, count: int) -> None:
+        """Makes room: results of so many images have been dealt with."""
+        with self._changed:
+            self._outstanding -= count
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ends the feed; what has been handed out is still finished."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    peak_memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    sequence: int
+    outcomes: list[Outcome]
+
+
+_Message: TypeAlias = _Loaded | _Ended | _Chunk | BaseException
+
+
+class Crew:
+    """The threads that drive the workers of a backend.
+
+    Use: `with Crew(...) as crew: crew.load(); for outcome in crew.run(feed): ...`. Leaving the block ends the workers;
+    chunks in flight are finished first.
+
+    Attributes:
+        peak_memory: Bytes used by processes of the workers' own, known once the crew has ended.
+    """
+
+    def __init__(self, backend: Backend, workers: int) -> None:
+        self._backend = backend
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._feed: Feed | None = None
+        self._start = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._drive, args=(slot,), name=f"yolocli-worker-{slot}", daemon=True)
+            for slot in range(workers)
+        ]
+        self.peak_memory = 0
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._feed is not None:
+            self._feed.stop()
+        self._start.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def load(self) -> str:
+        """Starts the threads, waits until every worker has its model, and returns what the first one runs on.
+
+        Raises:
+            YolocliError: If a model cannot be loaded or a worker cannot be started.
+        """
+        for thread in self._threads:
+            thread.start()
+        descriptions = [self._next(_Loaded).description for _ in self._threads]
+        return descriptions[0]
+
+    def run(self, feed: Feed, *, ordered: bool = False) -> Iterator[Outcome]:
+        """Yields outcomes as they end, or in input order.
+
+        Raises:
+            YolocliError: For a failure that is not an image's.
+        """
+        self._feed = feed
+        self._start.set()
+        chunks = self._chunks()
+        for chunk in _in_order(chunks) if ordered else chunks:
+            yield from chunk.outcomes
+            feed.taken_out(len(chunk.outcomes))
+
+    def _chunks(self) -> Iterator[_Chunk]:
+        ended = 0
+        while ended < len(self._threads):
+            message = self._next(_Chunk, _Ended)
+            if isinstance(message, _Chunk):
+                yield message
+            else:
+                ended += 1
+                self.peak_memory += message.peak_memory
+
+    def _next(self, *kinds: type) -> _Message:  # type: ignore[type-arg]
+        message = self._messages.get()
+        if isinstance(message, BaseException):
+            raise message
+        assert isinstance(message, kinds)
+        return message
+
+    def _drive(self, slot: int) -> None:
+        try:
+            with ExitStack() as stack:
+                worker = self._backend.open_worker(slot)
+                peak: list[int] = []
+                stack.callback(lambda: peak.append(worker.close()))
+                self._messages.put(_Loaded(worker.description))
+                self._start.wait()
+                while self._feed is not None and (taken := self._feed.take()) is not None:
+                    sequence, items = taken
+                    self._messages.put(_Chunk(sequence, worker.detect(items)))
+            self._messages.put(_Ended(peak[0]))
+        except BaseException as error:
+            self._messages.put(error)
+
+
+def _in_order(chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
+    waiting: dict[int, _Chunk] = {}
+    expected = 0
+    for chunk in chunks:
+        waiting[chunk.sequence] = chunk
+        while expected in waiting:
+            yield waiting.pop(expected)
+            expected += 1
+
+

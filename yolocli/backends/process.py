@@ -1,0 +1,156 @@
+"""process: every worker is a child process with a detector of its own; a child that dies takes no image with it.
+
+Each worker is a pool of one process from the standard library. Pools of many share one queue and its locks between
+their processes: a child that is killed while it holds one stalls or breaks the whole pool. Here a death touches one
+worker only, and the image that was in it is known.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
+
+from yolocli.backends.base import LocalWorker, detector_config
+from yolocli.config import DetectorConfig, RunConfig
+from yolocli.detector import load_detector
+from yolocli.errors import WorkerError
+from yolocli.memory import peak_memory
+from yolocli.results import ImageFailure, ImageRef, Outcome
+from yolocli.worker import Item
+
+PRELOAD = ["yolocli.backends.preload"]
+START_ATTEMPTS = 3
+"""Deaths in a row while a child loads its model, after which the run gives up."""
+
+
+class ProcessBackend:
+    """A detector per child process; see `Backend`."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._context = _context()
+
+    def open_worker(self, slot: int) -> ProcessWorker:
+        """See `Backend.open_worker`."""
+        return ProcessWorker(detector_config(self._config, slot), self._config.timeout, self._context)
+
+
+class _Expired(Exception):
+    """A child was stopped because an image took too long."""
+
+
+class ProcessWorker:
+    """The parent's end of one child process; see `Worker`."""
+
+    def __init__(self, config: DetectorConfig, timeout: float | None, context: BaseContext) -> None:
+        self._config = config
+        self._timeout = timeout
+        self._context = context
+        self._start()
+
+    def detect(self, items: Sequence[Item]) -> list[Outcome]:
+        """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child."""
+        try:
+            return self._ask(items)
+        except (BrokenProcessPool, _Expired) as error:
+            self._restart()
+            if isinstance(error, _Expired) and len(items) == 1:
+                return [self._lost(items[0], error)]
+        return [self._ask_alone(item) for item in items]
+
+    def close(self) -> int:
+        """See `Worker.close`."""
+        try:
+            return self._pool.submit(peak_memory).result()
+        except BrokenProcessPool:
+            return 0
+        finally:
+            self._pool.shutdown()
+
+    def _ask(self, items: Sequence[Item]) -> list[Outcome]:
+        limit = self._timeout * len(items) if self._timeout else None
+        try:
+            return self._pool.submit(_detect, tuple(items)).result(limit)
+        except FutureTimeoutError as error:
+            os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            raise _Expired from error
+
+    def _ask_alone(self, item: Item) -> Outcome:
+        try:
+            return self._ask((item,))[0]
+        except (BrokenProcessPool, _Expired) as error:
+            self._restart()
+            return self._lost(item, error)
+
+    def _lost(self, item: Item, error: Exception) -> Outcome:
+        if not isinstance(item, ImageRef):
+            return item
+        if isinstance(error, _Expired):
+            return ImageFailure(item, "worker", "Timeout", f"took longer than --timeout {self._timeout:g} s")
+        return ImageFailure(item, "worker", "WorkerDied", "the worker process died of this image twice")
+
+    def _restart(self) -> None:
+        self._pool.shutdown()
+        self._start()
+
+    def _start(self) -> None:
+        for _ in range(START_ATTEMPTS):
+            self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
+            try:
+                self._pid, self.description = self._pool.submit(_own_detector, self._config).result()
+                return
+            except BrokenProcessPool:
+                self._pool.shutdown()
+            except BaseException:
+                self._pool.shutdown()
+                raise
+        raise WorkerError(
+            f"worker processes die while they load {self._config.model}; is there memory for one more model? "
+            "Try fewer --workers"
+        )
+
+
+def _context() -> BaseContext:
+    """Returns a start method that never copies threads or locks: forkserver where there is one, else spawn."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+# What follows runs in the child.
+
+_worker: LocalWorker
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.dup2(2, 1)  # stdout is the parent's, for data
+    threading.Thread(target=_end_with_parent, name="yolocli-parent-watch", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leaves no orphan behind a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _own_detector(config: DetectorConfig) -> tuple[int, str]:
+    global _worker
+    _worker = LocalWorker(load_detector(config), config.max_pixels)
+    return os.getpid(), _worker.description
+
+
+def _detect(items: tuple[Item, ...]) -> list[Outcome]:
+    return _worker.detect(items)

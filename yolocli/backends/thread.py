@@ -1,0 +1,18 @@
+"""thread: every worker thread builds a detector of its own, inside the thread."""
+
+from __future__ import annotations
+
+from yolocli.backends.base import LocalWorker, detector_config
+from yolocli.config import RunConfig
+from yolocli.detector import load_detector
+
+
+class ThreadBackend:
+    """A detector per thread; see `Backend`."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def open_worker(self, slot: int) -> LocalWorker:
+        """See `Backend.open_worker`."""
+        return LocalWorker(load_detector(detector_config(self._config, slot)), self._config.detector.max_pixels)

@@ -1,0 +1,243 @@
+"""The command line: options to a RunConfig, errors to exit codes. No logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from yolocli import __version__
+from yolocli.config import (
+    DEFAULT_FORMATS,
+    DEFAULT_MAX_PIXELS,
+    DEFAULT_MODEL,
+    DEFAULT_OUTPUT,
+    DetectorConfig,
+    Mode,
+    RunConfig,
+    SourceConfig,
+    parse_classes,
+    parse_devices,
+    parse_imgsz,
+)
+from yolocli.errors import ExitCode, UsageError, YolocliError
+
+app = typer.Typer(
+    name="yolocli",
+    help="Batch object detection on Ultralytics YOLO.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INPUT, MODEL, RUN, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Results", "For people"
+
+
+def main() -> None:
+    """Runs the command line; a failure of the run is one line on stderr and an exit code."""
+    verbose = "--verbose" in sys.argv or "-v" in sys.argv
+    try:
+        app()
+    except YolocliError as error:
+        if verbose:
+            raise
+        _die(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _die("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        _leave_quietly()
+    except Exception as error:
+        if verbose:
+            raise
+        _die(f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)", ExitCode.RUN_FAILED)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI"})
+def detect(
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Argument(help="Files, folders and glob patterns, mixed.", show_default=False, metavar="INPUTS..."),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Walk into sub-folders.", rich_help_panel=INPUT)
+    ] = True,
+    include: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Take only files that match this glob; repeatable.", rich_help_panel=INPUT),
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Leave out files and folders that match this glob; repeatable.", rich_help_panel=INPUT),
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Look at names that begin with a dot.", rich_help_panel=INPUT)
+    ] = False,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Walk into folders behind links.", rich_help_panel=INPUT)
+    ] = False,
+    files_from: Annotated[
+        Optional[str],
+        typer.Option(help="Read further inputs from a file, one a line; - is stdin.", rich_help_panel=INPUT),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="The list is separated by NUL bytes.", rich_help_panel=INPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the images that would be read, and stop.", rich_help_panel=INPUT)
+    ] = False,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Weights, an export, an official name, or builtin.", rich_help_panel=MODEL),
+    ] = DEFAULT_MODEL,
+    imgsz: Annotated[
+        Optional[str],
+        typer.Option(help="Side, or HxW, to letterbox to; default: the model's own.", rich_help_panel=MODEL),
+    ] = None,
+    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.", rich_help_panel=MODEL)] = 0.25,
+    iou: Annotated[
+        float, typer.Option(help="Overlap above which NMS drops the lesser box, 0 to 1.", rich_help_panel=MODEL)
+    ] = 0.7,
+    max_det: Annotated[int, typer.Option(help="Boxes kept of an image.", rich_help_panel=MODEL)] = 300,
+    classes: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Names or ids of classes to keep, comma-separated or repeated.", rich_help_panel=MODEL),
+    ] = None,
+    trust_weights: Annotated[
+        bool,
+        typer.Option(
+            "--trust-weights", help="Load a checkpoint that may run code of its own.", rich_help_panel=MODEL
+        ),
+    ] = False,
+    mode: Annotated[
+        Mode,
+        typer.Option(help="Who owns the model: each thread, all threads with a lock, each process.", rich_help_panel=RUN),
+    ] = Mode.thread,
+    workers: Annotated[int, typer.Option("--workers", "-j", help="Workers; 0 chooses.", rich_help_panel=RUN)] = 0,
+    threads_per_worker: Annotated[
+        int, typer.Option(help="CPU threads of each model; 0 shares out the cores.", rich_help_panel=RUN)
+    ] = 0,
+    batch: Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=RUN)] = 1,
+    device: Annotated[
+        Optional[str],
+        typer.Option(help="cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.", rich_help_panel=RUN),
+    ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(help="Larger images are failures, found by their header.", rich_help_panel=RUN)
+    ] = DEFAULT_MAX_PIXELS,
+    output: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help=f"Folder for results. [default: {DEFAULT_OUTPUT}; none with --stdout]",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    formats: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--format",
+            envvar="YOLOCLI_FORMAT",
+            help=f"json, csv, csv-per-image; repeatable. [default: {', '.join(DEFAULT_FORMATS)}]",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    stdout: Annotated[
+        bool, typer.Option("--stdout", help="A JSON line per image on stdout, at once.", rich_help_panel=OUTPUT)
+    ] = False,
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="Give results in input order.", rich_help_panel=OUTPUT)
+    ] = False,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Put the ms of each stage into the records.", rich_help_panel=OUTPUT)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew in a folder with results.", rich_help_panel=OUTPUT)
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed/--no-retry-failed", help="Try failures again.", rich_help_panel=OUTPUT)
+    ] = True,
+    summary_json: Annotated[
+        bool, typer.Option("--summary-json", help="Print the summary as JSON (stderr with --stdout).", rich_help_panel=PEOPLE)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=PEOPLE)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Library messages, and tracebacks.", rich_help_panel=PEOPLE)
+    ] = False,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="No bar, no progress lines.", rich_help_panel=PEOPLE)
+    ] = False,
+) -> None:
+    """Find objects in images: a record per image, whatever happens."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    config = RunConfig(
+        source=SourceConfig(
+            inputs=tuple(inputs or ()),
+            files_from=files_from,
+            null=null,
+            recursive=recursive,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            hidden=hidden,
+            follow_symlinks=follow_symlinks,
+        ),
+        detector=DetectorConfig(
+            model=model,
+            threads=threads_per_worker,
+            imgsz=parse_imgsz(imgsz),
+            confidence=conf,
+            iou=iou,
+            max_detections=max_det,
+            classes=parse_classes(tuple(classes or ())),
+            trust_weights=trust_weights,
+            max_pixels=max_pixels,
+            verbose=verbose,
+        ),
+        mode=mode,
+        workers=workers,
+        devices=parse_devices(device),
+        batch=batch,
+        output=output or (None if stdout else DEFAULT_OUTPUT),
+        formats=tuple(formats or DEFAULT_FORMATS),
+        ordered=ordered,
+        timings=timings,
+        retry_failed=retry_failed,
+        overwrite=overwrite,
+    )
+    from yolocli import commands
+
+    if dry_run:
+        commands.dry_run(config)
+        return
+    code = commands.run_detect(
+        config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json
+    )
+    raise typer.Exit(code)
+
+
+def _die(message: str, code: ExitCode) -> None:
+    print(f"yolocli: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _leave_quietly() -> None:
+    """Ends after the reader of stdout has gone, without Python's own complaint when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(ExitCode.OK)

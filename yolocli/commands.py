@@ -1,0 +1,88 @@
+"""What the commands do, for a person at a terminal, a pipe or a log."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO
+
+from yolocli.config import RunConfig
+from yolocli.pipeline import Run
+from yolocli.progress import Observer, Silent, make_progress, printable
+from yolocli.results import ImageFailure, Outcome, to_json
+from yolocli.sources import discover
+
+
+class Ndjson(Silent):
+    """A record a line, flushed, as images end."""
+
+    def __init__(self, stream: IO[bytes], timings: bool) -> None:
+        self._stream = stream
+        self._timings = timings
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See `Observer.outcome`."""
+        self._stream.write(to_json(outcome.to_dict(timings=self._timings)) + b"\n")
+        self._stream.flush()
+
+
+def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> int:
+    """Runs a detection and tells about it on stderr.
+
+    Args:
+        config: The run.
+        stdout: Write records to stdout.
+        quiet: Say nothing but what was asked for.
+        progress: Show how far it is.
+        summary_json: Print the summary as a line of JSON: on stdout, or on stderr when records go there.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        YolocliError: For a failure of the run itself.
+    """
+    observers: list[Observer] = []
+    data = _claim_stdout()
+    if stdout:
+        observers.append(Ndjson(data, config.timings))
+    run = Run(config, [*observers, make_progress(sys.stderr, quiet=quiet, bar=progress)])
+    for _ in run:
+        pass
+    if summary_json:
+        line = json.dumps(run.summary.to_dict()) + "\n"
+        if stdout:  # stdout is for records
+            sys.stderr.write(line)
+        else:
+            data.write(line.encode())
+            data.flush()
+    elif not quiet:
+        from rich.console import Console
+
+        from yolocli.report import print_summary
+
+        print_summary(run.summary, config.output, Console(stderr=True))
+    return int(run.summary.exit_code)
+
+
+def dry_run(config: RunConfig) -> None:
+    """Prints the path of every image that would be read; the separator follows --null."""
+    end = b"\0" if config.source.null else b"\n"
+    count = 0
+    for item in discover(config.source, skip=config.output, notice=lambda text: print(text, file=sys.stderr)):
+        count += 1
+        if isinstance(item, ImageFailure):
+            print(printable(f"cannot be read: {item.path}: {item.message}"), file=sys.stderr)
+        else:
+            sys.stdout.buffer.write(os.fsencode(item.source) + end)
+    sys.stdout.buffer.flush()
+    print(f"{count:,} images", file=sys.stderr)
+
+
+def _claim_stdout() -> IO[bytes]:
+    """Returns stdout for data alone: whatever else is printed there, from Python or from C, goes to stderr."""
+    sys.stdout.flush()
+    data = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return data

@@ -1,0 +1,211 @@
+"""The settings of a run: frozen values, checked once, when they are made."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolocli.errors import UsageError
+from yolocli.results import SCHEMA_VERSION
+
+DEFAULT_MODEL = "yolo11n.pt"
+DEFAULT_OUTPUT = Path("yolocli-out")
+DEFAULT_FORMATS = ("json", "csv")
+DEFAULT_MAX_PIXELS = 150_000_000
+"""Enough for a 108-megapixel phone; two such images in memory at once stay below 1 GB."""
+
+
+class Mode(str, enum.Enum):
+    """Who owns the detector."""
+
+    thread = "thread"
+    locked = "locked"
+    process = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """What to look for, and where.
+
+    Attributes:
+        inputs: Files, directories and glob patterns.
+        files_from: A file that lists further inputs, one a line; `-` is standard input.
+        null: The list is separated by NUL bytes instead of newlines.
+        recursive: Walk into sub-directories.
+        include: Glob patterns; when given, a file must match one (by name, or by path if it holds a '/').
+        exclude: Glob patterns; a file or directory that matches one is left out.
+        hidden: Look at names that begin with a dot, too.
+        follow_symlinks: Walk into directories behind symbolic links (links to files are always read).
+    """
+
+    inputs: tuple[str, ...] = ()
+    files_from: str | None = None
+    null: bool = False
+    recursive: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs and self.files_from is None:
+            raise UsageError("no input: name files or folders, or give a list with --files-from")
+        if self.null and self.files_from is None:
+            raise UsageError("--null says how the list of --files-from is separated: give both")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """All that shapes a detection, and so all that a worker must be told.
+
+    Attributes:
+        model: Path of the weights or the export, or an official name, or `builtin`.
+        device: `cpu`, `mps` or `cuda:N`; None lets the runtime choose.
+        threads: Intra-op threads of one detector; 0 leaves the library's own number.
+        imgsz: Height and width in pixels that images are letterboxed into; None takes the model's own.
+        confidence: Boxes below this score are dropped, in [0, 1].
+        iou: Boxes of a class that overlap more than this are merged by NMS, in [0, 1].
+        max_detections: Boxes kept of an image.
+        classes: Names or ids of the classes to keep; None keeps all.
+        trust_weights: Load a checkpoint that asks for arbitrary Python objects.
+        max_pixels: Larger images are failures, found by their header before their pixels are allocated.
+        verbose: Let the library's own messages through, on stderr.
+    """
+
+    model: str = DEFAULT_MODEL
+    device: str | None = None
+    threads: int = 0
+    imgsz: tuple[int, int] | None = None
+    confidence: float = 0.25
+    iou: float = 0.7
+    max_detections: int = 300
+    classes: tuple[str, ...] | None = None
+    trust_weights: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.confidence <= 1, f"--conf {self.confidence}: must be in [0, 1]")
+        _check(0 <= self.iou <= 1, f"--iou {self.iou}: must be in [0, 1]")
+        _check(self.max_detections >= 1, f"--max-det {self.max_detections}: must be at least 1")
+        _check(self.max_pixels >= 1, f"--max-pixels {self.max_pixels}: must be at least 1")
+        _check(self.threads >= 0, f"--threads-per-worker {self.threads}: must not be negative")
+        _check(self.classes is None or bool(self.classes), "--classes: name at least one class")
+        if self.imgsz is not None:
+            _check(all(8 <= side <= 16384 for side in self.imgsz), f"--imgsz {self.imgsz}: sides must be 8 to 16384")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """One run, whole.
+
+    Attributes:
+        source: What to look for.
+        detector: What to detect with.
+        mode: Who owns the detector.
+        workers: Workers; 0 lets the run choose from the CPUs it may use.
+        devices: Devices that workers are dealt over; empty lets the runtime choose.
+        batch: Images that go through the network together, at least 1.
+        output: Folder for results; None keeps nothing on disk.
+        formats: Names from the registry of exporters.
+        ordered: Give outcomes in input order instead of as they end.
+        timings: Put the milliseconds of each stage into the records.
+        retry_failed: On a second run, try again what failed.
+        overwrite: Start anew in an output folder that holds another run.
+        timeout: Seconds an image may take, in process mode; None for no limit.
+    """
+
+    source: SourceConfig
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    mode: Mode = Mode.thread
+    workers: int = 0
+    devices: tuple[str, ...] = ()
+    batch: int = 1
+    output: Path | None = None
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    ordered: bool = False
+    timings: bool = False
+    retry_failed: bool = True
+    overwrite: bool = False
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.workers >= 0, f"--workers {self.workers}: must not be negative")
+        _check(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+
+
+def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
+    """Returns what two runs must share for their records to lie in one folder.
+
+    Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most.
+
+    Args:
+        config: The detector's settings.
+        weights_sha256: Hex digest of the weights.
+    """
+    return {
+        "record_schema": SCHEMA_VERSION,
+        "weights_sha256": weights_sha256,
+        "imgsz": list(config.imgsz) if config.imgsz else None,
+        "confidence": config.confidence,
+        "iou": config.iou,
+        "max_detections": config.max_detections,
+        "classes": sorted(set(config.classes)) if config.classes is not None else None,
+        "max_pixels": config.max_pixels,
+    }
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each entry that differs between two fingerprints."""
+    keys = sorted(before.keys() | now.keys())
+    return [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+
+
+def parse_devices(text: str | None) -> tuple[str, ...]:
+    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
+
+    Raises:
+        UsageError: If an entry is none of these.
+    """
+    if text is None or text.strip() in {"", "auto"}:
+        return ()
+    devices = []
+    for entry in text.replace(" ", "").lower().split(","):
+        if re.fullmatch(r"(cuda:)?\d+", entry):
+            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
+        elif entry == "cuda":
+            devices.append("cuda:0")
+        elif entry in {"cpu", "mps"}:
+            devices.append(entry)
+        else:
+            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
+    return tuple(devices)
+
+
+def parse_imgsz(text: str | None) -> tuple[int, int] | None:
+    """Returns height and width from `640`, `480,640` or `480x640`.
+
+    Raises:
+        UsageError: If the text is none of these.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+([x,]\d+)?", text):
+        raise UsageError(f"--imgsz {text}: give one side, such as 640, or height and width, such as 480x640")
+    sides = [int(side) for side in re.split("[x,]", text)]
+    return sides[0], sides[-1]
+
+
+def parse_classes(texts: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Returns the names and ids of a repeatable, comma-separated option; None when it was not given."""
+    names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+    return names if texts else None
+
+
+def _check(valid: bool, message: str) -> None:
+    if not valid:
+        raise UsageError(message)

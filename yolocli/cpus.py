@@ -1,0 +1,49 @@
+"""How many CPUs this process may really use, and how to share them between workers."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from yolocli.config import Mode
+
+
+def usable_cpus() -> int:
+    """Returns the CPUs left by the affinity mask and the cgroup's quota, at least 1."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, _cgroup_quota() or available))
+
+
+def share_cpus(mode: Mode, workers: int, threads: int, cpus: int) -> tuple[int, int]:
+    """Returns (workers, threads of each detector) that never ask for more than the CPUs there are, unless told to.
+
+    One detector a worker gets an equal share of the cores. The locked mode has one detector, which gets all of
+    them, and one worker more than cores, so that decoding goes on while the network runs.
+
+    Args:
+        mode: Who owns the detector.
+        workers: What the user asked for; 0 to choose.
+        threads: What the user asked for; 0 to choose.
+        cpus: CPUs that may be used.
+    """
+    if mode is Mode.locked:
+        return workers or cpus + 1, threads or cpus
+    if not workers:
+        workers = max(1, cpus // threads) if threads else cpus
+    return workers, threads or max(1, cpus // workers)
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Returns the whole CPUs that the cgroup's bandwidth limit allows (v2, then v1), or None without a limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota in {"max", "-1"}:
+        return None
+    return max(1, math.ceil(int(quota) / int(period)))

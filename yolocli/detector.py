@@ -1,0 +1,132 @@
+"""Pixels in, detections out, in three steps, so that only the middle one needs the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from yolocli.config import DetectorConfig
+from yolocli.errors import UsageError
+from yolocli.letterbox import Canvas, letterbox, to_image
+from yolocli.nms import suppress
+from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
+from yolocli.runtimes import load_runtime
+from yolocli.runtimes.library import import_ultralytics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from yolocli.images import Pixels
+    from yolocli.runtimes.base import Runtime
+
+    Infer: TypeAlias = Callable[[Sequence[Canvas]], list[NDArray[np.float32]]]
+
+
+class Detector(Protocol):
+    """What a worker needs of a model.
+
+    `prepare` and `finish` touch no shared state: any number of threads may call them at once. `infer` belongs to one
+    thread at a time.
+
+    Attributes:
+        channels: Of the pixels that `prepare` takes: 3 (BGR) or 1 (grey).
+        description: What runs where, for the summary.
+    """
+
+    channels: int
+    description: str
+
+    def prepare(self, pixels: Pixels) -> Canvas:
+        """Letterboxes one image, (height, width, channels) uint8."""
+        ...
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        """Runs the network on canvases of one shape; an array (n, 6) of candidates for each."""
+        ...
+
+    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+        """Turns the candidates of one image into its detections."""
+        ...
+
+
+class YoloDetector:
+    """The detector that a configuration asks for; see `Detector`."""
+
+    def __init__(self, runtime: Runtime, config: DetectorConfig) -> None:
+        self._runtime = runtime
+        self._config = config
+        self._wanted = None if config.classes is None else class_ids(config.classes, runtime.names)
+        self.channels = runtime.channels
+        self.description = runtime.description
+
+    def prepare(self, pixels: Pixels) -> Canvas:
+        """Letterboxes one image; see `Detector.prepare`."""
+        return letterbox(pixels, self._runtime.frame)
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        """Runs the network; see `Detector.infer`."""
+        return self._runtime.infer(batch)
+
+    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+        """Suppresses overlaps and maps boxes to the image; see `Detector.finish`."""
+        import numpy as np
+
+        if self._wanted is not None:
+            candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
+        limit = self._config.max_detections
+        kept = candidates[:limit] if self._runtime.end_to_end else suppress(candidates, self._config.iou, limit)
+        names = self._runtime.names
+        # double precision, so that a rounded number is written with no more digits than it was rounded to
+        boxes = to_image(kept[:, :4], canvas).astype(np.float64).round(PIXEL_DIGITS).tolist()
+        scores = kept[:, 4].astype(np.float64).round(CONFIDENCE_DIGITS).tolist()
+        ids = kept[:, 5].astype(np.int64).tolist()
+        return tuple(
+            Detection(names[class_id], class_id, score, (x1, y1, x2, y2))
+            for (x1, y1, x2, y2), score, class_id in zip(boxes, scores, ids, strict=True)
+        )
+
+
+class LockedDetector:
+    """One detector for many threads: the network behind a lock, the rest outside it."""
+
+    def __init__(self, detector: Detector, lock: Callable[[Infer], Infer]) -> None:
+        self.channels = detector.channels
+        self.description = detector.description
+        self.prepare = detector.prepare
+        self.infer = lock(detector.infer)
+        self.finish = detector.finish
+
+
+def share(detector: Detector) -> Detector:
+    """Makes a detector safe to use from many threads, with Ultralytics' own `ThreadingLocked`."""
+    import_ultralytics()
+    from ultralytics.utils import ThreadingLocked
+
+    return LockedDetector(detector, ThreadingLocked())
+
+
+def load_detector(config: DetectorConfig) -> Detector:
+    """Builds a detector, in the thread or process that will own it.
+
+    Raises:
+        ModelError: If the model cannot be loaded, is not trusted, or is no detector.
+        UsageError: If a class is asked for that the model does not know.
+    """
+    return YoloDetector(load_runtime(config), config)
+
+
+def class_ids(wanted: Sequence[str], names: Mapping[int, str]) -> list[int]:
+    """Returns the class indices for names or ids.
+
+    Raises:
+        UsageError: If the model has no such class; the message lists those it has.
+    """
+    by_name = {name.lower(): index for index, name in names.items()}
+    ids = []
+    for entry in wanted:
+        index = by_name.get(entry.lower(), int(entry) if entry.isdecimal() else -1)
+        if index not in names:
+            raise UsageError(f"--classes {entry}: the model knows {', '.join(names.values())}")
+        ids.append(index)
+    return sorted(set(ids))

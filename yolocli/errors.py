@@ -1,0 +1,48 @@
+"""Failures of the run itself, one class per exit code. Failures of an image are records, never exceptions."""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+
+class ExitCode(enum.IntEnum):
+    """What the process tells its caller."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    NO_IMAGES = 3
+    RUN_FAILED = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class YolocliError(Exception):
+    """A failure a person can act on: one line that says what, where and what to do next."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.RUN_FAILED
+
+
+class UsageError(YolocliError):
+    """Options or settings that cannot be used as given."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoImagesError(YolocliError):
+    """The inputs held no image at all."""
+
+    exit_code = ExitCode.NO_IMAGES
+
+
+class ModelError(YolocliError):
+    """The model cannot be found, loaded, trusted or used for detection."""
+
+
+class OutputError(YolocliError):
+    """The output folder cannot be written: full, read-only, gone, or in use by another run."""
+
+
+class WorkerError(YolocliError):
+    """Workers cannot be started or kept alive."""

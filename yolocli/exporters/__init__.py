@@ -1,0 +1,43 @@
+"""Output formats: projections of the journal. A new format is one module and one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from yolocli.errors import UsageError
+from yolocli.exporters.base import Exporter, ExporterFactory
+from yolocli.folder import OutputFolder
+
+EXPORTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "json": "yolocli.exporters.json_files:JsonFiles",
+        "csv": "yolocli.exporters.csv_tables:CsvTables",
+        "csv-per-image": "yolocli.exporters.csv_files:CsvFiles",
+    }
+)
+OUTPUTS = ("json", "csv", "detections.csv", "images.csv", "failures.jsonl")
+"""All that exporters may put into the output folder."""
+
+
+def exporter_factory(name: str) -> ExporterFactory:
+    """Returns what makes the exporter of a format.
+
+    Raises:
+        UsageError: If there is no such format.
+    """
+    if name not in EXPORTERS:
+        raise UsageError(f"--format {name}: choose from {', '.join(EXPORTERS)}")
+    module, _, attribute = EXPORTERS[name].partition(":")
+    factory: ExporterFactory = getattr(import_module(module), attribute)
+    return factory
+
+
+def open_exporter(name: str, folder: OutputFolder, timings: bool = False) -> Exporter:
+    """Returns an exporter that writes into a folder.
+
+    Raises:
+        UsageError: If there is no such format.
+    """
+    return exporter_factory(name)(folder, timings)

@@ -1,0 +1,35 @@
+"""csv-per-image: a table of detections for each image, with its header even when empty."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import ClassVar
+
+from yolocli.exporters.base import BOX_COLUMNS, safe_cell
+from yolocli.folder import OutputFolder, per_image
+from yolocli.results import ImageResult, Outcome
+
+
+class CsvFiles:
+    """See `Exporter`."""
+
+    live: ClassVar[bool] = True
+
+    def __init__(self, folder: OutputFolder, timings: bool) -> None:
+        self._folder = folder
+
+    def add(self, outcome: Outcome) -> None:
+        """See `Exporter.add`."""
+        text = io.StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(BOX_COLUMNS)
+        if isinstance(outcome, ImageResult):
+            table.writerows(
+                (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy) for box in outcome.detections
+            )
+        data = text.getvalue().encode("utf-8", "backslashreplace")
+        self._folder.write(per_image("csv", outcome.path, ".csv"), data)
+
+    def close(self) -> None:
+        """See `Exporter.close`."""

@@ -1,0 +1,26 @@
+"""json: a JSON file for each image."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from yolocli.folder import OutputFolder, per_image
+from yolocli.results import Outcome, to_json
+
+
+class JsonFiles:
+    """See `Exporter`."""
+
+    live: ClassVar[bool] = True
+
+    def __init__(self, folder: OutputFolder, timings: bool) -> None:
+        self._folder = folder
+        self._timings = timings
+
+    def add(self, outcome: Outcome) -> None:
+        """See `Exporter.add`."""
+        data = to_json(outcome.to_dict(timings=self._timings), indent=2) + b"\n"
+        self._folder.write(per_image("json", outcome.path, ".json"), data)
+
+    def close(self) -> None:
+        """See `Exporter.close`."""

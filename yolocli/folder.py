@@ -1,0 +1,158 @@
+"""The output folder: every file in it is written whole or not at all, and none lies outside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from yolocli.errors import OutputError
+
+PARTIAL = ".partial"
+"""Sub-folder for files being written; on the same file system, so that a rename publishes them."""
+MAX_NAME_BYTES = 255
+
+
+class OutputFolder:
+    """A folder for results.
+
+    Attributes:
+        root: Its path.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._made: set[Path] = set()
+        self._real = ""
+
+    def create(self) -> None:
+        """Makes the folder and clears what a killed run left half-written.
+
+        Raises:
+            OutputError: If it cannot be made or written.
+        """
+        with self.writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.root / PARTIAL, ignore_errors=True)
+            (self.root / PARTIAL).mkdir(exist_ok=True)
+            self._real = os.path.realpath(self.root)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Writes a file as a whole.
+
+        Args:
+            path: Relative to the folder.
+            data: Its content.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with self.open(path) as stream:
+            stream.write(data)
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[IO[bytes]]:
+        """Opens a file that appears, whole, when the block ends well.
+
+        Args:
+            path: Relative to the folder.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        target = self.root / path
+        partial = self.root / PARTIAL / hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        with self.writing(target):
+            self._make(target.parent)
+            try:
+                with open(partial, "wb") as stream:
+                    yield stream
+                os.replace(partial, target)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes an object as JSON.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self.write(Path(name), json.dumps(content, indent=2).encode() + b"\n")
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Returns an object written before, None when there is none or it is no JSON object."""
+        try:
+            content = json.loads((self.root / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def remove(self, *names: str) -> None:
+        """Removes files and sub-folders, if they are there.
+
+        Raises:
+            OutputError: If one cannot be removed.
+        """
+        for name in names:
+            target = self.root / name
+            with self.writing(target):
+                if target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink(missing_ok=True)
+        self._made.clear()
+
+    def close(self) -> None:
+        """Removes the sub-folder for files being written."""
+        shutil.rmtree(self.root / PARTIAL, ignore_errors=True)
+
+    @contextmanager
+    def writing(self, target: Path) -> Iterator[None]:
+        """Turns an error of the file system into one that says what could not be written, and what to do.
+
+        Raises:
+            OutputError: In place of an OSError.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{target}: cannot be written: {error.strerror or error}. Put that right and run the same command "
+                "again; it goes on where this one stopped"
+            ) from error
+
+    def _make(self, folder: Path) -> None:
+        if folder in self._made:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        real = os.path.realpath(folder)
+        if real != self._real and not real.startswith(self._real + os.sep):
+            raise OSError(f"it leads out of the output folder, to {real}")
+        self._made.add(folder)
+
+
+def per_image(folder: str, path: str, suffix: str) -> Path:
+    """Returns where the file for an image lies: below `folder`, by the image's path in the records.
+
+    A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole.
+
+    Args:
+        folder: Sub-folder of the output folder.
+        path: '/'-separated path from the record.
+        suffix: Put after the whole name, so that a.jpg and a.png stay apart.
+    """
+    *parents, name = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["~"]
+    # a folder called x.jpg.json must not stand where the file for x.jpg goes
+    parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
+    encoded = os.fsencode(name)
+    if len(encoded) + len(suffix) > MAX_NAME_BYTES:
+        digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
+        kept = encoded[: MAX_NAME_BYTES - len(suffix) - len(digest) - 1]
+        name = os.fsdecode(kept.decode("utf-8", "ignore").encode() or b"") + "~" + digest
+    return Path(folder, *parents, name + suffix)

@@ -1,0 +1,155 @@
+"""One file to pixels, safely: read, check, decode.
+
+Pixels are what Ultralytics' own reader gives (`ultralytics.utils.patches.imread`): 8-bit BGR, upright by EXIF, first
+page of a TIFF. What it skips or dies of is an ImageError here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from yolocli.results import ImageRef
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels: TypeAlias = NDArray[np.uint8]
+
+
+class ImageError(Exception):
+    """An image that cannot be used; its `kind` is the record's error class."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def read(ref: ImageRef) -> bytes:
+    """Returns the bytes of a file.
+
+    Raises:
+        OSError: If it cannot be opened or read.
+        ImageError: If it is not a regular file, or empty.
+    """
+    # O_NONBLOCK: a FIFO put in the file's place since the walk must not hang the worker
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with os.fdopen(os.open(ref.source, flags), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ImageError("NotAFile", "not a regular file")
+        data = stream.read()
+    if not data:
+        raise ImageError("EmptyFile", "the file has no bytes")
+    return data
+
+
+def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> Pixels:
+    """Returns the upright image.
+
+    Args:
+        data: A whole file.
+        suffix: Of its name, with the dot, in lower case.
+        channels: 3 for BGR, 1 for grey.
+        max_pixels: Larger images are refused by their header, before their pixels are allocated.
+
+    Returns:
+        Array of shape (height, width, channels).
+
+    Raises:
+        ImageError: If the bytes are no image, a broken one, or one that is too large.
+    """
+    import cv2
+    import numpy as np
+
+    known = _check_header(data, max_pixels)
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    pixels: Any = None
+    try:
+        buffer = np.frombuffer(data, np.uint8)
+        if suffix in {".tif", ".tiff"} and channels != 1:
+            pixels = _decode_tiff(buffer)
+        if pixels is None and suffix in {".avif", ".heic", ".heif"}:
+            pixels = _decode_with_pillow(data, suffix, channels)
+        if pixels is None:
+            pixels = cv2.imdecode(buffer, flags)
+    except cv2.error as error:
+        raise ImageError("UndecodableImage", f"the decoder gave up: {error.err}") from error
+    if pixels is None or not pixels.size:
+        if known is None:
+            raise ImageError("NotAnImage", f"not an image that can be decoded{_heif_hint(suffix)}")
+        raise ImageError("TruncatedImage", f"the {known} data is cut off or damaged")
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ImageError("UnsupportedPixels", f"pixels of type {pixels.dtype}: save the image with 8 or 16 bits")
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] != channels:
+        raise ImageError("UnsupportedPixels", f"{pixels.shape[2]} channels where the model takes {channels}")
+    return pixels  # type: ignore[no-any-return]
+
+
+def _check_header(data: bytes, max_pixels: int) -> str | None:
+    """Returns the format that Pillow sees in the header, None when it knows none.
+
+    Raises:
+        ImageError: If the header promises more than `max_pixels`.
+    """
+    import io
+
+    from PIL import Image
+
+    try:
+        # Image.open reads the header alone. Its own bomb check comes after ours and is only a second net
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            known = image.format
+    except Image.DecompressionBombError as error:
+        raise ImageError("TooManyPixels", f"{error}") from error
+    except Exception:  # Pillow's plugins raise whatever the bytes make them; OpenCV may still know better
+        return None
+    if width * height > max_pixels:
+        raise ImageError(
+            "TooManyPixels", f"{width}x{height} is more than --max-pixels {max_pixels}; raise it if this is meant"
+        )
+    return known
+
+
+def _decode_tiff(buffer: Any) -> Any:
+    """Returns the first page when it has colour, as Ultralytics' reader does; None leaves it to the plain decoder."""
+    import cv2
+
+    page: list[Any] = []
+    done, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, page, cv2.Range(0, 1))
+    return pages[0][..., :3] if done and pages and pages[0].ndim == 3 else None
+
+
+def _decode_with_pillow(data: bytes, suffix: str, channels: int) -> Any:
+    import io
+
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    if suffix != ".avif":
+        try:
+            from pi_heif import register_heif_opener
+        except ImportError:
+            return None
+        register_heif_opener()
+    try:
+        with ImageOps.exif_transpose(Image.open(io.BytesIO(data))) as image:
+            if channels == 1:
+                return np.asarray(image.convert("L"))
+            return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+    except Exception:  # as in _check_header
+        return None
+
+
+def _heif_hint(suffix: str) -> str:
+    if suffix not in {".heic", ".heif"}:
+        return ""
+    from importlib.util import find_spec
+
+    return "" if find_spec("pi_heif") else "; HEIC needs an extra: pip install 'yolocli[heif]'"

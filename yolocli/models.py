@@ -1,0 +1,85 @@
+"""From the name of a model to a file on this machine, and to its fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from yolocli.cache import cache_folder
+from yolocli.errors import ModelError
+from yolocli.runtimes.library import import_ultralytics
+
+BUILTIN = "builtin"
+
+
+def resolve_model(name: str, *, verbose: bool = False) -> Path:
+    """Returns the file or folder of a model; an official one that is missing is downloaded once, into the cache.
+
+    Args:
+        name: A path, an official name such as `yolo11n.pt`, or `builtin`.
+        verbose: Let Ultralytics' messages through, on stderr.
+
+    Raises:
+        ModelError: If there is no such file, or it cannot be downloaded.
+    """
+    if name == BUILTIN:
+        from yolocli.builtin import WEIGHTS
+
+        return WEIGHTS
+    path = Path(name)
+    if path.exists():
+        return path
+    if path.name != name:
+        raise ModelError(f"{name}: no such model; check the path given to --model")
+    cached = cache_folder("weights") / name
+    return cached if cached.exists() else _download(cached, verbose)
+
+
+def sha256(path: Path) -> str:
+    """Returns the hex digest of a model: of the file, or of all files of a folder with their names.
+
+    Raises:
+        ModelError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    try:
+        for file in files:
+            if path.is_dir():
+                digest.update(str(file.relative_to(path)).encode() + b"\0")
+            with open(file, "rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def _download(target: Path, verbose: bool) -> Path:
+    from filelock import FileLock
+
+    import_ultralytics(verbose)
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
+
+    ways = (
+        f"Give the path of a file you have with --model (or in YOLOCLI_MODEL), or put it at {target}, "
+        f"or use --model {BUILTIN}"
+    )
+    if target.name not in GITHUB_ASSETS_NAMES:
+        raise ModelError(f"{target.name}: no such file, and no official model has this name. {ways}")
+    with FileLock(target.with_suffix(".lock")), contextlib.redirect_stdout(sys.stderr):
+        if target.exists():  # another process was faster
+            return target
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            partial = Path(folder) / target.name
+            try:
+                attempt_download_asset(partial)
+                shutil.move(partial, target)
+            except Exception as error:  # whatever the network does, the way out is the same
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise ModelError(f"{target.name}: not here, and cannot be downloaded ({reason}). {ways}") from error
+    return target

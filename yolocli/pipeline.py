@@ -1,0 +1,148 @@
+"""Image paths go in, one Outcome per image comes out: the whole run, from settings to summary."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain, islice
+
+from yolocli.backends import make_backend
+from yolocli.backends.base import AHEAD, Crew, Feed
+from yolocli.config import RunConfig, fingerprint
+from yolocli.cpus import share_cpus, usable_cpus
+from yolocli.errors import ExitCode, NoImagesError
+from yolocli.memory import peak_memory
+from yolocli.models import resolve_model, sha256
+from yolocli.progress import Observer
+from yolocli.results import Outcome
+from yolocli.sources import check_inputs, discover
+from yolocli.store import Store
+from yolocli.summary import RunSummary, Tally
+from yolocli.worker import Item
+
+
+class Run:
+    """One run; iterate over it once. What it found out is in `summary` afterwards.
+
+    Attributes:
+        summary: The figures; complete when the iteration has ended.
+    """
+
+    def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
+        check_inputs(config.source)
+        self._model = config.detector.model
+        self._config = settle(config)
+        self._observers = observers
+        self._tally = Tally()
+        self.summary = RunSummary(
+            self._config.mode.value,
+            self._config.workers,
+            self._config.detector.threads,
+            self._config.batch,
+            "not loaded",
+            self._model,
+        )
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Yields an Outcome per image, each written down before it is given out.
+
+        Raises:
+            YolocliError: For a failure that is not an image's.
+        """
+        config = self._config
+        with ExitStack() as stack:
+            for observer in self._observers:
+                stack.callback(observer.finished)
+            store = self._open_store(stack)
+            found = discover(config.source, skip=config.output, notice=self._notice)
+            seen, items = _peek(found)
+            if not seen:
+                raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
+            pending, items = _peek(store.pending(items) if store else items)
+            crew = None
+            if pending:
+                crew = stack.enter_context(Crew(make_backend(config), config.workers))
+                yield from self._detect(crew, items, store)
+            self._conclude(crew, store)
+
+    def _open_store(self, stack: ExitStack) -> Store | None:
+        if self._config.output is None:
+            return None
+        mark = fingerprint(self._config.detector, sha256(resolve_model(self._config.detector.model)))
+        return stack.enter_context(Store(self._config, mark))
+
+    def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
+        config = self._config
+        started = time.perf_counter()
+        runtime = crew.load()
+        loaded = time.perf_counter()
+        self.summary = replace(self.summary, runtime=runtime, load_seconds=loaded - started)
+        self._count()
+        for observer in self._observers:
+            observer.started(store.skipped if store else 0)
+        feed = Feed(items, config.batch, config.workers * config.batch * AHEAD)
+        for outcome in crew.run(feed, ordered=config.ordered):
+            self._take(outcome, store)
+            yield outcome
+        self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
+
+    def _take(self, outcome: Outcome, store: Store | None) -> None:
+        started = time.perf_counter()
+        if store is not None:
+            store.add(outcome)
+        for observer in self._observers:
+            observer.outcome(outcome)
+        self._tally.add(outcome)
+        self._tally.spent("write", time.perf_counter() - started)
+
+    def _conclude(self, crew: Crew | None, store: Store | None) -> None:
+        summary = self._tally.fill(self.summary)
+        if store is not None:
+            summary = replace(summary, skipped=store.skipped, skipped_failures=store.skipped_failures)
+            store.finish()
+        failed = summary.failures + summary.skipped_failures
+        self.summary = replace(
+            summary,
+            exit_code=ExitCode.SOME_FAILED if failed else ExitCode.OK,
+            peak_memory_bytes=peak_memory() + (crew.peak_memory if crew else 0),
+        )
+        if store is not None:
+            store.conclude(self.summary)
+
+    def _notice(self, message: str) -> None:
+        for observer in self._observers:
+            observer.notice(message)
+
+    def _count(self) -> None:
+        """Counts the inputs beside the run, so that people see how long it will take; standard input cannot be."""
+        source = self._config.source
+        if not self._observers or source.files_from == "-":
+            return
+
+        def count() -> None:
+            images = sum(1 for _ in discover(source, skip=self._config.output))
+            for observer in self._observers:
+                observer.total(images)
+
+        threading.Thread(target=count, name="yolocli-count", daemon=True).start()
+
+
+def settle(config: RunConfig) -> RunConfig:
+    """Returns the configuration with nothing left to choose: the model's path, workers, threads.
+
+    Raises:
+        ModelError: If the model is missing and cannot be downloaded.
+    """
+    workers, threads = share_cpus(config.mode, config.workers, config.detector.threads, usable_cpus())
+    model = resolve_model(config.detector.model, verbose=config.detector.verbose)
+    return replace(config, workers=workers, detector=replace(config.detector, model=str(model), threads=threads))
+
+
+def _peek(items: Iterable[Item]) -> tuple[bool, Iterator[Item]]:
+    """Tells whether there is a first item, and gives all of them back."""
+    iterator = iter(items)
+    first = list(islice(iterator, 1))
+    return bool(first), chain(first, iterator)

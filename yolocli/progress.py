@@ -1,0 +1,165 @@
+"""What a person sees while it runs, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from yolocli.results import ImageFailure, Outcome
+
+LINE_EVERY_SECONDS = 5.0
+FAILURES_SHOWN = 10
+
+
+class Observer(Protocol):
+    """Watches a run. All methods are called from the thread that consumes the run, but `total`."""
+
+    def started(self, skipped: int) -> None:
+        """Models are loaded; so many images were found done."""
+        ...
+
+    def total(self, images: int) -> None:
+        """The walk has been counted; called from another thread, perhaps never."""
+        ...
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An image has ended and is in the journal."""
+        ...
+
+    def notice(self, message: str) -> None:
+        """Something the user may want to know."""
+        ...
+
+    def finished(self) -> None:
+        """No more will come."""
+        ...
+
+
+class Silent:
+    """Shows nothing; the base of observers that watch for one thing only."""
+
+    def started(self, skipped: int) -> None:
+        """See `Observer`."""
+
+    def total(self, images: int) -> None:
+        """See `Observer`."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See `Observer`."""
+
+    def notice(self, message: str) -> None:
+        """See `Observer`."""
+
+    def finished(self) -> None:
+        """See `Observer`."""
+
+
+class Bar(Silent):
+    """A tqdm bar with images/s, time left and failures so far."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(file=stream, unit="img", unit_scale=False, dynamic_ncols=True, smoothing=0.1, delay=0)
+        self._failures = 0
+
+    def started(self, skipped: int) -> None:
+        """See `Observer`."""
+        self._bar.unpause()
+
+    def total(self, images: int) -> None:
+        """See `Observer`."""
+        self._bar.total = images
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See `Observer`."""
+        if isinstance(outcome, ImageFailure):
+            self._failures += 1
+            self._bar.set_postfix_str(f"{self._failures} failed", refresh=False)
+            _say_failure(outcome, self._failures, self._bar.write)
+        self._bar.update()
+
+    def notice(self, message: str) -> None:
+        """See `Observer`."""
+        self._bar.write(printable(message), file=sys.stderr)
+
+    def finished(self) -> None:
+        """See `Observer`."""
+        self._bar.close()
+
+
+class Lines(Silent):
+    """A line every few seconds, for logs; with no interval, only notices and failures."""
+
+    def __init__(self, stream: TextIO, every: float | None = LINE_EVERY_SECONDS) -> None:
+        self._stream = stream
+        self._every = every
+        self._total: int | None = None
+        self._done = self._failures = 0
+        self._started = self._last = time.monotonic()
+
+    def started(self, skipped: int) -> None:
+        """See `Observer`."""
+        self._started = self._last = time.monotonic()
+
+    def total(self, images: int) -> None:
+        """See `Observer`."""
+        self._total = images
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See `Observer`."""
+        self._done += 1
+        if isinstance(outcome, ImageFailure):
+            self._failures += 1
+            _say_failure(outcome, self._failures, self._say)
+        now = time.monotonic()
+        if self._every is not None and now - self._last >= self._every:
+            self._last = now
+            self._report(now - self._started)
+
+    def notice(self, message: str) -> None:
+        """See `Observer`."""
+        self._say(printable(message))
+
+    def _report(self, elapsed: float) -> None:
+        rate = self._done / elapsed
+        parts = [f"{self._done:,} images", f"{rate:.1f} images/s", f"{self._failures:,} failed"]
+        if self._total:
+            parts[0] = f"{self._done:,} of {self._total:,} images"
+            parts.append(f"{max(self._total - self._done, 0) / rate:.0f} s left")
+        self._say(", ".join(parts))
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
+    """Returns what fits the stream: a bar on a terminal, lines elsewhere, nothing if quiet.
+
+    Args:
+        stream: Where people read.
+        quiet: Show nothing.
+        bar: Show progress; if not, notices and failures alone.
+    """
+    if quiet:
+        return Silent()
+    if not bar:
+        return Lines(stream, every=None)
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+def printable(text: str) -> str:
+    """Returns text that cannot move a terminal's cursor: control characters and undecodable bytes are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+
+
+class _Write(Protocol):
+    def __call__(self, text: str, /) -> None: ...
+
+
+def _say_failure(failure: ImageFailure, number: int, write: _Write) -> None:
+    if number <= FAILURES_SHOWN:
+        write(printable(f"failed: {failure.path}: {failure.stage}: {failure.message}"))
+    elif number == FAILURES_SHOWN + 1:
+        write("failed: more; all of them will be in failures.jsonl and in the records")

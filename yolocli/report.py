@@ -1,0 +1,57 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolocli.progress import printable
+from yolocli.summary import RunSummary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TOP_CLASSES = 5
+
+
+def print_summary(summary: RunSummary, output: Path | None, console: Console) -> None:
+    """Prints what was done, how fast, and where it lies."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="yolocli", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in summary_rows(summary, output):
+        table.add_row(name, escape(printable(value)))
+    console.print(table)
+
+
+def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, str]]:
+    """Returns the rows of the table as (name, value)."""
+    done = summary.images + summary.failures
+    skipped = f"{summary.images:,}" + (f" ({summary.skipped:,} more were done before)" if summary.skipped else "")
+    stages = ", ".join(
+        f"{name} {seconds * 1000 / done:.1f}" for name, seconds in summary.stages.items() if done and seconds
+    )
+    top = ", ".join(f"{name} {count:,}" for name, count in list(summary.classes.items())[:TOP_CLASSES])
+    rows = [
+        ("images", skipped),
+        ("detections", f"{summary.detections:,}"),
+        ("failures", f"{summary.failures + summary.skipped_failures:,}"),
+        ("wall time", f"{summary.wall_seconds:.2f} s"),
+        ("images/s", f"{summary.images_per_second:.1f}"),
+        ("ms per image", stages or "-"),
+        ("model load", f"{summary.load_seconds:.2f} s"),
+        ("peak memory", f"{summary.peak_memory_bytes / 2**20:,.0f} MiB"),
+        ("top classes", top or "-"),
+        ("run", f"{summary.mode}, {summary.workers} x {summary.threads_per_worker} threads, batch {summary.batch}"),
+        ("model", f"{summary.model}, {summary.runtime}"),
+    ]
+    if summary.vanished:
+        rows.insert(3, ("vanished", f"{summary.vanished:,} images of earlier runs are no longer there"))
+    if not summary.complete:
+        rows.append(("not complete", "run the same command again to go on"))
+    if output is not None:
+        rows.append(("results", str(output)))
+    return rows

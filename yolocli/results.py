@@ -1,0 +1,187 @@
+"""What comes out: plain, frozen, picklable values, and their dict forms.
+
+The dict forms are the contract on disk and on stdout; `schema/record.schema.json` publishes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+SCHEMA_VERSION = 1
+
+PIXEL_DIGITS = 2
+"""Decimals kept of a coordinate, in pixels: coarser than the float noise between kernels (0.003 px)."""
+CONFIDENCE_DIGITS = 4
+"""Decimals kept of a confidence: coarser than the float noise between kernels (7e-6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One file to read, as discovery saw it.
+
+    Attributes:
+        path: Name in the records: relative to the input it was found under, '/'-separated, unique in a run.
+        source: The path to open; bytes that are not UTF-8 are carried as surrogate escapes.
+        input: Position of that input among the inputs, from 0.
+        size: Bytes at discovery, or -1 when it could not be told.
+        mtime_ns: Modification time at discovery in nanoseconds, or -1 when it could not be told.
+    """
+
+    path: str
+    source: str
+    input: int = 0
+    size: int = -1
+    mtime_ns: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box.
+
+    Attributes:
+        name: Class name.
+        class_id: Class index in the model.
+        confidence: Score in [0, 1].
+        xyxy: Left, top, right, bottom in pixels of the upright (EXIF-rotated) image.
+    """
+
+    name: str
+    class_id: int
+    confidence: float
+    xyxy: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON form; its fields follow those of Ultralytics' `Results.summary()`."""
+        x1, y1, x2, y2 = self.xyxy
+        return {
+            "name": self.name,
+            "class": self.class_id,
+            "confidence": self.confidence,
+            "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Detection:
+        """Returns the value behind a JSON form.
+
+        Raises:
+            KeyError: If a field is missing.
+        """
+        box = data["box"]
+        xyxy = (box["x1"], box["y1"], box["x2"], box["y2"])
+        return Detection(data["name"], data["class"], data["confidence"], xyxy)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """An image that went all the way through.
+
+    Attributes:
+        ref: The file.
+        width: Pixels of the upright image.
+        height: Pixels of the upright image.
+        detections: Boxes by falling confidence; may be empty.
+        timings: Milliseconds by stage (read, decode, prepare, infer, post); a batch's time is shared equally.
+    """
+
+    ref: ImageRef
+    width: int
+    height: int
+    detections: tuple[Detection, ...]
+    timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    status: ClassVar[str] = "ok"
+
+    @property
+    def path(self) -> str:
+        """Name in the records."""
+        return self.ref.path
+
+    def to_dict(self, *, timings: bool = False) -> dict[str, Any]:
+        """Returns the record; timings stay out unless asked for, so that records can be compared."""
+        record: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "path": self.ref.path,
+            "status": self.status,
+            "width": self.width,
+            "height": self.height,
+            "detections": [detection.to_dict() for detection in self.detections],
+        }
+        return record | _timings(self.timings) if timings else record
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailure:
+    """An image, or a folder that could hold images, that gave no result.
+
+    Attributes:
+        ref: The file.
+        stage: Where it ended: discover, read, decode, prepare, infer, post or worker.
+        error: Short class of the error, such as `PermissionError` or `NotAnImage`.
+        message: One sentence for a person.
+        timings: Milliseconds by stage that was passed.
+    """
+
+    ref: ImageRef
+    stage: str
+    error: str
+    message: str
+    timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    status: ClassVar[str] = "failed"
+
+    @property
+    def path(self) -> str:
+        """Name in the records."""
+        return self.ref.path
+
+    def to_dict(self, *, timings: bool = False) -> dict[str, Any]:
+        """Returns the record; timings stay out unless asked for, so that records can be compared."""
+        record: dict[str, Any] = {
+            "schema": SCHEMA_VERSION,
+            "path": self.ref.path,
+            "status": self.status,
+            "stage": self.stage,
+            "error": self.error,
+            "message": self.message,
+        }
+        return record | _timings(self.timings) if timings else record
+
+
+Outcome: TypeAlias = ImageResult | ImageFailure
+
+
+def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
+    """Returns the Outcome behind a record of the journal.
+
+    Raises:
+        KeyError: If a field is missing.
+        ValueError: If the record is of another schema version or status.
+    """
+    if record["schema"] != SCHEMA_VERSION:
+        raise ValueError(f"record schema {record['schema']}, this version reads {SCHEMA_VERSION}")
+    path = record["path"]
+    ref = ImageRef(path, path, record.get("input", 0), record.get("size", -1), record.get("mtime_ns", -1))
+    timings = record.get("timings_ms", {})
+    if record["status"] == ImageResult.status:
+        detections = tuple(Detection.from_dict(item) for item in record["detections"])
+        return ImageResult(ref, record["width"], record["height"], detections, timings)
+    if record["status"] == ImageFailure.status:
+        return ImageFailure(ref, record["stage"], record["error"], record["message"], timings)
+    raise ValueError(f"unknown status {record['status']!r}")
+
+
+def to_json(record: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """Returns UTF-8 JSON; what UTF-8 cannot hold (undecodable bytes of a file name) is written as a \\udcXX escape.
+
+    `json.loads` gives such a name back as surrogate escapes, which `os.fsencode` turns into the bytes on disk.
+    """
+    text = json.dumps(record, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _timings(timings: Mapping[str, float]) -> dict[str, Any]:
+    return {"timings_ms": {stage: round(value, 3) for stage, value in timings.items()}}

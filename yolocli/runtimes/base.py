@@ -1,0 +1,45 @@
+"""The seam between a detector and the library that runs its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from yolocli.letterbox import Canvas, Frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Runtime(Protocol):
+    """A loaded network.
+
+    Attributes:
+        names: Class names by class index.
+        frame: What images must be letterboxed into.
+        channels: Of an input image: 3 (BGR) or 1 (grey).
+        end_to_end: The network has done its own NMS.
+        description: What runs where, for the summary.
+    """
+
+    names: Mapping[int, str]
+    frame: Frame
+    channels: int
+    end_to_end: bool
+    description: str
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        """Runs the network on canvases of one shape.
+
+        Returns:
+            For each canvas an array (n, 6) of x1, y1, x2, y2 in canvas pixels, confidence, class: the boxes above
+            the configured confidence, before NMS.
+        """
+        ...
+
+
+def frame_for(imgsz: Sequence[int], stride: int, rectangular: bool) -> Frame:
+    """Returns the frame for an image size, each side rounded up to a multiple of the stride."""
+    height, width = (max(-(-side // stride), 1) * stride for side in imgsz)
+    return Frame(height, width, stride, rectangular)

@@ -1,0 +1,48 @@
+"""Ultralytics, imported so that it keeps to itself: no network, no stdout, no file outside the cache, no thread count.
+
+What its import does to a process is listed in its `utils/__init__.py`; all of it can be steered only by environment
+variables that are set before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from yolocli.cache import cache_folder
+
+ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {
+        "YOLO_OFFLINE": "true",  # no DNS probe, analytics or version check
+        "YOLO_AUTOINSTALL": "false",  # no pip run for a missing package
+        "YOLO_VERBOSE": "false",
+    }
+)
+
+_import_lock = threading.Lock()
+
+
+def import_ultralytics(verbose: bool = False) -> None:
+    """Imports Ultralytics once a process; safe to call from any thread.
+
+    Args:
+        verbose: Let its messages through, on stderr.
+    """
+    with _import_lock:
+        if "ultralytics.utils" not in sys.modules:
+            os.environ.update(ENVIRONMENT)
+            settings = cache_folder("ultralytics")
+            os.environ.setdefault("YOLO_CONFIG_DIR", str(settings))
+            from filelock import FileLock
+
+            # its settings file is rewritten in place: a process that reads it half-written would reset it
+            with FileLock(settings / "import.lock"):
+                import ultralytics.utils
+        from ultralytics.utils import LOGGER
+
+        LOGGER.handlers = [logging.StreamHandler(sys.stderr)]
+        LOGGER.setLevel(logging.INFO if verbose else logging.ERROR)

@@ -1,0 +1,158 @@
+"""PyTorch, and every export format that Ultralytics' AutoBackend can run.
+
+Ultralytics' predictor is not used: it is the part that cannot be shared, re-reads its arguments under a running call
+and gives up NMS by the clock. What is used is what lies under it: the loader, and AutoBackend.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolocli.config import DetectorConfig
+from yolocli.errors import ModelError
+from yolocli.letterbox import Canvas
+from yolocli.runtimes.base import frame_for
+from yolocli.runtimes.library import import_ultralytics
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+DETECT = "detect"
+
+# Ultralytics swaps entries of sys.modules while it unpickles a checkpoint
+_load_lock = threading.Lock()
+
+
+def load(config: DetectorConfig) -> TorchRuntime:
+    """Loads a model on a device.
+
+    Args:
+        config: Its `model` must be the path of a file or folder that exists.
+
+    Raises:
+        ModelError: If the model cannot be loaded, is not trusted, or is no detector.
+    """
+    with _load_lock:
+        import_ultralytics(config.verbose)
+        import torch
+
+        device = torch.device(config.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+        _check_device(device)
+        backend = _load_backend(config, device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    return TorchRuntime(backend, config, device)
+
+
+class TorchRuntime:
+    """A network behind AutoBackend; see `Runtime`."""
+
+    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device) -> None:
+        self._backend = backend
+        self._device = device
+        self._confidence = config.confidence
+        self.names: Mapping[int, str] = dict(backend.names)
+        self.channels: int = backend.channels
+        self.end_to_end: bool = bool(backend.end2end)
+        self.description = f"{backend.format} on {device}"
+        dynamic = backend.format == "pt" or bool(backend.dynamic)
+        if dynamic or not getattr(backend, "imgsz", None):
+            imgsz: Sequence[int] = config.imgsz or _trained_imgsz(backend)
+        else:
+            imgsz = backend.imgsz  # an export with a fixed input can take no other
+        self.frame = frame_for(imgsz, int(backend.stride), dynamic)
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        """Runs the network on canvases of one shape; see `Runtime.infer`."""
+        import numpy as np
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch])).to(self._device)
+            pixels = pixels.permute(0, 3, 1, 2).contiguous()
+            if self.channels == 3:
+                pixels = pixels.flip(1)  # BGR to RGB
+            inputs = pixels.half() if self._backend.fp16 else pixels.float()
+            output = self._backend(inputs.div_(255))
+            if isinstance(output, (list, tuple)):
+                output = output[0]
+            rows, counts = self._candidates(output.float())
+        return np.split(rows, np.cumsum(counts)[:-1])
+
+    def _candidates(self, output: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Returns the rows above the confidence of all images, and their number by image, in one transfer."""
+        import torch
+
+        if self.end_to_end or output.shape[-1] == 6:  # (images, boxes, 6)
+            self.end_to_end = True
+            keep = output[..., 4] > self._confidence
+            return output[keep].cpu().numpy(), keep.sum(1).cpu().numpy()
+        scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
+        keep = scores > self._confidence
+        image, box = keep.nonzero(as_tuple=True)
+        centre, half = output[image, :2, box], output[image, 2:4, box] / 2
+        columns = [centre - half, centre + half, scores[keep][:, None], classes[keep][:, None].float()]
+        return torch.cat(columns, 1).cpu().numpy(), keep.sum(1).cpu().numpy()
+
+
+def _load_backend(config: DetectorConfig, device: torch.device) -> Any:
+    import ultralytics.nn.tasks as tasks
+    from ultralytics.nn.autobackend import AutoBackend
+
+    path = Path(config.model)
+    if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
+        raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
+    tasks.SAFE_LOAD = not config.trust_weights  # the constant behind ULTRALYTICS_SAFE_LOAD, read at import
+    try:
+        # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
+        backend = AutoBackend(str(path), device=device, fuse=True, verbose=False, end2end=False)
+    except Exception as error:
+        raise ModelError(_why_not_loaded(path, error)) from error
+    backend.eval()
+    _check_task(path, backend)
+    return backend
+
+
+def _why_not_loaded(path: Path, error: Exception) -> str:
+    first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
+    if "outside the supported Ultralytics checkpoint format" in str(error):
+        return (
+            f"{path}: refused, as loading it would run code that is not part of a YOLO checkpoint. If you trust where "
+            "it comes from, use --trust-weights"
+        )
+    return f"{path}: cannot be loaded: {first_line}"
+
+
+def _check_task(path: Path, backend: Any) -> None:
+    module = backend.backend.model if backend.format == "pt" else None
+    task = getattr(module, "task", None) or backend.task or DETECT
+    if task != DETECT:
+        raise ModelError(f"{path}: a model for '{task}'; only detection models are supported so far")
+    if module is not None and "RTDETR" in type(module).__name__:
+        raise ModelError(f"{path}: an RT-DETR model; only YOLO detection models are supported so far")
+    if backend.channels not in {1, 3}:
+        raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
+
+
+def _trained_imgsz(backend: Any) -> tuple[int, int]:
+    """Returns the size the model was trained with, which Ultralytics' predict takes by default too."""
+    module = getattr(backend.backend, "model", None)
+    args = getattr(module, "args", None)
+    imgsz = args.get("imgsz") if isinstance(args, dict) else None
+    imgsz = imgsz or getattr(backend, "imgsz", None) or 640
+    height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
+    return int(height), int(width)
+
+
+def _check_device(device: torch.device) -> None:
+    import torch
+
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(f"--device {device}: this machine shows {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelError("--device mps: not available on this machine")

@@ -1,0 +1,213 @@
+"""The results on disk: the lock, the settings, the journal and its projections, as one thing to open and close."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from yolocli.config import RunConfig, changed_settings
+from yolocli.errors import UsageError
+from yolocli.exporters import OUTPUTS, exporter_factory, open_exporter
+from yolocli.exporters.failures import FAILURES, Failures
+from yolocli.folder import OutputFolder
+from yolocli.journal import JOURNAL, Journal, Past, recover, replay
+from yolocli.results import ImageFailure, Outcome
+from yolocli.summary import RunSummary
+from yolocli.worker import Item
+
+RUN = "run.json"
+SUMMARY = "summary.json"
+LOCK = ".lock"
+
+
+class Store:
+    """An output folder in use by one run.
+
+    Attributes:
+        skipped: Images found done, so far.
+        skipped_failures: Among them, failures that are not tried again.
+        known: Journal lines found at the start.
+    """
+
+    def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any]) -> None:
+        assert config.output is not None
+        self._config = config
+        self._fingerprint = dict(fingerprint)
+        self._folder = OutputFolder(config.output)
+        self._stack = ExitStack()
+        self.skipped = self.skipped_failures = self.known = 0
+        self._started = _now()
+
+    def __enter__(self) -> Store:
+        """Locks the folder, checks that it may be gone on with, and opens the journal.
+
+        Raises:
+            UsageError: If another run has the folder, or its records were made with other settings.
+            OutputError: If it cannot be written.
+        """
+        with ExitStack() as stack:
+            self._folder.create()
+            stack.callback(self._folder.close)
+            self._lock(stack)
+            if self._config.overwrite:
+                self._clear()
+            self._check_fingerprint()
+            recover(self._folder)
+            self._past = Past(self._folder.root / JOURNAL)
+            self.known = len(self._past)
+            stack.callback(self._past.close)
+            self._write_run(None)
+            self._journal = Journal(self._folder, self._config.timings)
+            stack.callback(self._journal.close)
+            formats = dict.fromkeys(self._config.formats)
+            self._live = [
+                open_exporter(name, self._folder, self._config.timings)
+                for name in formats
+                if exporter_factory(name).live
+            ]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def pending(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yields what is still to be done, and counts what is not."""
+        for item in items:
+            ok = None if isinstance(item, ImageFailure) else self._past.status(item)
+            if ok or (ok is False and not self._config.retry_failed):
+                self.skipped += 1
+                self.skipped_failures += not ok
+            else:
+                yield item
+
+    def add(self, outcome: Outcome) -> None:
+        """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        for exporter in self._live:
+            exporter.add(outcome)
+        self._journal.append(outcome)
+
+    def finish(self) -> None:
+        """Makes the projections of the whole journal.
+
+        Raises:
+            OutputError: If they cannot be written.
+        """
+        formats = [name for name in dict.fromkeys(self._config.formats) if not exporter_factory(name).live]
+        project(self._folder, formats, self._config.timings)
+
+    def conclude(self, summary: RunSummary) -> None:
+        """Writes the summary and the end of the run.
+
+        Raises:
+            OutputError: If they cannot be written.
+        """
+        self._folder.write_json(SUMMARY, summary.to_dict())
+        self._write_run(_now())
+
+    def _lock(self, stack: ExitStack) -> None:
+        lock = FileLock(self._folder.root / LOCK)
+        try:
+            with self._folder.writing(self._folder.root / LOCK):
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"{self._folder.root}: another run is writing here; wait for it or use --output") from None
+        stack.callback(lock.release)
+
+    def _clear(self) -> None:
+        """Removes an earlier run, and nothing that is not one's own."""
+        if self._folder.read_json(RUN) is not None:
+            self._folder.remove(*OUTPUTS, JOURNAL, SUMMARY, RUN)
+
+    def _check_fingerprint(self) -> None:
+        journal = self._folder.root / JOURNAL
+        if not journal.exists() or not journal.stat().st_size:
+            return
+        before = (self._folder.read_json(RUN) or {}).get("fingerprint")
+        if not isinstance(before, dict):
+            raise UsageError(f"{journal}: a journal without its run.json; use another --output")
+        changed = changed_settings(before, self._fingerprint)
+        if changed:
+            raise UsageError(
+                f"{self._folder.root} holds results of other settings ({'; '.join(changed)}); "
+                "use another --output, or --overwrite to start anew"
+            )
+
+    def _write_run(self, finished: str | None) -> None:
+        config = self._config
+        settings = {
+            "inputs": [name.encode("utf-8", "backslashreplace").decode() for name in config.source.inputs],
+            "files_from": config.source.files_from,
+            "model": config.detector.model,
+            "mode": config.mode.value,
+            "workers": config.workers,
+            "threads_per_worker": config.detector.threads,
+            "batch": config.batch,
+            "devices": list(config.devices),
+            "formats": list(config.formats),
+        }
+        self._folder.write_json(
+            RUN,
+            {
+                "fingerprint": self._fingerprint,
+                "settings": settings,
+                "versions": _versions(),
+                "started": self._started,
+                "finished": finished,
+            },
+        )
+
+
+def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False) -> int:
+    """Makes projections from the journal of a folder.
+
+    Args:
+        folder: An output folder that no run is writing to.
+        formats: Names from the registry.
+        timings: Put the milliseconds of each stage into them, if the journal has them.
+
+    Returns:
+        Images in the journal.
+
+    Raises:
+        OutputError: If the journal is damaged or a file cannot be written.
+        UsageError: If there is no such format.
+    """
+    exporters = [open_exporter(name, folder, timings) for name in formats]
+    count = 0
+    with folder.writing(folder.root):
+        every = [*exporters, Failures(folder, timings)]
+        for outcome in replay(folder.root / JOURNAL):
+            count += 1
+            for exporter in every:
+                exporter.add(outcome)
+        for exporter in every:
+            exporter.close()
+    return count
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("yolocli", "ultralytics", "torch", "openvino", "opencv-python", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+

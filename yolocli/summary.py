@@ -1,0 +1,137 @@
+"""Counts and times of a run, gathered as outcomes pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from yolocli.errors import ExitCode
+from yolocli.results import ImageResult, Outcome
+from yolocli.worker import STAGES
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in figures.
+
+    Attributes:
+        mode: Who owned the detector.
+        workers: Workers at work.
+        threads_per_worker: Intra-op threads of each detector.
+        batch: Images that went through the network together.
+        runtime: What ran the network, and where.
+        model: Model as it was asked for.
+        images: Images that gave a result in this run.
+        detections: Boxes in them.
+        failures: Images that failed in this run.
+        skipped: Images that an earlier run had done.
+        skipped_failures: Among those, failures that were not tried again.
+        vanished: Images in the journal that the inputs no longer hold.
+        complete: False if the run stopped before its inputs ended.
+        exit_code: What the process ends with.
+        wall_seconds: From the first image to the last, models loaded.
+        load_seconds: To load models and start workers.
+        stages: Seconds spent in each stage, summed over workers.
+        peak_memory_bytes: Of all processes; pages they share are counted in each.
+        classes: Boxes by class name, the most frequent first.
+    """
+
+    mode: str
+    workers: int
+    threads_per_worker: int
+    batch: int
+    runtime: str
+    model: str
+    images: int = 0
+    detections: int = 0
+    failures: int = 0
+    skipped: int = 0
+    skipped_failures: int = 0
+    vanished: int = 0
+    complete: bool = True
+    exit_code: int = ExitCode.OK
+    wall_seconds: float = 0.0
+    load_seconds: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    peak_memory_bytes: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that ended, well or not, a second; loading is not in it."""
+        return (self.images + self.failures) / self.wall_seconds if self.wall_seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the content of summary.json."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        rounded = {
+            "wall_seconds": round(self.wall_seconds, 3),
+            "load_seconds": round(self.load_seconds, 3),
+            "images_per_second": round(self.images_per_second, 2),
+            "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
+            "classes": dict(self.classes),
+            "exit_code": int(self.exit_code),
+        }
+        return values | rounded
+
+    def merge(self, other: RunSummary) -> RunSummary:
+        """Returns the figures of two runs side by side, such as two shards on two machines.
+
+        Counts and stage times add up; wall time is that of the longer run; the worse exit code stands.
+        """
+        classes = Counter(self.classes) + Counter(other.classes)
+        return replace(
+            self,
+            workers=self.workers + other.workers,
+            images=self.images + other.images,
+            detections=self.detections + other.detections,
+            failures=self.failures + other.failures,
+            skipped=self.skipped + other.skipped,
+            skipped_failures=self.skipped_failures + other.skipped_failures,
+            vanished=self.vanished + other.vanished,
+            complete=self.complete and other.complete,
+            exit_code=max(self.exit_code, other.exit_code),
+            wall_seconds=max(self.wall_seconds, other.wall_seconds),
+            load_seconds=max(self.load_seconds, other.load_seconds),
+            stages={name: self.stages.get(name, 0.0) + other.stages.get(name, 0.0) for name in STAGES},
+            peak_memory_bytes=self.peak_memory_bytes + other.peak_memory_bytes,
+            classes=dict(classes.most_common()),
+        )
+
+
+class Tally:
+    """Counts outcomes; gives a RunSummary its figures."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.failures = 0
+        self.detections = 0
+        self._classes: Counter[str] = Counter()
+        self._milliseconds: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Counts one outcome."""
+        self._milliseconds.update(outcome.timings)
+        if isinstance(outcome, ImageResult):
+            self.images += 1
+            self.detections += len(outcome.detections)
+            self._classes.update(box.name for box in outcome.detections)
+        else:
+            self.failures += 1
+
+    def spent(self, stage: str, seconds: float) -> None:
+        """Adds time that is no worker's."""
+        self._milliseconds[stage] += seconds * 1000
+
+    def fill(self, summary: RunSummary) -> RunSummary:
+        """Returns the summary with the counts so far."""
+        return replace(
+            summary,
+            images=self.images,
+            detections=self.detections,
+            failures=self.failures,
+            stages={name: self._milliseconds[name] / 1000 for name in STAGES},
+            classes=dict(sorted(self._classes.items(), key=lambda item: (-item[1], item[0]))),
+        )

@@ -1,0 +1,137 @@
+"""The one worker function: files in, an Outcome for each out, whatever a file does.
+
+Every mode calls it; what differs is only whose Detector it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from yolocli.detector import Detector
+from yolocli.errors import YolocliError
+from yolocli.images import ImageError, decode, read
+from yolocli.letterbox import Canvas
+from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STAGES = ("read", "decode", "prepare", "infer", "post", "write")
+"""In the order an image passes them; the last is the run's, the others the worker's."""
+
+Item: TypeAlias = ImageRef | ImageFailure
+"""What a worker is handed: a file, or what discovery could not make one of, which passes through."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """An image on its way through the stages."""
+
+    ref: ImageRef
+    timings: dict[str, float] = field(default_factory=dict)
+    canvas: Canvas | None = None
+    outcome: Outcome | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage, and turns an error in it into the image's record."""
+        started = time.perf_counter()
+        try:
+            yield
+        except YolocliError:
+            raise
+        except Exception as error:
+            self.fail(name, error)
+        finally:
+            self.timings[name] = (time.perf_counter() - started) * 1000
+
+    def fail(self, stage: str, error: Exception) -> None:
+        kind = error.kind if isinstance(error, ImageError) else type(error).__name__
+        self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
+
+
+def detect_images(detector: Detector, items: Sequence[Item], max_pixels: int) -> list[Outcome]:
+    """Takes a chunk of files through all stages.
+
+    Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
+    for one image in it or for want of memory, is halved until the images that can be done are done.
+
+    Args:
+        detector: Used by this call alone, unless it says otherwise.
+        items: Files, and failures of discovery, which are given back as they are.
+        max_pixels: See `images.decode`.
+
+    Returns:
+        One Outcome for each item, in their order.
+
+    Raises:
+        YolocliError: Only for a failure that is not an image's.
+    """
+    jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
+    batches: dict[tuple[int, ...], list[_Job]] = {}
+    for job in jobs.values():
+        _load(detector, job, max_pixels)
+        if job.canvas is not None:
+            batches.setdefault(job.canvas.shape, []).append(job)
+    for batch in batches.values():
+        for job, candidates in _infer(detector, batch):
+            _finish(detector, job, candidates)
+    return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
+
+
+def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
+    data, pixels = b"", None
+    with job.stage("read"):
+        data = read(job.ref)
+    if job.outcome is None:
+        with job.stage("decode"):
+            suffix = os.path.splitext(job.ref.source)[1].lower()
+            pixels = decode(data, suffix, channels=detector.channels, max_pixels=max_pixels)
+    if pixels is not None:
+        with job.stage("prepare"):
+            job.canvas = detector.prepare(pixels)
+
+
+def _infer(detector: Detector, batch: list[_Job]) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+    started = time.perf_counter()
+    try:
+        results = detector.infer([job.canvas for job in batch if job.canvas is not None])
+    except YolocliError:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            batch[0].fail("infer", error)
+            return
+        middle = len(batch) // 2
+        yield from _infer(detector, batch[:middle])
+        yield from _infer(detector, batch[middle:])
+        return
+    share = (time.perf_counter() - started) * 1000 / len(batch)
+    for job, candidates in zip(batch, results, strict=True):
+        job.timings["infer"] = share
+        yield job, candidates
+
+
+def _finish(detector: Detector, job: _Job, candidates: NDArray[np.float32]) -> None:
+    canvas = job.canvas
+    assert canvas is not None
+    with job.stage("post"):
+        detections = detector.finish(candidates, canvas)
+        job.outcome = ImageResult(job.ref, canvas.width, canvas.height, detections, job.timings)
+    job.canvas = None
+
+
+def _outcome(job: _Job) -> Outcome:
+    assert job.outcome is not None, "every job ends in an outcome"
+    return job.outcome
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
+    return text or type(error).__name__
