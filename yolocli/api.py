@@ -12,6 +12,7 @@ from yolocli.config import (
     DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     DetectorConfig,
+    Limits,
     Mode,
     RunConfig,
     SourceConfig,
@@ -116,7 +117,7 @@ def detect(
         output=None if output is None else Path(output),
         formats=tuple(formats),
         ordered=ordered,
-        timeout=timeout,
+        limits=Limits(timeout=timeout),
     )
     from yolocli.pipeline import Run
 

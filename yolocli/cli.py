@@ -16,11 +16,14 @@ from yolocli.config import (
     DEFAULT_MODEL,
     DEFAULT_OUTPUT,
     DetectorConfig,
+    Limits,
     Mode,
     RunConfig,
     SourceConfig,
     parse_classes,
     parse_devices,
+    parse_duration,
+    parse_failures,
     parse_imgsz,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
@@ -33,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-INPUT, MODEL, RUN, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Results", "For people"
+INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 
 
 def main() -> None:
@@ -52,7 +55,9 @@ def main() -> None:
     except Exception as error:
         if verbose:
             raise
-        _die(f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)", ExitCode.RUN_FAILED)
+        _die(
+            f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)", ExitCode.RUN_FAILED
+        )
 
 
 @app.callback(invoke_without_command=True)
@@ -116,13 +121,13 @@ def detect(
     ] = None,
     trust_weights: Annotated[
         bool,
-        typer.Option(
-            "--trust-weights", help="Load a checkpoint that may run code of its own.", rich_help_panel=MODEL
-        ),
+        typer.Option("--trust-weights", help="Load a checkpoint that may run code of its own.", rich_help_panel=MODEL),
     ] = False,
     mode: Annotated[
         Mode,
-        typer.Option(help="Who owns the model: each thread, all threads with a lock, each process.", rich_help_panel=RUN),
+        typer.Option(
+            help="Who owns the model: each thread, all threads with a lock, each process.", rich_help_panel=RUN
+        ),
     ] = Mode.thread,
     workers: Annotated[int, typer.Option("--workers", "-j", help="Workers; 0 chooses.", rich_help_panel=RUN)] = 0,
     threads_per_worker: Annotated[
@@ -136,6 +141,27 @@ def detect(
     max_pixels: Annotated[
         int, typer.Option(help="Larger images are failures, found by their header.", rich_help_panel=RUN)
     ] = DEFAULT_MAX_PIXELS,
+    timeout: Annotated[
+        Optional[str],
+        typer.Option(help="Time an image may take, such as 30s; process mode only.", rich_help_panel=LIMITS),
+    ] = None,
+    max_failures: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Stop after more failures than this: a number, or a share such as 5%.", rich_help_panel=LIMITS
+        ),
+    ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=LIMITS)
+    ] = False,
+    max_runtime: Annotated[
+        Optional[str],
+        typer.Option(help="Stop after this time, such as 8h; the same command goes on.", rich_help_panel=LIMITS),
+    ] = None,
+    fail_incomplete: Annotated[
+        bool,
+        typer.Option("--fail-incomplete", help="Exit with 1, not 0, after --max-runtime.", rich_help_panel=LIMITS),
+    ] = False,
     output: Annotated[
         Optional[Path],
         typer.Option(
@@ -172,7 +198,10 @@ def detect(
         bool, typer.Option("--retry-failed/--no-retry-failed", help="Try failures again.", rich_help_panel=OUTPUT)
     ] = True,
     summary_json: Annotated[
-        bool, typer.Option("--summary-json", help="Print the summary as JSON (stderr with --stdout).", rich_help_panel=PEOPLE)
+        bool,
+        typer.Option(
+            "--summary-json", help="Print the summary as JSON (stderr with --stdout).", rich_help_panel=PEOPLE
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=PEOPLE)
@@ -187,6 +216,7 @@ def detect(
     """Find objects in images: a record per image, whatever happens."""
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other")
+    failures, share = parse_failures("0" if fail_fast else max_failures)
     config = RunConfig(
         source=SourceConfig(
             inputs=tuple(inputs or ()),
@@ -220,16 +250,38 @@ def detect(
         timings=timings,
         retry_failed=retry_failed,
         overwrite=overwrite,
+        limits=Limits(
+            max_failures=failures,
+            max_failure_share=share,
+            max_runtime=parse_duration(max_runtime, "--max-runtime"),
+            timeout=parse_duration(timeout, "--timeout"),
+            fail_incomplete=fail_incomplete,
+        ),
     )
     from yolocli import commands
 
     if dry_run:
         commands.dry_run(config)
         return
-    code = commands.run_detect(
-        config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json
-    )
+    code = commands.run_detect(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json)
     raise typer.Exit(code)
+
+
+@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_EXPORT"})
+def export(
+    output: Annotated[Path, typer.Argument(help="The output folder of a run.", show_default=False)],
+    formats: Annotated[
+        Optional[list[str]],
+        typer.Option("--format", help="json, csv, csv-per-image; repeatable.", show_default=False),
+    ] = None,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="With the ms of each stage, if the run kept them.")
+    ] = False,
+) -> None:
+    """Make the results of a run again, or in another format, from its journal."""
+    from yolocli import commands
+
+    commands.export(output, tuple(formats or DEFAULT_FORMATS), timings)
 
 
 def _die(message: str, code: ExitCode) -> None:

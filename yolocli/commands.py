@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import shlex
+import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 from yolocli.config import RunConfig
+from yolocli.errors import ExitCode
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
 from yolocli.results import ImageFailure, Outcome, to_json
@@ -48,6 +54,7 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     if stdout:
         observers.append(Ndjson(data, config.timings))
     run = Run(config, [*observers, make_progress(sys.stderr, quiet=quiet, bar=progress)])
+    _stop_on_signals(run, quiet)
     for _ in run:
         pass
     if summary_json:
@@ -63,7 +70,22 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
         from yolocli.report import print_summary
 
         print_summary(run.summary, config.output, Console(stderr=True))
+    if not run.summary.complete and config.output is not None and not quiet:
+        print(f"To go on, run the same command again: {shlex.join(sys.argv)}", file=sys.stderr)
     return int(run.summary.exit_code)
+
+
+def export(output: Path, formats: Sequence[str], timings: bool) -> None:
+    """Makes projections from the journal of an output folder.
+
+    Raises:
+        UsageError: If there is no journal, or a run is writing to the folder.
+        OutputError: If the journal is damaged or a file cannot be written.
+    """
+    from yolocli.store import rebuild
+
+    count = rebuild(output, formats, timings)
+    print(f"{output}: {', '.join(formats)} of {count:,} images", file=sys.stderr)
 
 
 def dry_run(config: RunConfig) -> None:
@@ -78,6 +100,28 @@ def dry_run(config: RunConfig) -> None:
             sys.stdout.buffer.write(os.fsencode(item.source) + end)
     sys.stdout.buffer.flush()
     print(f"{count:,} images", file=sys.stderr)
+
+
+def _stop_on_signals(run: Run, quiet: bool) -> None:
+    """Stops a run at SIGINT or SIGTERM, well; at a second one, at once."""
+    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        code = codes[signal.Signals(number)]
+        received.append(number)
+        if len(received) == 1:
+            if not quiet:
+                os.write(2, b"\nstopping: images in flight are finished first; once more to stop at once\n")
+            run.stop(code)
+        else:
+            # a record is one write, made in this thread, so none can be torn here
+            for child in multiprocessing.active_children():
+                child.kill()
+            os._exit(code)
+
+    for number in codes:
+        signal.signal(number, handle)
 
 
 def _claim_stdout() -> IO[bytes]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from yolocli.errors import UsageError
@@ -17,6 +18,10 @@ DEFAULT_OUTPUT = Path("yolocli-out")
 DEFAULT_FORMATS = ("json", "csv")
 DEFAULT_MAX_PIXELS = 150_000_000
 """Enough for a 108-megapixel phone; two such images in memory at once stay below 1 GB."""
+SHARE_FROM = 100
+"""Images after which a limit on the share of failures is judged; before, one bad image would be too large a share."""
+
+SECONDS: Mapping[str, float] = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400})
 
 
 class Mode(str, enum.Enum):
@@ -100,6 +105,32 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run ends before its inputs do.
+
+    Attributes:
+        max_failures: Failures after which it stops; None for no limit.
+        max_failure_share: Share of failures, in [0, 1], above which it stops, judged from `SHARE_FROM` images on.
+        max_runtime: Seconds after which it stops; what was done is kept, and the same command goes on.
+        timeout: Seconds an image may take, in process mode; None for no limit.
+        fail_incomplete: A run that was stopped by `max_runtime` ends with an exit code other than 0.
+    """
+
+    max_failures: int | None = None
+    max_failure_share: float | None = None
+    max_runtime: float | None = None
+    timeout: float | None = None
+    fail_incomplete: bool = False
+
+    def too_many(self, failures: int, images: int) -> bool:
+        """Tells whether so many failures among so many images are too many."""
+        if self.max_failures is not None and failures > self.max_failures:
+            return True
+        share = self.max_failure_share
+        return share is not None and images >= SHARE_FROM and failures > share * images
+
+
+@dataclass(frozen=True, slots=True)
 class RunConfig:
     """One run, whole.
 
@@ -116,7 +147,7 @@ class RunConfig:
         timings: Put the milliseconds of each stage into the records.
         retry_failed: On a second run, try again what failed.
         overwrite: Start anew in an output folder that holds another run.
-        timeout: Seconds an image may take, in process mode; None for no limit.
+        limits: When to stop early.
     """
 
     source: SourceConfig
@@ -131,11 +162,15 @@ class RunConfig:
     timings: bool = False
     retry_failed: bool = True
     overwrite: bool = False
-    timeout: float | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         _check(self.workers >= 0, f"--workers {self.workers}: must not be negative")
         _check(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+        _check(
+            self.limits.timeout is None or self.mode is Mode.process,
+            f"--timeout needs --mode process: a thread of --mode {self.mode.value} that hangs cannot be killed",
+        )
 
 
 def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
@@ -204,6 +239,37 @@ def parse_classes(texts: tuple[str, ...]) -> tuple[str, ...] | None:
     """Returns the names and ids of a repeatable, comma-separated option; None when it was not given."""
     names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
     return names if texts else None
+
+
+def parse_failures(text: str | None) -> tuple[int | None, float | None]:
+    """Returns the (number, share in [0, 1]) of `--max-failures N` or `N%`, one of them None.
+
+    Raises:
+        UsageError: If the text is neither.
+    """
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
+    if match and match[2] and float(match[1]) <= 100:
+        return None, float(match[1]) / 100
+    if match and not match[2] and match[1].isdecimal():
+        return int(match[1]), None
+    raise UsageError(f"--max-failures {text}: give a number, such as 100, or a share, such as 5%")
+
+
+def parse_duration(text: str | None, option: str) -> float | None:
+    """Returns the seconds of `90`, `90s`, `15m`, `1.5h`, `2d` or a sum such as `1h30m`.
+
+    Raises:
+        UsageError: If the text is none of these, or zero.
+    """
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        raise UsageError(f"{option} {text}: give a duration, such as 90s, 15m or 1h30m")
+    return seconds
 
 
 def _check(valid: bool, message: str) -> None:

@@ -105,7 +105,7 @@ def _check_header(data: bytes, max_pixels: int) -> str | None:
         # Image.open reads the header alone. Its own bomb check comes after ours and is only a second net
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-            known = image.format
+            known: str | None = image.format
     except Image.DecompressionBombError as error:
         raise ImageError("TooManyPixels", f"{error}") from error
     except Exception:  # Pillow's plugins raise whatever the bytes make them; OpenCV may still know better
@@ -121,8 +121,7 @@ def _decode_tiff(buffer: Any) -> Any:
     """Returns the first page when it has colour, as Ultralytics' reader does; None leaves it to the plain decoder."""
     import cv2
 
-    page: list[Any] = []
-    done, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, page, cv2.Range(0, 1))
+    done, pages = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(0, 1))
     return pages[0][..., :3] if done and pages and pages[0].ndim == 3 else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import itertools
 import json
 import os
 import re
@@ -33,6 +35,15 @@ class _Head:
     input: int
     size: int
     mtime_ns: int
+
+
+class Known(enum.Enum):
+    """What a journal tells of a file."""
+
+    NEW = enum.auto()
+    CHANGED = enum.auto()
+    DONE = enum.auto()
+    FAILED = enum.auto()
 
 
 class Journal:
@@ -91,28 +102,28 @@ class Past:
         self._offsets = array("q", (offsets[i] for i in order))
         self._file = open(path, "rb") if path.exists() else None
 
-    def __len__(self) -> int:
-        return len(self._keys)
+    @property
+    def images(self) -> int:
+        """Different images in it; an image that was tried again has more than one line."""
+        return len(self._keys) - sum(1 for a, b in itertools.pairwise(self._keys) if a == b)
 
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:
             self._file.close()
 
-    def status(self, ref: ImageRef) -> bool | None:
-        """Tells how the last run with this very file (path, size, mtime) ended.
-
-        Returns:
-            True if it has a result, False if it failed, None if it is new or has changed.
-        """
+    def status(self, ref: ImageRef) -> Known:
+        """Tells what the last run with this file made of it."""
         key = hash(ref.path)
         last = bisect_right(self._keys, key) - 1
         while last >= 0 and self._keys[last] == key:
             head = self._head(self._offsets[last])
             if head.path == ref.path:
-                return head.ok if (head.size, head.mtime_ns) == (ref.size, ref.mtime_ns) else None
+                if (head.size, head.mtime_ns) != (ref.size, ref.mtime_ns):
+                    return Known.CHANGED
+                return Known.DONE if head.ok else Known.FAILED
             last -= 1  # another path with the same hash
-        return None
+        return Known.NEW
 
     def _head(self, offset: int) -> _Head:
         assert self._file is not None
@@ -161,7 +172,10 @@ def replay(path: Path) -> Iterator[Outcome]:
     """
     # one bytes object a line: sorts in input order, equal images side by side, the latest last
     keys = sorted(
-        head.input.to_bytes(4, "big") + os.fsencode(head.path).replace(b"/", b"\0") + b"\0\0" + offset.to_bytes(8, "big")
+        head.input.to_bytes(4, "big")
+        + os.fsencode(head.path).replace(b"/", b"\0")
+        + b"\0\0"
+        + offset.to_bytes(8, "big")
         for offset, head in _heads(path)
     )
     with open(path, "rb") as stream:
@@ -186,7 +200,9 @@ def _heads(path: Path) -> Iterator[tuple[int, _Head]]:
         for line in stream:
             head = _parse(line)
             if head is None:
-                raise OutputError(f"{path}: byte {offset}: not a line of a journal; use --overwrite or another --output")
+                raise OutputError(
+                    f"{path}: byte {offset}: not a line of a journal; use --overwrite or another --output"
+                )
             yield offset, head
             offset += len(line)
 

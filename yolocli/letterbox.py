@@ -103,4 +103,5 @@ def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
     offset = np.array([left, top, left, top], np.float32)
     gains = np.array([gain_x, gain_y, gain_x, gain_y], np.float32)
     limits = np.array([canvas.width, canvas.height, canvas.width, canvas.height], np.float32)
-    return np.clip((boxes - offset) / gains, 0, limits) + 0  # + 0 turns -0.0 into 0.0
+    mapped: NDArray[np.float32] = np.clip((boxes - offset) / gains, 0, limits) + 0  # + 0 turns -0.0 into 0.0
+    return mapped

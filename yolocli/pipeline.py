@@ -37,6 +37,8 @@ class Run:
         self._config = settle(config)
         self._observers = observers
         self._tally = Tally()
+        self._feed: Feed | None = None
+        self._stopped: ExitCode | None = None
         self.summary = RunSummary(
             self._config.mode.value,
             self._config.workers,
@@ -56,6 +58,7 @@ class Run:
         with ExitStack() as stack:
             for observer in self._observers:
                 stack.callback(observer.finished)
+            self._stop_in_time(stack)
             store = self._open_store(stack)
             found = discover(config.source, skip=config.output, notice=self._notice)
             seen, items = _peek(found)
@@ -67,6 +70,16 @@ class Run:
                 crew = stack.enter_context(Crew(make_backend(config), config.workers))
                 yield from self._detect(crew, items, store)
             self._conclude(crew, store)
+
+    def stop(self, code: ExitCode) -> None:
+        """Takes no more images; those in flight are finished. Safe to call from a signal handler or another thread.
+
+        Args:
+            code: What the run ends with, unless images failed and it is OK.
+        """
+        self._stopped = self._stopped or code
+        if self._feed is not None:
+            self._feed.stop()
 
     def _open_store(self, stack: ExitStack) -> Store | None:
         if self._config.output is None:
@@ -83,8 +96,10 @@ class Run:
         self._count()
         for observer in self._observers:
             observer.started(store.skipped if store else 0)
-        feed = Feed(items, config.batch, config.workers * config.batch * AHEAD)
-        for outcome in crew.run(feed, ordered=config.ordered):
+        self._feed = Feed(items, config.batch, config.workers * config.batch * AHEAD)
+        if self._stopped is not None:  # while the models were loading
+            self._feed.stop()
+        for outcome in crew.run(self._feed, ordered=config.ordered):
             self._take(outcome, store)
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
@@ -97,16 +112,36 @@ class Run:
             observer.outcome(outcome)
         self._tally.add(outcome)
         self._tally.spent("write", time.perf_counter() - started)
+        failures = self._tally.failures
+        if self._stopped is None and self._config.limits.too_many(failures, self._tally.images + failures):
+            self._notice(f"stopped: {failures:,} failures are more than --max-failures allows")
+            self.stop(ExitCode.SOME_FAILED)
+
+    def _stop_in_time(self, stack: ExitStack) -> None:
+        limits = self._config.limits
+        if limits.max_runtime is None:
+            return
+        code = ExitCode.SOME_FAILED if limits.fail_incomplete else ExitCode.OK
+        timer = threading.Timer(limits.max_runtime, self.stop, (code,))
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.cancel)
 
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
-        summary = self._tally.fill(self.summary)
+        complete = self._stopped is None
+        summary = replace(self._tally.fill(self.summary), complete=complete)
         if store is not None:
-            summary = replace(summary, skipped=store.skipped, skipped_failures=store.skipped_failures)
+            summary = replace(
+                summary,
+                skipped=store.skipped,
+                skipped_failures=store.skipped_failures,
+                vanished=store.vanished if complete else 0,  # the rest of the walk might have met them
+            )
             store.finish()
         failed = summary.failures + summary.skipped_failures
         self.summary = replace(
             summary,
-            exit_code=ExitCode.SOME_FAILED if failed else ExitCode.OK,
+            exit_code=self._stopped or (ExitCode.SOME_FAILED if failed else ExitCode.OK),
             peak_memory_bytes=peak_memory() + (crew.peak_memory if crew else 0),
         )
         if store is not None:

@@ -175,7 +175,7 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
 
 
 def to_json(record: Mapping[str, Any], indent: int | None = None) -> bytes:
-    """Returns UTF-8 JSON; what UTF-8 cannot hold (undecodable bytes of a file name) is written as a \\udcXX escape.
+    r"""Returns UTF-8 JSON; what UTF-8 cannot hold (undecodable bytes of a file name) is written as a \\udcXX escape.
 
     `json.loads` gives such a name back as surrogate escapes, which `os.fsencode` turns into the bytes on disk.
     """

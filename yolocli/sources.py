@@ -22,7 +22,7 @@ from yolocli.errors import UsageError
 from yolocli.results import ImageFailure, ImageRef
 
 IMAGE_SUFFIXES = frozenset(
-    f".{name}" for name in "avif bmp dng heic heif jp2 jpeg jpg mpo png tif tiff webp".split()
+    (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 )
 """The image suffixes of Ultralytics 8.4 (`ultralytics.data.utils.IMG_FORMATS`), compared without case."""
 
@@ -102,8 +102,11 @@ def _all(config: SourceConfig, walker: _Walker, notice: Notice) -> Iterator[_Fou
 
 
 def _glob(pattern: str, number: int, config: SourceConfig, walker: _Walker, notice: Notice) -> Iterator[_Found]:
-    hidden = {"include_hidden": config.hidden} if sys.version_info >= (3, 11) else {}
-    matches = sorted(glob.iglob(pattern, recursive=True, **hidden), key=os.fsencode)
+    if sys.version_info >= (3, 11):
+        names = glob.iglob(pattern, recursive=True, include_hidden=config.hidden)
+    else:  # hidden names must be asked for in the pattern
+        names = glob.iglob(pattern, recursive=True)
+    matches = sorted(names, key=os.fsencode)
     if not matches:
         notice(f"{pattern}: the pattern matches nothing")
     fixed = pattern

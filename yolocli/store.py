@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from filelock import FileLock, Timeout
 from yolocli.config import RunConfig, changed_settings
 from yolocli.errors import UsageError
 from yolocli.exporters import OUTPUTS, exporter_factory, open_exporter
-from yolocli.exporters.failures import FAILURES, Failures
+from yolocli.exporters.failures import Failures
 from yolocli.folder import OutputFolder
-from yolocli.journal import JOURNAL, Journal, Past, recover, replay
+from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
 from yolocli.worker import Item
@@ -33,7 +33,7 @@ class Store:
     Attributes:
         skipped: Images found done, so far.
         skipped_failures: Among them, failures that are not tried again.
-        known: Journal lines found at the start.
+        vanished: Images in the journal that the walk has not met, so far.
     """
 
     def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Store:
         self._fingerprint = dict(fingerprint)
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
-        self.skipped = self.skipped_failures = self.known = 0
+        self.skipped = self.skipped_failures = self.vanished = 0
         self._started = _now()
 
     def __enter__(self) -> Store:
@@ -53,15 +53,13 @@ class Store:
             OutputError: If it cannot be written.
         """
         with ExitStack() as stack:
-            self._folder.create()
-            stack.callback(self._folder.close)
-            self._lock(stack)
+            _own(self._folder, stack)
             if self._config.overwrite:
                 self._clear()
             self._check_fingerprint()
             recover(self._folder)
             self._past = Past(self._folder.root / JOURNAL)
-            self.known = len(self._past)
+            self.vanished = self._past.images
             stack.callback(self._past.close)
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
@@ -81,10 +79,11 @@ class Store:
     def pending(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yields what is still to be done, and counts what is not."""
         for item in items:
-            ok = None if isinstance(item, ImageFailure) else self._past.status(item)
-            if ok or (ok is False and not self._config.retry_failed):
+            known = self._past.status(item.ref if isinstance(item, ImageFailure) else item)
+            self.vanished -= known is not Known.NEW
+            if known is Known.DONE or (known is Known.FAILED and not self._config.retry_failed):
                 self.skipped += 1
-                self.skipped_failures += not ok
+                self.skipped_failures += known is Known.FAILED
             else:
                 yield item
 
@@ -115,15 +114,6 @@ class Store:
         """
         self._folder.write_json(SUMMARY, summary.to_dict())
         self._write_run(_now())
-
-    def _lock(self, stack: ExitStack) -> None:
-        lock = FileLock(self._folder.root / LOCK)
-        try:
-            with self._folder.writing(self._folder.root / LOCK):
-                lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(f"{self._folder.root}: another run is writing here; wait for it or use --output") from None
-        stack.callback(lock.release)
 
     def _clear(self) -> None:
         """Removes an earlier run, and nothing that is not one's own."""
@@ -169,6 +159,21 @@ class Store:
         )
 
 
+def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
+    """Makes projections of the journal in an output folder that no run is using; see `project`.
+
+    Raises:
+        UsageError: If it holds no journal, or a run is writing to it.
+    """
+    if not (root / JOURNAL).exists():
+        raise UsageError(f"{root}: holds no {JOURNAL}; name the output folder of a run")
+    folder = OutputFolder(root)
+    with ExitStack() as stack:
+        _own(folder, stack)
+        recover(folder)
+        return project(folder, formats, timings)
+
+
 def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False) -> int:
     """Makes projections from the journal of a folder.
 
@@ -197,17 +202,33 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False)
     return count
 
 
+def _own(folder: OutputFolder, stack: ExitStack) -> None:
+    """Makes the folder one's own until the stack is closed, by a lock that the system drops when its process dies.
+
+    Raises:
+        UsageError: If another run has it.
+        OutputError: If it cannot be written.
+    """
+    path = folder.root / LOCK
+    lock = FileLock(path)
+    with folder.writing(path):
+        folder.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"{folder.root}: another run is writing here; wait for it or use --output") from None
+    stack.callback(lock.release)
+    folder.create()
+    stack.callback(folder.close)
+
+
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("yolocli", "ultralytics", "torch", "openvino", "opencv-python", "numpy"):
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-
-

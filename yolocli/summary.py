@@ -109,11 +109,12 @@ class Tally:
         self.failures = 0
         self.detections = 0
         self._classes: Counter[str] = Counter()
-        self._milliseconds: Counter[str] = Counter()
+        self._milliseconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     def add(self, outcome: Outcome) -> None:
         """Counts one outcome."""
-        self._milliseconds.update(outcome.timings)
+        for stage, milliseconds in outcome.timings.items():
+            self._milliseconds[stage] += milliseconds
         if isinstance(outcome, ImageResult):
             self.images += 1
             self.detections += len(outcome.detections)

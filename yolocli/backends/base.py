@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,6 +17,8 @@ from yolocli.worker import Item, detect_images
 
 AHEAD = 4
 """Chunks a worker that the feed may be ahead of the results that have been taken."""
+STUCK_SECONDS = 0.5
+"""How often a run that was stopped looks whether all is done but a read that never returns."""
 
 
 class Worker(Protocol):
@@ -79,11 +81,14 @@ class Feed:
         self._items = iter(items)
         self._batch = batch
         self._window = max(window, batch)
-        self._pulling = threading.Lock()
         self._changed = threading.Condition()
-        self._outstanding = 0
-        self._stopped = False
-        self._sequence = 0
+        self._pulling = self._stopped = False
+        self._outstanding = self._sequence = 0
+
+    @property
+    def drained(self) -> bool:
+        """It was stopped, and all that had been handed out has been dealt with."""
+        return self._stopped and not self._outstanding
 
     def take(self) -> tuple[int, tuple[Item, ...]] | None:
         """Returns the next chunk and its number; waits for room in the window; None at the end.
@@ -91,18 +96,24 @@ class Feed:
         Raises:
             YolocliError: If discovery did.
         """
-        with self._pulling:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._outstanding + self._batch <= self._window)
-                if self._stopped:
-                    return None
-            chunk = tuple(islice(self._items, self._batch))
-            if not chunk:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or (self._has_room() and not self._pulling))
+            if self._stopped:
                 return None
+            self._pulling = True
+        chunk: tuple[Item, ...] = ()
+        try:
+            # outside the lock: the next name may be long in coming from a pipe, and a stop must not wait for it
+            chunk = tuple(islice(self._items, self._batch))
+        finally:
             with self._changed:
+                self._pulling = False
+                chunk = () if self._stopped else chunk
                 self._outstanding += len(chunk)
-            self._sequence += 1
-            return self._sequence - 1, chunk
+                self._sequence += 1
+                sequence = self._sequence - 1
+                self._changed.notify_all()
+        return (sequence, chunk) if chunk else None
 
     def taken_out(self, count: int) -> None:
         """Makes room: results of so many images have been dealt with."""
@@ -115,6 +126,9 @@ class Feed:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._outstanding + self._batch <= self._window
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +178,10 @@ class Crew:
         if self._feed is not None:
             self._feed.stop()
         self._start.set()
+        stuck = self._feed is not None and self._feed.drained  # at most one, in a read of standard input
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(STUCK_SECONDS if stuck else None)
 
     def load(self) -> str:
         """Starts the threads, waits until every worker has its model, and returns what the first one runs on.
@@ -176,8 +191,8 @@ class Crew:
         """
         for thread in self._threads:
             thread.start()
-        descriptions = [self._next(_Loaded).description for _ in self._threads]
-        return descriptions[0]
+        loaded = [self._next() for _ in self._threads]  # nothing else is sent before the start
+        return next(message.description for message in loaded if isinstance(message, _Loaded))
 
     def run(self, feed: Feed, *, ordered: bool = False) -> Iterator[Outcome]:
         """Yields outcomes as they end, or in input order.
@@ -187,26 +202,30 @@ class Crew:
         """
         self._feed = feed
         self._start.set()
-        chunks = self._chunks()
+        chunks = self._chunks(feed)
         for chunk in _in_order(chunks) if ordered else chunks:
             yield from chunk.outcomes
             feed.taken_out(len(chunk.outcomes))
 
-    def _chunks(self) -> Iterator[_Chunk]:
+    def _chunks(self, feed: Feed) -> Iterator[_Chunk]:
         ended = 0
         while ended < len(self._threads):
-            message = self._next(_Chunk, _Ended)
+            try:
+                message = self._next(STUCK_SECONDS)
+            except queue.Empty:
+                if feed.drained:
+                    return
+                continue
             if isinstance(message, _Chunk):
                 yield message
-            else:
+            elif isinstance(message, _Ended):
                 ended += 1
                 self.peak_memory += message.peak_memory
 
-    def _next(self, *kinds: type) -> _Message:  # type: ignore[type-arg]
-        message = self._messages.get()
+    def _next(self, timeout: float | None = None) -> _Loaded | _Ended | _Chunk:
+        message = self._messages.get(timeout=timeout)
         if isinstance(message, BaseException):
             raise message
-        assert isinstance(message, kinds)
         return message
 
     def _drive(self, slot: int) -> None:
@@ -233,5 +252,3 @@ def _in_order(chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
         while expected in waiting:
             yield waiting.pop(expected)
             expected += 1
-
-

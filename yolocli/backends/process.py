@@ -39,10 +39,10 @@ class ProcessBackend:
 
     def open_worker(self, slot: int) -> ProcessWorker:
         """See `Backend.open_worker`."""
-        return ProcessWorker(detector_config(self._config, slot), self._config.timeout, self._context)
+        return ProcessWorker(detector_config(self._config, slot), self._config.limits.timeout, self._context)
 
 
-class _Expired(Exception):
+class _ExpiredError(Exception):
     """A child was stopped because an image took too long."""
 
 
@@ -59,9 +59,9 @@ class ProcessWorker:
         """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child."""
         try:
             return self._ask(items)
-        except (BrokenProcessPool, _Expired) as error:
+        except (BrokenProcessPool, _ExpiredError) as error:
             self._restart()
-            if isinstance(error, _Expired) and len(items) == 1:
+            if isinstance(error, _ExpiredError) and len(items) == 1:
                 return [self._lost(items[0], error)]
         return [self._ask_alone(item) for item in items]
 
@@ -80,19 +80,19 @@ class ProcessWorker:
             return self._pool.submit(_detect, tuple(items)).result(limit)
         except FutureTimeoutError as error:
             os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            raise _Expired from error
+            raise _ExpiredError from error
 
     def _ask_alone(self, item: Item) -> Outcome:
         try:
             return self._ask((item,))[0]
-        except (BrokenProcessPool, _Expired) as error:
+        except (BrokenProcessPool, _ExpiredError) as error:
             self._restart()
             return self._lost(item, error)
 
     def _lost(self, item: Item, error: Exception) -> Outcome:
         if not isinstance(item, ImageRef):
             return item
-        if isinstance(error, _Expired):
+        if isinstance(error, _ExpiredError):
             return ImageFailure(item, "worker", "Timeout", f"took longer than --timeout {self._timeout:g} s")
         return ImageFailure(item, "worker", "WorkerDied", "the worker process died of this image twice")
 
@@ -133,7 +133,7 @@ _worker: LocalWorker
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so does a kill of the group; a child ends with its parent
     os.dup2(2, 1)  # stdout is the parent's, for data
     threading.Thread(target=_end_with_parent, name="yolocli-parent-watch", daemon=True).start()
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from yolocli.exporters.base import BOX_COLUMNS, safe_cell
 from yolocli.folder import OutputFolder
 from yolocli.results import ImageResult, Outcome
+
+
+class Table(Protocol):
+    """What `csv.writer` returns."""
+
+    def writerow(self, row: Iterable[Any], /) -> Any:
+        """Writes a row."""
+        ...
 
 
 class CsvTables:
@@ -40,7 +49,7 @@ class CsvTables:
         """See `Exporter.close`."""
         self._stack.close()
 
-    def _table(self, folder: OutputFolder, name: str, columns: tuple[str, ...]) -> csv._writer:
+    def _table(self, folder: OutputFolder, name: str, columns: tuple[str, ...]) -> Table:
         stream = self._stack.enter_context(folder.open(Path(name)))
         text = io.TextIOWrapper(stream, "utf-8", "backslashreplace", newline="")
         self._stack.callback(text.detach)
