@@ -1,0 +1,1 @@
+"""Tests; a module per room of the product."""

@@ -1,0 +1,99 @@
+"""Fixtures that all tests share; the real model is run as few times as possible."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import fakes
+from tests.support import REPOSITORY
+from yolocli.results import Detection
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the cache of the user, and settings exported by the caller, out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("YOLOCLI_") and not name.startswith("YOLOCLI_TEST_"):
+                patch.delenv(name)
+        patch.setenv("YOLOCLI_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("YOLO_CONFIG_DIR", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Real weights of a COCO detector."""
+    path = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
+    if not path.is_file():
+        pytest.skip(f"no weights at {path}; set YOLOCLI_TEST_WEIGHTS")
+    return path
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    """A folder of photographs."""
+    path = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
+    if not path.is_dir():
+        pytest.skip(f"no images at {path}; set YOLOCLI_TEST_IMAGES")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos(images: Path) -> list[Path]:
+    """The photographs, sorted."""
+    found = sorted(images.rglob("*.jpg"))
+    assert len(found) >= 4, f"too few photographs in {images}"
+    return found
+
+
+@pytest.fixture(scope="session")
+def reference(weights: Path, photos: list[Path]) -> dict[Path, tuple[Detection, ...]]:
+    """What Ultralytics itself finds in each photograph, one at a time."""
+    predict = _ultralytics(weights)
+    return {path: predict(path) for path in photos}
+
+
+@pytest.fixture(scope="session")
+def ultralytics_predict(weights: Path) -> Callable[[Path], tuple[Detection, ...]]:
+    """Ultralytics' own answer for one file, on its own."""
+    return _ultralytics(weights)
+
+
+def _ultralytics(weights: Path) -> Callable[[Path], tuple[Detection, ...]]:
+    from yolocli.runtimes.library import import_ultralytics
+
+    import_ultralytics()
+    from ultralytics import YOLO
+
+    model = YOLO(str(weights))
+
+    def predict(path: Path) -> tuple[Detection, ...]:
+        (answer,) = model.predict(str(path), batch=1, verbose=False)
+        rows = zip(answer.boxes.cls.tolist(), answer.boxes.conf.tolist(), answer.boxes.xyxy.tolist(), strict=True)
+        return tuple(Detection(answer.names[int(c)], int(c), score, tuple(xyxy)) for c, score, xyxy in rows)
+
+    return predict
+
+
+@pytest.fixture
+def fake_detectors(monkeypatch: pytest.MonkeyPatch) -> list[fakes.FakeDetector]:
+    """No network in any mode; the list fills with the detectors made in this process."""
+    return fakes.install(monkeypatch)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that other users can walk into, for tests of permissions."""
+    folder = Path(tempfile.mkdtemp(prefix="yolocli-test-"))
+    folder.chmod(0o755)
+    yield folder
+    for below, _, _ in os.walk(folder):
+        os.chmod(below, 0o700)
+    shutil.rmtree(folder)

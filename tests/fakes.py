@@ -1,0 +1,124 @@
+"""A detector without a network, for tests of what lies around it; importable by worker processes.
+
+Images tell it what to do by their width.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import yolocli.backends.process
+from yolocli.backends.base import LocalWorker
+from yolocli.config import DetectorConfig
+from yolocli.letterbox import Canvas
+from yolocli.results import Detection
+
+DEADLY_WIDTH = 13
+"""An image of this width kills the process that infers it."""
+POISONED_WIDTH = 17
+"""An image of this width makes its whole batch fail."""
+
+FAKED_MODES = ("thread", "locked", "process")
+"""Modes that `install` knows how to reach."""
+
+
+class FakeDetector:
+    """Finds one thing the size of the image; its name tells the process that found it.
+
+    Attributes:
+        born: Thread that made it.
+        inferred_in: Threads that called `infer`.
+        together: Most threads that were in `infer` at once.
+    """
+
+    channels = 3
+    description = "fake"
+
+    def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
+        self.born = threading.get_ident()
+        self.inferred_in: set[int] = set()
+        self.batches: list[int] = []
+        self.together = 0
+        self._inside = 0
+        self._delay = delay
+        self._counting = threading.Lock()
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Canvas:
+        return Canvas(pixels, pixels.shape[1], pixels.shape[0])
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        with self._counting:
+            self.inferred_in.add(threading.get_ident())
+            self.batches.append(len(batch))
+            self._inside += 1
+            self.together = max(self.together, self._inside)
+        try:
+            time.sleep(self._delay)
+            if any(canvas.width == DEADLY_WIDTH for canvas in batch):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if any(canvas.width == POISONED_WIDTH for canvas in batch):
+                raise RuntimeError("poisoned")
+            return [np.array([[0, 0, c.width, c.height, 0.5, 0]], np.float32) for c in batch]
+        finally:
+            with self._counting:
+                self._inside -= 1
+
+    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+        x1, y1, x2, y2, score, class_id = candidates[0].tolist()
+        return (Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),)
+
+
+def own_fake_detector(config: DetectorConfig) -> tuple[int, str]:
+    """Stands in for `yolocli.backends.process._own_detector` in a worker process."""
+    yolocli.backends.process._worker = LocalWorker(FakeDetector(config), config.max_pixels)
+    return os.getpid(), FakeDetector.description
+
+
+def own_guarded_detector(config: DetectorConfig) -> tuple[int, str]:
+    """Loads the real detector in a worker process where making a YOLO or a predictor is an error."""
+    forbid_shared_state()
+    return _real_own_detector(config)
+
+
+_real_own_detector = yolocli.backends.process._own_detector
+
+
+def forbid_shared_state(patch: pytest.MonkeyPatch | None = None) -> None:
+    """Makes the classes that Ultralytics' guide warns of impossible to instantiate, in this process."""
+    from ultralytics.engine.model import Model
+    from ultralytics.engine.predictor import BasePredictor
+
+    def refuse(self: object, *args: Any, **kwargs: Any) -> None:
+        raise AssertionError(f"{type(self).__name__} was made")
+
+    for owner in (Model, BasePredictor):
+        if patch is not None:
+            patch.setattr(owner, "__init__", refuse)
+        else:
+            owner.__init__ = refuse
+
+
+def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]:
+    """Puts fakes in the place of detectors in every mode; returns those made in this process, as they are made."""
+    made: list[FakeDetector] = []
+
+    def load_detector(config: DetectorConfig) -> FakeDetector:
+        made.append(FakeDetector(config, delay))
+        return made[-1]
+
+    patch.setattr("yolocli.backends.thread.load_detector", load_detector)
+    patch.setattr("yolocli.backends.locked.load_detector", load_detector)
+    # pickled by its name, so that the children import this module and need no patch
+    patch.setattr("yolocli.backends.process._own_detector", own_fake_detector)
+    patch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
+    patch.setattr("yolocli.pipeline.sha256", lambda path: "0" * 64)
+    return made
