@@ -1,10 +1,11 @@
 """What light, lens, sensor and file format do to a picture: one function each, in a registry."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from yolocli.builtin.ink import Image
 from yolocli.builtin.textures import blob, fractal, gradient
@@ -13,8 +14,8 @@ Degradation = Callable[[np.random.Generator, Image, float], Image]
 """Takes chance, a BGR picture and the side of its smallest mark in pixels; returns a new picture."""
 
 
-def _bytes(values: np.typing.NDArray[np.floating]) -> Image:
-    return np.clip(values, 0, 255).astype(np.uint8)
+def _bytes(values: NDArray[Any]) -> Image:
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def uneven_light(rng: np.random.Generator, image: Image, smallest: float) -> Image:

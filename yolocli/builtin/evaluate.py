@@ -1,5 +1,7 @@
 """Measure weights on fresh scenes: ``python -m yolocli.builtin.evaluate``."""
 
+# ruff: noqa: T201 (a command prints)
+
 import argparse
 import json
 import tempfile
@@ -81,9 +83,7 @@ def evaluate(
 
 def report(scores: Sequence[Score]) -> str:
     """Lay scores out as a Markdown table."""
-    rows = [
-        f"| {s.name} | {s.precision:.3f} | {s.recall:.3f} | {s.map50:.3f} | {s.map50_95:.3f} |" for s in scores
-    ]
+    rows = [f"| {s.name} | {s.precision:.3f} | {s.recall:.3f} | {s.map50:.3f} | {s.map50_95:.3f} |" for s in scores]
     head = "| class | precision | recall | mAP50 | mAP50-95 |\n| --- | --- | --- | --- | --- |\n"
     return head + "\n".join(rows)
 

@@ -1,5 +1,7 @@
 """What happens when the scene generator's optional libraries are not installed."""
 
+# ruff: noqa: T201 (a command prints)
+
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec

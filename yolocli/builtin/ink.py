@@ -49,12 +49,12 @@ def _dots(mark: Mark, cell: int) -> Plane:
 
 def _rounded(mark: Mark, cell: int) -> Plane:
     soft = cv2.GaussianBlur(_upsampled(mark, cell), (0, 0), cell * 0.28)
-    return np.clip((soft - 0.5) * 6 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((soft - 0.5) * 6 + 0.5, 0, 1), np.float32)
 
 
 def _bled(mark: Mark, cell: int) -> Plane:
     soft = cv2.GaussianBlur(_upsampled(mark, cell), (0, 0), cell * 0.2)
-    return np.clip((soft - 0.38) * 8 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((soft - 0.38) * 8 + 0.5, 0, 1), np.float32)
 
 
 STYLES: Final[dict[str, Callable[[Mark, int], Plane]]] = {

@@ -66,9 +66,7 @@ def draw_qr(rng: np.random.Generator, budget: int) -> Mark:
     if rng.random() < 0.5:
         version = min(version, 4)  # links, the most common content, fit in small versions
     text = _text(rng, int(_QR_BYTES[version - 1] * rng.uniform(0.5, 1.0)))
-    code = segno.make(
-        text, version=version, error="m", mask=int(rng.integers(8)), micro=False, boost_error=False
-    )
+    code = segno.make(text, version=version, error="m", mask=int(rng.integers(8)), micro=False, boost_error=False)
     return Mark("qr_code", np.array([list(row) for row in code.matrix]) > 0, 1.0)
 
 

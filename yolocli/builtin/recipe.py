@@ -4,15 +4,16 @@ Nothing here is larger than it must be: the whole recipe runs on two processor c
 hour, which is how the shipped weights were made. A GPU runs the same recipe, faster.
 """
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 import ultralytics
-import yaml
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils import YAML
 from ultralytics.utils.loss import v8DetectionLoss
 
 SCALE: Final = (0.50, 0.1875, 512)
@@ -45,11 +46,12 @@ def stages(imgsz: int, epochs: int) -> tuple[Stage, ...]:
 
     Args:
         imgsz: Size of pictures at the end, pixels.
-        epochs: How often every scene is seen, both stages together; the last is the full-size one.
+        epochs: How often every scene is seen, both stages together; the last fifth at full size.
     """
     half = max(64, imgsz // 64 * 32)
-    early = Stage(half, max(1, epochs - 1), 2e-3, multi_scale=0.25, cache="ram")
-    return early, Stage(imgsz, 1, 5e-4)
+    late = max(1, epochs // 5)
+    early = Stage(half, max(1, epochs - late), 2e-3, multi_scale=0.25, cache="ram")
+    return early, Stage(imgsz, late, 5e-4)
 
 
 class FullPrecisionLoss(v8DetectionLoss):  # type: ignore[misc]
@@ -89,6 +91,7 @@ class CodesTrainer(DetectionTrainer):  # type: ignore[misc]
 
     def _speed_up(self) -> None:
         # Done once training runs: the averaged copy that is saved was made before, and stays plain.
+        torch.set_num_threads(os.cpu_count() or 1)  # Ultralytics leaves a core unused
         self.model.criterion = FullPrecisionLoss(self.model)
         if self.device.type == "cpu":  # where Ultralytics has no 16-bit training of its own
             self.model.predict = torch.autocast("cpu", torch.bfloat16)(self.model.predict)
@@ -97,10 +100,10 @@ class CodesTrainer(DetectionTrainer):  # type: ignore[misc]
 def architecture(folder: Path) -> Path:
     """Write the model's description, Ultralytics' YOLO11 at our scale; returns its path."""
     source = Path(ultralytics.__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml"
-    description = yaml.safe_load(source.read_text())
+    description = YAML.load(source)
     description["scales"] = {"n": list(SCALE)}
     target = folder / "yolo11n-codes.yaml"  # Ultralytics reads the scale's letter off the name
-    target.write_text(yaml.safe_dump(description))
+    YAML.save(target, description)
     return target
 
 

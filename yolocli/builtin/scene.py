@@ -10,7 +10,7 @@ import numpy as np
 from yolocli.builtin import CODES
 from yolocli.builtin.backgrounds import background
 from yolocli.builtin.degradations import degrade
-from yolocli.builtin.ink import Image, inks, panel
+from yolocli.builtin.ink import Image, Panel, inks, panel
 from yolocli.builtin.lookalikes import lookalike
 from yolocli.builtin.marks import draw
 from yolocli.builtin.surfaces import SURFACES, choose
@@ -112,7 +112,7 @@ def _add_marks(rng: np.random.Generator, layout: Layout, share: tuple[float, flo
     longest = max(width, height)
     side = _side(rng, longest, share)
     most, surface = SURFACES["sticker"][1:] if side > 0.5 * longest else choose(rng)
-    panels = []
+    panels: list[Panel] = []
     for _ in range(int(rng.integers(1, most + 1))):
         name = CODES[int(rng.integers(len(CODES)))]
         own = side * (rng.uniform(0.6, 1.2) if panels else 1.0)
@@ -222,9 +222,7 @@ KINDS: Final[dict[str, tuple[float, float, Callable[[np.random.Generator, int, i
 """Every kind of scene with its share and how much it is degraded."""
 
 
-def make(
-    seed: int, index: int, size: tuple[int, int] | None = None, kind: str | None = None
-) -> Scene:
+def make(seed: int, index: int, size: tuple[int, int] | None = None, kind: str | None = None) -> Scene:
     """Make a scene; the same arguments make the same bytes, in any process and any order.
 
     Args:

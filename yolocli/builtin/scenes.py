@@ -1,5 +1,7 @@
 """Write scenes to disk as a data set in YOLO's layout: ``python -m yolocli.builtin.scenes``."""
 
+# ruff: noqa: T201 (a command prints)
+
 import argparse
 import os
 import sys
@@ -61,9 +63,7 @@ def write_yaml(folder: Path, train: str, val: str) -> Path:
     """Write the data set's description for Ultralytics; returns its path."""
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CODES))
     target = folder / "data.yaml"
-    target.write_text(
-        f"path: {folder.resolve()}\ntrain: images/{train}\nval: images/{val}\nnames:\n{names}"
-    )
+    target.write_text(f"path: {folder.resolve()}\ntrain: images/{train}\nval: images/{val}\nnames:\n{names}")
     return target
 
 

@@ -64,9 +64,7 @@ def _sheet(
     left, right = int(width * room * rng.random()), int(width * room * rng.random())
     top, bottom = int(height * room * rng.random()), int(height * room * rng.random())
     canvas = canvas_of(height + top + bottom + 2, width + left + right + 2)
-    marks = tuple(
-        _put(canvas, p, x + left + 1, y + top + 1) for p, (x, y) in zip(panels, corners, strict=True)
-    )
+    marks = tuple(_put(canvas, p, x + left + 1, y + top + 1) for p, (x, y) in zip(panels, corners, strict=True))
     return canvas, marks, (left, top, left + width, top + height)
 
 
@@ -207,12 +205,12 @@ def screen(rng: np.random.Generator, panels: Sequence[Panel]) -> Patch:
     _print_around(rng, canvas, block, page)
     bezel = max(2, int(min(canvas.shape[:2]) * rng.uniform(0.03, 0.15)))
     frame = colour(rng, 0.2, 5, 60)
-    canvas = cv2.copyMakeBorder(canvas, *[bezel] * 4, cv2.BORDER_CONSTANT, value=frame)
+    canvas = cv2.copyMakeBorder(canvas, bezel, bezel, bezel, bezel, cv2.BORDER_CONSTANT, value=frame)
     if rng.random() < 0.3:  # the raster of the display
         step = int(rng.integers(2, 4))
         canvas[::step] = (canvas[::step] * 0.85).astype(np.uint8)
     moved = tuple(Outline(m.name, m.points + np.float32(bezel)) for m in marks)
-    return Patch(canvas, _rounded(*canvas.shape[:2], bezel), moved)
+    return Patch(canvas, _rounded(canvas.shape[0], canvas.shape[1], bezel), moved)
 
 
 def poster(rng: np.random.Generator, panels: Sequence[Panel]) -> Patch:

@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 from yolocli.builtin.ink import Colour, Image, Plane
 
 _FACES: Final = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral", "cmtt10")
-_WORDS: Final = (
+_WORDS: Final = (  # noqa: SIM905 (fifty lines of a list are no easier to read)
     "ship to handle with care order batch lot made in fragile item total qty date scan here menu pay "
     "open welcome ticket gate seat price net weight sale new best before store room floor exit model "
     "serial no part rev keep dry this way up warning do not stack return address invoice customer"
@@ -47,14 +47,12 @@ def gradient(rng: np.random.Generator, height: int, width: int) -> Plane:
     y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
     ramp = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-    return (ramp - ramp.min()) / max(float(ramp.max() - ramp.min()), 1e-6)
+    return np.asarray((ramp - ramp.min()) / max(float(ramp.max() - ramp.min()), 1e-6), np.float32)
 
 
 def colour(rng: np.random.Generator, saturation: float = 0.6, low: int = 20, high: int = 240) -> Colour:
     """Choose a colour, BGR; low saturations are the more common ones, as in photographs."""
-    hsv = np.array(
-        [[[rng.integers(180), 255 * saturation * rng.random() ** 1.5, rng.integers(low, high)]]]
-    )
+    hsv = np.array([[[rng.integers(180), 255 * saturation * rng.random() ** 1.5, rng.integers(low, high)]]])
     b, g, r = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
     return b, g, r
 
@@ -87,9 +85,7 @@ def phrase(rng: np.random.Generator, words: int) -> str:
     return str(rng.choice(np.array([line, line.upper(), line.title()])))
 
 
-def write(
-    image: Image, text: str, at: tuple[int, int], size: int, ink: Colour, face: int = 0
-) -> tuple[int, int]:
+def write(image: Image, text: str, at: tuple[int, int], size: int, ink: Colour, face: int = 0) -> tuple[int, int]:
     """Write a line of text into a picture, in place.
 
     Args:
@@ -120,9 +116,7 @@ def write(
     return width, height
 
 
-def paragraph(
-    rng: np.random.Generator, image: Image, box: tuple[int, int, int, int], size: int, ink: Colour
-) -> None:
+def paragraph(rng: np.random.Generator, image: Image, box: tuple[int, int, int, int], size: int, ink: Colour) -> None:
     """Fill a box (x1, y1, x2, y2 in pixels) of a picture with lines of text, in place."""
     x1, y1, x2, y2 = box
     face = int(rng.integers(len(_FACES)))

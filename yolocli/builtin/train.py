@@ -4,6 +4,8 @@ Writes the scenes, trains, strips the checkpoint of everything private, evaluate
 a seed it never saw. The defaults are what the shipped weights were made with.
 """
 
+# ruff: noqa: T201 (a command prints)
+
 import argparse
 import shutil
 import sys
@@ -20,7 +22,7 @@ WATCH = 100  # scenes that Ultralytics validates on after each stage, of the see
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m yolocli.builtin.train", description=__doc__)
     parser.add_argument("--scenes", type=int, default=7000, help="scenes to train on")
-    parser.add_argument("--epochs", type=int, default=9, help="passes over them, both stages together")
+    parser.add_argument("--epochs", type=int, default=11, help="passes over them, both stages together")
     parser.add_argument("--imgsz", type=int, default=640, help="picture size of the last pass, pixels")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and shuffling")
     parser.add_argument("--device", default="cpu", help="as Ultralytics takes it: cpu, 0, mps")

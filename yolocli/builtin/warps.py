@@ -96,9 +96,7 @@ def _bend(patch: Patch, bend: float) -> Patch:
     shade = (0.55 + 0.45 * np.cos(turn)).astype(np.float32)[:, :, None]
     pixels = cv2.remap(patch.pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.remap(patch.alpha, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    marks = tuple(
-        Outline(m.name, _bend_points(m.points, (width, height), bend, sag)) for m in patch.marks
-    )
+    marks = tuple(Outline(m.name, _bend_points(m.points, (width, height), bend, sag)) for m in patch.marks)
     return Patch((pixels * shade).astype(np.uint8), np.asarray(alpha, np.float32), marks)
 
 
@@ -137,7 +135,7 @@ def homography(size: tuple[int, int], pose: Pose) -> NDArray[np.float64]:
 def project(points: Points, matrix: NDArray[np.float64]) -> Points:
     """Map points through a homography, shape (n, 2) to (n, 2)."""
     ahead = np.c_[points.astype(np.float64), np.ones(len(points))] @ matrix.T
-    return (ahead[:, :2] / ahead[:, 2:]).astype(np.float32)
+    return np.asarray(ahead[:, :2] / ahead[:, 2:], np.float32)
 
 
 def outlines(patch: Patch, pose: Pose) -> tuple[Outline, ...]:
@@ -174,6 +172,7 @@ def paste(scene: Image, patch: Patch, pose: Pose, shadow: float = 0.0) -> None:
     region = scene[y1:y2, x1:x2].astype(np.float32)
     if shadow > 0:
         soft = cv2.GaussianBlur(alpha, (0, 0), max(0.6, reach / 2.5))
-        moved = np.roll(soft, (int(reach / 2), int(reach / 3)), axis=(0, 1))
+        shift = np.array([[1, 0, reach / 3], [0, 1, reach / 2]], np.float32)
+        moved = cv2.warpAffine(soft, shift, size, borderMode=cv2.BORDER_REPLICATE)
         region *= 1 - shadow * moved[:, :, None]
     scene[y1:y2, x1:x2] = (region * (1 - alpha) + pixels * alpha).astype(np.uint8)

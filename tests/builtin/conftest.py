@@ -1,0 +1,40 @@
+"""What the tests of the embedded detector share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yolocli.builtin import WEIGHTS
+
+ROOT = Path(__file__).parents[2]
+os.environ.setdefault("YOLO_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def detector() -> Iterator[Any]:
+    """The shipped weights in Ultralytics' own wrapper, loaded by its safe loader."""
+    from ultralytics import YOLO
+    from ultralytics.nn import tasks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "SAFE_LOAD", True)  # read from the environment at import, maybe long ago
+        yield YOLO(str(WEIGHTS))
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample images."""
+    return ROOT / "sample_images"
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[Path]:
+    """Real photographs without marks, where there are any on this machine."""
+    folder = Path(os.environ.get("YOLOCLI_TEST_IMAGES", ROOT.parent / "shared" / "images"))
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    if not found:
+        pytest.skip(f"no real photographs in {folder} (YOLOCLI_TEST_IMAGES)")
+    return found
