@@ -214,7 +214,11 @@ class _Walker:
             below = os.path.join(folder, name)
             if name in folders:
                 if self._config.recursive and not any(_matches(p, name, inner) for p in self._config.exclude):
-                    yield self._list(below, inner, os.path.join(real, name), ignored)
+                    # only a link can lead elsewhere than below the real folder
+                    linked = self._config.follow_symlinks and os.path.islink(below)
+                    yield self._list(
+                        below, inner, os.path.realpath(below) if linked else os.path.join(real, name), ignored
+                    )
             elif _is_image(name) and self.wanted(name, inner):
                 yield _Found(below, inner, os.path.join(real, name))
 
@@ -236,7 +240,7 @@ class _Walker:
                 return False
             if entry.is_symlink() and not self._config.follow_symlinks:
                 self._notice(f"{entry.path}: link to a folder, not followed (use --follow-symlinks)")
-                return not _is_image(entry.name)  # called x.jpg, it becomes a record; else it is only a notice
+                return False  # called x.jpg, it becomes a record; else it is only a notice
         except OSError:  # a dangling or looping link: a file that cannot be read
             return False
         return True
