@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from yolocli.folder import OutputFolder, per_image
-from yolocli.results import Outcome, to_json
+from yolocli.results import Outcome, to_json_file
 
 
 class JsonFiles:
@@ -19,7 +19,7 @@ class JsonFiles:
 
     def add(self, outcome: Outcome) -> None:
         """See `Exporter.add`."""
-        data = to_json(outcome.to_dict(timings=self._timings), indent=2) + b"\n"
+        data = to_json_file(outcome.to_dict(timings=self._timings))
         self._folder.write(per_image("json", outcome.path, ".json"), data)
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ def import_ultralytics(verbose: bool = False) -> None:
 
             # its settings file is rewritten in place: a process that reads it half-written would reset it
             with FileLock(settings / "import.lock"):
-                import ultralytics.utils
+                import ultralytics.utils  # noqa: F401
         from ultralytics.utils import LOGGER
 
         LOGGER.handlers = [logging.StreamHandler(sys.stderr)]

@@ -1,0 +1,84 @@
+"""What yolocli itself costs: many small images, the network faked. Prints ms an image and the growth of memory.
+
+python tests/benchmarks/overhead.py [--images 20000] [--mode thread|locked]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import yolocli.backends.locked
+import yolocli.backends.thread
+from yolocli.config import DetectorConfig, Mode, RunConfig, SourceConfig
+from yolocli.letterbox import Canvas
+from yolocli.memory import peak_memory
+from yolocli.pipeline import Run
+from yolocli.results import Detection
+
+
+class FakeDetector:
+    """Finds one box in every image, without looking."""
+
+    channels = 3
+    description = "fake"
+
+    def prepare(self, pixels: Any) -> Canvas:
+        return Canvas(pixels, pixels.shape[1], pixels.shape[0])
+
+    def infer(self, batch: Sequence[Canvas]) -> list[Any]:
+        return [np.zeros((1, 6), np.float32) for _ in batch]
+
+    def finish(self, candidates: Any, canvas: Canvas) -> tuple[Detection, ...]:
+        return (Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--mode", default="thread", choices=["thread", "locked"])
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    for module in (yolocli.backends.thread, yolocli.backends.locked):
+        module.load_detector = lambda config: FakeDetector()  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_links(root / "images", options.images)
+        (root / "weights.pt").write_bytes(b"none")
+        config = RunConfig(
+            SourceConfig((str(root / "images"),)),
+            DetectorConfig(model=str(root / "weights.pt")),
+            mode=Mode(options.mode),
+            workers=options.workers,
+            output=root / "out",
+        )
+        run = Run(config)
+        start = 0
+        for number, _ in enumerate(run, 1):
+            if number == 1000:
+                start = peak_memory()
+        summary = run.summary
+        print(f"{options.images} images, {summary.wall_seconds * 1000 / summary.images:.3f} ms an image")
+        print({name: round(seconds * 1000 / summary.images, 3) for name, seconds in summary.stages.items()})
+        print(f"memory: {start / 2**20:.0f} MiB after 1,000, {(peak_memory() - start) / 2**20:.1f} MiB more at the end")
+        print(f"threads left: {threading.active_count()}")
+
+
+def make_links(folder: Path, count: int) -> None:
+    folder.mkdir()
+    first = folder / "0.jpg"
+    cv2.imwrite(str(first), np.full((32, 32, 3), 128, np.uint8))
+    for number in range(1, count):
+        os.link(first, folder / f"{number}.jpg")
+
+
+if __name__ == "__main__":
+    main()
