@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.results import ImageRef
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels: TypeAlias = NDArray[np.uint8]
+
+
+_pillow_lock = threading.Lock()
 
 
 class ImageError(Exception):
@@ -102,12 +108,9 @@ def _check_header(data: bytes, max_pixels: int) -> str | None:
     from PIL import Image
 
     try:
-        # Image.open reads the header alone. Its own bomb check comes after ours and is only a second net
-        with Image.open(io.BytesIO(data)) as image:
+        with _no_limit_of_pillow(), Image.open(io.BytesIO(data)) as image:  # reads the header alone
             width, height = image.size
             known: str | None = image.format
-    except Image.DecompressionBombError as error:
-        raise ImageError("TooManyPixels", f"{error}") from error
     except Exception:  # Pillow's plugins raise whatever the bytes make them; OpenCV may still know better
         return None
     if width * height > max_pixels:
@@ -138,12 +141,30 @@ def _decode_with_pillow(data: bytes, suffix: str, channels: int) -> Any:
             return None
         register_heif_opener()
     try:
-        with ImageOps.exif_transpose(Image.open(io.BytesIO(data))) as image:
+        with _no_limit_of_pillow():
+            opened = Image.open(io.BytesIO(data))
+        with ImageOps.exif_transpose(opened) as image:
             if channels == 1:
                 return np.asarray(image.convert("L"))
             return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
     except Exception:  # as in _check_header
         return None
+
+
+@contextmanager
+def _no_limit_of_pillow() -> Iterator[None]:
+    """Lets Pillow open an image of any size, without a warning; `max_pixels` is the limit, and was checked or will be.
+
+    Pillow's own is a global that a program which uses this library may count on, so it is put back.
+    """
+    from PIL import Image
+
+    with _pillow_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _heif_hint(suffix: str) -> str:
