@@ -71,7 +71,8 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
 
         print_summary(run.summary, config.output, Console(stderr=True))
     if not run.summary.complete and config.output is not None and not quiet:
-        print(f"To go on, run the same command again: {shlex.join(sys.argv)}", file=sys.stderr)
+        again = [word for word in sys.argv if word != "--overwrite"]
+        print(f"To go on: {printable(shlex.join(again))}", file=sys.stderr)
     return int(run.summary.exit_code)
 
 

@@ -7,6 +7,7 @@ worker only, and the image that was in it is known.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -18,14 +19,20 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
 from yolocli.backends.base import LocalWorker, detector_config
-from yolocli.config import DetectorConfig, RunConfig
+from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import WorkerError
 from yolocli.memory import peak_memory
 from yolocli.results import ImageFailure, ImageRef, Outcome
 from yolocli.worker import Item
 
-PRELOAD = ["yolocli.backends.preload"]
+PRELOAD = {
+    RuntimeName.torch: "yolocli.backends.preload_torch",
+    RuntimeName.openvino: "yolocli.backends.preload_openvino",
+}
+KILLED_RETRIES = 5
+"""Times an image is tried alone when its child is killed from outside each time, which need not be its fault. After a
+crash it is tried once."""
 START_ATTEMPTS = 3
 """Deaths in a row while a child loads its model, after which the run gives up."""
 
@@ -35,7 +42,7 @@ class ProcessBackend:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._context = _context()
+        self._context = _context(config.detector.runtime)
 
     def open_worker(self, slot: int) -> ProcessWorker:
         """See `Backend.open_worker`."""
@@ -79,22 +86,31 @@ class ProcessWorker:
         try:
             return self._pool.submit(_detect, tuple(items)).result(limit)
         except FutureTimeoutError as error:
-            os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._child.kill()
             raise _ExpiredError from error
 
     def _ask_alone(self, item: Item) -> Outcome:
-        try:
-            return self._ask((item,))[0]
-        except (BrokenProcessPool, _ExpiredError) as error:
-            self._restart()
-            return self._lost(item, error)
+        for attempt in itertools.count(1):
+            try:
+                return self._ask((item,))[0]
+            except (BrokenProcessPool, _ExpiredError) as error:
+                killed = isinstance(error, BrokenProcessPool) and self._was_killed()
+                self._restart()
+                if attempt >= (KILLED_RETRIES if killed else 1):
+                    return self._lost(item, error)
+        raise AssertionError("unreachable")
+
+    def _was_killed(self) -> bool:
+        """Tells whether the child ended by SIGKILL: by the system or by someone, not by a crash of its own."""
+        self._child.join(1)
+        return self._child.exitcode == -getattr(signal, "SIGKILL", 0)
 
     def _lost(self, item: Item, error: Exception) -> Outcome:
         if not isinstance(item, ImageRef):
             return item
         if isinstance(error, _ExpiredError):
             return ImageFailure(item, "worker", "Timeout", f"took longer than --timeout {self._timeout:g} s")
-        return ImageFailure(item, "worker", "WorkerDied", "the worker process died of this image twice")
+        return ImageFailure(item, "worker", "WorkerDied", "the worker process died whenever it was given this image")
 
     def _restart(self) -> None:
         self._pool.shutdown()
@@ -104,9 +120,10 @@ class ProcessWorker:
         for _ in range(START_ATTEMPTS):
             self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
             try:
-                self._pid, self.description = self._pool.submit(_own_detector, self._config).result()
+                pid, self.description = self._pool.submit(_own_detector, self._config).result()
+                self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
                 return
-            except BrokenProcessPool:
+            except (BrokenProcessPool, StopIteration):  # it died while it loaded, or just after
                 self._pool.shutdown()
             except BaseException:
                 self._pool.shutdown()
@@ -117,12 +134,12 @@ class ProcessWorker:
         )
 
 
-def _context() -> BaseContext:
+def _context(runtime: RuntimeName) -> BaseContext:
     """Returns a start method that never copies threads or locks: forkserver where there is one, else spawn."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context.set_forkserver_preload([PRELOAD[runtime]] if runtime in PRELOAD else [])
     return context
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from yolocli.backends.base import LocalWorker, detector_config
 from yolocli.config import RunConfig
 from yolocli.detector import load_detector
@@ -15,4 +17,5 @@ class ThreadBackend:
 
     def open_worker(self, slot: int) -> LocalWorker:
         """See `Backend.open_worker`."""
-        return LocalWorker(load_detector(detector_config(self._config, slot)), self._config.detector.max_pixels)
+        config = replace(detector_config(self._config, slot), streams=self._config.workers)
+        return LocalWorker(load_detector(config), config.max_pixels)

@@ -1,0 +1,10 @@
+"""Imported once by the server that child processes are forked from: what they need, and nothing that starts a thread."""
+
+import cv2  # noqa: F401
+import numpy  # noqa: F401
+
+import yolocli.detector
+import yolocli.runtimes.openvino  # noqa: F401
+from yolocli.runtimes.openvino_library import import_openvino
+
+import_openvino()
