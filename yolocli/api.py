@@ -14,7 +14,9 @@ from yolocli.config import (
     DetectorConfig,
     Limits,
     Mode,
+    Precision,
     RunConfig,
+    RuntimeName,
     SourceConfig,
     parse_devices,
 )
@@ -27,6 +29,8 @@ def detect(
     inputs: Iterable[PathLike] | PathLike,
     *,
     model: PathLike = DEFAULT_MODEL,
+    runtime: Literal["auto", "torch", "openvino"] = "auto",
+    precision: Literal["fp32", "bf16", "fp16", "int8"] | None = None,
     mode: Literal["thread", "locked", "process"] = "thread",
     workers: int = 0,
     threads_per_worker: int = 0,
@@ -57,6 +61,8 @@ def detect(
     Args:
         inputs: Files, folders and glob patterns.
         model: Path of weights or an export, an official name, or "builtin".
+        runtime: What runs the network; "auto" takes the fastest that there is and gives the same boxes.
+        precision: What it computes in; None takes the model's own, fp32 for weights.
         mode: Who owns the detector: each thread, all threads behind a lock, or each process.
         workers: Workers; 0 chooses from the CPUs that may be used.
         threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
@@ -101,6 +107,8 @@ def detect(
         ),
         detector=DetectorConfig(
             model=os.fspath(model),
+            runtime=RuntimeName(runtime),
+            precision=None if precision is None else Precision(precision),
             threads=threads_per_worker,
             imgsz=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz,
             confidence=confidence,

@@ -18,7 +18,9 @@ from yolocli.config import (
     DetectorConfig,
     Limits,
     Mode,
+    Precision,
     RunConfig,
+    RuntimeName,
     SourceConfig,
     parse_classes,
     parse_devices,
@@ -123,6 +125,14 @@ def detect(
         bool,
         typer.Option("--trust-weights", help="Load a checkpoint that may run code of its own.", rich_help_panel=MODEL),
     ] = False,
+    runtime: Annotated[
+        RuntimeName,
+        typer.Option(help="What runs the network; auto takes the fastest there is.", rich_help_panel=RUN),
+    ] = RuntimeName.auto,
+    precision: Annotated[
+        Optional[Precision],
+        typer.Option(help="What it computes in; default: the model's own, fp32 for weights.", rich_help_panel=RUN),
+    ] = None,
     mode: Annotated[
         Mode,
         typer.Option(
@@ -230,6 +240,8 @@ def detect(
         ),
         detector=DetectorConfig(
             model=model,
+            runtime=runtime,
+            precision=precision,
             threads=threads_per_worker,
             imgsz=parse_imgsz(imgsz),
             confidence=conf,
@@ -282,6 +294,47 @@ def export(
     from yolocli import commands
 
     commands.export(output, tuple(formats or DEFAULT_FORMATS), timings)
+
+
+@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
+def bench(
+    folder: Annotated[str, typer.Argument(help="Pictures like those you will run on.", show_default=False)],
+    model: Annotated[
+        str, typer.Option("--model", "-m", envvar="YOLOCLI_MODEL", help="As for detect.")
+    ] = DEFAULT_MODEL,
+    modes: Annotated[
+        Optional[list[Mode]], typer.Option("--mode", help="Repeatable.", show_default="all")
+    ] = None,
+    runtimes: Annotated[
+        Optional[list[RuntimeName]],
+        typer.Option("--runtime", help="Repeatable.", show_default="all that are installed"),
+    ] = None,
+    workers: Annotated[
+        Optional[list[int]], typer.Option("--workers", "-j", help="Repeatable; 0 chooses.", show_default="0")
+    ] = None,
+    batches: Annotated[Optional[list[int]], typer.Option("--batch", help="Repeatable.", show_default="1")] = None,
+    images: Annotated[int, typer.Option(help="Pictures of each run.", min=2)] = 60,
+    repeats: Annotated[int, typer.Option(help="Rounds.", min=1)] = 3,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Run plain `yolo predict` beside it.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure which mode, runtime, workers and batch suit this machine and these pictures."""
+    from yolocli import commands
+
+    commands.run_bench(
+        folder,
+        model,
+        modes=[mode.value for mode in modes or Mode],
+        runtimes=[runtime.value for runtime in runtimes or ()],
+        workers=workers or [0],
+        batches=batches or [1],
+        images=images,
+        repeats=repeats,
+        baseline=baseline,
+        as_json=as_json,
+    )
 
 
 def _die(message: str, code: ExitCode) -> None:

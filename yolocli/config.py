@@ -32,6 +32,23 @@ class Mode(str, enum.Enum):
     process = "process"
 
 
+class RuntimeName(str, enum.Enum):
+    """What runs the network."""
+
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+
+
+class Precision(str, enum.Enum):
+    """What the network computes in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
     """What to look for, and where.
@@ -69,8 +86,13 @@ class DetectorConfig:
 
     Attributes:
         model: Path of the weights or the export, or an official name, or `builtin`.
+        runtime: What runs the network.
+        precision: What it computes in; None takes the model's own, fp32 for weights.
         device: `cpu`, `mps` or `cuda:N`; None lets the runtime choose.
         threads: Intra-op threads of one detector; 0 leaves the library's own number.
+        streams: Detectors of a process that share one compiled model and run at once.
+        converted: Folder of the model in the runtime's own form; None where it runs as it is.
+        chosen: Why the runtime was chosen, for the summary; empty when it was asked for.
         imgsz: Height and width in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].
         iou: Boxes of a class that overlap more than this are merged by NMS, in [0, 1].
@@ -82,8 +104,13 @@ class DetectorConfig:
     """
 
     model: str = DEFAULT_MODEL
+    runtime: RuntimeName = RuntimeName.auto
+    precision: Precision | None = None
     device: str | None = None
     threads: int = 0
+    streams: int = 1
+    converted: str | None = None
+    chosen: str = ""
     imgsz: tuple[int, int] | None = None
     confidence: float = 0.25
     iou: float = 0.7
@@ -179,12 +206,14 @@ def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
     Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most.
 
     Args:
-        config: The detector's settings.
+        config: The detector's settings, with runtime and precision settled.
         weights_sha256: Hex digest of the weights.
     """
     return {
         "record_schema": SCHEMA_VERSION,
         "weights_sha256": weights_sha256,
+        "runtime": config.runtime.value,
+        "precision": config.precision.value if config.precision else None,
         "imgsz": list(config.imgsz) if config.imgsz else None,
         "confidence": config.confidence,
         "iou": config.iou,

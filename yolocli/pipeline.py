@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
@@ -18,6 +18,7 @@ from yolocli.memory import peak_memory
 from yolocli.models import resolve_model, sha256
 from yolocli.progress import Observer
 from yolocli.results import Outcome
+from yolocli.runtimes.choose import choose_runtime
 from yolocli.sources import check_inputs, discover
 from yolocli.store import Store
 from yolocli.summary import RunSummary, Tally
@@ -34,8 +35,8 @@ class Run:
     def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
         check_inputs(config.source)
         self._model = config.detector.model
-        self._config = settle(config)
         self._observers = observers
+        self._config = settle(config, self._notice)
         self._tally = Tally()
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
@@ -165,15 +166,21 @@ class Run:
         threading.Thread(target=count, name="yolocli-count", daemon=True).start()
 
 
-def settle(config: RunConfig) -> RunConfig:
-    """Returns the configuration with nothing left to choose: the model's path, workers, threads.
+def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
+    """Returns the configuration with nothing left to choose: the model's path, runtime, precision, workers, threads.
+
+    Args:
+        config: As it was asked for.
+        notice: Told before something that takes long.
 
     Raises:
-        ModelError: If the model is missing and cannot be downloaded.
+        ModelError: If the model is missing and cannot be downloaded, or cannot be converted for the runtime asked for.
+        UsageError: If runtime, precision, device and model do not go together.
     """
     workers, threads = share_cpus(config.mode, config.workers, config.detector.threads, usable_cpus())
     model = resolve_model(config.detector.model, verbose=config.detector.verbose)
-    return replace(config, workers=workers, detector=replace(config.detector, model=str(model), threads=threads))
+    detector = replace(config.detector, model=str(model), threads=threads)
+    return replace(config, workers=workers, detector=choose_runtime(detector, config.devices, notice))
 
 
 def _peek(items: Iterable[Item]) -> tuple[bool, Iterator[Item]]:

@@ -1,4 +1,4 @@
-"""Imported once by the server that child processes are forked from: what they need, and nothing that starts a thread."""
+"""Imported once by the server that child processes are forked from; nothing in it starts a thread."""
 
 import cv2  # noqa: F401
 import numpy  # noqa: F401

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+DETECT = "detect"
+"""The one task of a model that can be used so far."""
+
+
 class Runtime(Protocol):
     """A loaded network.
 

@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolocli.config import DetectorConfig
-from yolocli.errors import ModelError
+from yolocli.config import DetectorConfig, Precision
+from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
-from yolocli.runtimes.base import frame_for
+from yolocli.runtimes.base import DETECT, frame_for
 from yolocli.runtimes.library import import_ultralytics
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-DETECT = "detect"
 
 # Ultralytics swaps entries of sys.modules while it unpickles a checkpoint
 _load_lock = threading.Lock()
@@ -43,7 +41,9 @@ def load(config: DetectorConfig) -> TorchRuntime:
 
         device = torch.device(config.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
         _check_device(device)
-        backend = _load_backend(config, device)
+        if config.precision is Precision.fp16 and device.type == "cpu":
+            raise UsageError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+        backend = load_backend(config, device)
     if config.threads:
         torch.set_num_threads(config.threads)
     return TorchRuntime(backend, config, device)
@@ -56,13 +56,17 @@ class TorchRuntime:
         self._backend = backend
         self._device = device
         self._confidence = config.confidence
+        self._bf16 = config.precision is Precision.bf16
         self.names: Mapping[int, str] = dict(backend.names)
         self.channels: int = backend.channels
         self.end_to_end: bool = bool(backend.end2end)
-        self.description = f"{backend.format} on {device}"
+        precision = (config.precision or Precision.fp32).value
+        self.description = (
+            f"torch {precision} on {device}" if backend.format == "pt" else f"{backend.format} on {device}"
+        )
         dynamic = backend.format == "pt" or bool(backend.dynamic)
         if dynamic or not getattr(backend, "imgsz", None):
-            imgsz: Sequence[int] = config.imgsz or _trained_imgsz(backend)
+            imgsz: Sequence[int] = config.imgsz or trained_imgsz(backend)
         else:
             imgsz = backend.imgsz  # an export with a fixed input can take no other
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
@@ -72,7 +76,7 @@ class TorchRuntime:
         import numpy as np
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch])).to(self._device)
             pixels = pixels.permute(0, 3, 1, 2).contiguous()
             if self.channels == 3:
@@ -100,7 +104,12 @@ class TorchRuntime:
         return torch.cat(columns, 1).cpu().numpy(), keep.sum(1).cpu().numpy()
 
 
-def _load_backend(config: DetectorConfig, device: torch.device) -> Any:
+def load_backend(config: DetectorConfig, device: torch.device) -> Any:
+    """Returns Ultralytics' AutoBackend around a model, fused and ready to run.
+
+    Raises:
+        ModelError: If the model cannot be loaded, is not trusted, or is no detector.
+    """
     import ultralytics.nn.tasks as tasks
     from ultralytics.nn.autobackend import AutoBackend
 
@@ -110,7 +119,8 @@ def _load_backend(config: DetectorConfig, device: torch.device) -> Any:
     tasks.SAFE_LOAD = not config.trust_weights  # the constant behind ULTRALYTICS_SAFE_LOAD, read at import
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
-        backend = AutoBackend(str(path), device=device, fuse=True, verbose=False, end2end=False)
+        half = config.precision is Precision.fp16
+        backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
@@ -139,7 +149,7 @@ def _check_task(path: Path, backend: Any) -> None:
         raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
 
 
-def _trained_imgsz(backend: Any) -> tuple[int, int]:
+def trained_imgsz(backend: Any) -> tuple[int, int]:
     """Returns the size the model was trained with, which Ultralytics' predict takes by default too."""
     module = getattr(backend.backend, "model", None)
     args = getattr(module, "args", None)

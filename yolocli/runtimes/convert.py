@@ -1,0 +1,229 @@
+"""A checkpoint to OpenVINO: once per weights, checked against torch, kept in the user's cache.
+
+The conversion runs in a process of its own, so that torch and Ultralytics leave nothing behind in the one that detects:
+600 MB, threads, and what their import patches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolocli.cache import cache_folder
+from yolocli.config import DetectorConfig, Precision
+from yolocli.errors import ModelError
+from yolocli.models import sha256
+from yolocli.runtimes.export_folder import MODEL, SUFFIX, Metadata, write_metadata
+from yolocli.runtimes.openvino_library import import_openvino, openvino_version
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CONVERSION = 1
+"""Raise it when the same weights would be converted to something else."""
+DIGEST = "sha256"
+FAILURE = "failure.json"
+PIXELS = 0.02
+"""Largest difference of a box's side from torch's that a conversion may have."""
+SCORE = 2e-4
+"""Largest difference of a confidence."""
+
+
+class ConversionError(ModelError):
+    """OpenVINO cannot run this model as torch does."""
+
+
+def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str], None] = lambda _: None) -> Path:
+    """Returns the export folder for a checkpoint; makes it if it is not in the cache, or damaged there.
+
+    Any number of processes may ask at once: one converts, the others wait for it.
+
+    Args:
+        weights: A `.pt` file.
+        trust_weights: Load a checkpoint that asks for arbitrary Python objects.
+        notice: Told before a conversion, as that takes some seconds.
+
+    Raises:
+        ConversionError: If it cannot be converted, or computes something else than before.
+        ModelError: If the checkpoint cannot be loaded, is not trusted, or is no detector.
+    """
+    from filelock import FileLock
+
+    key = f"{weights.stem}-{sha256(weights)[:24]}-{openvino_version()}-{CONVERSION}"
+    folder = cache_folder("openvino") / f"{key}{SUFFIX}"
+    if _is_whole(folder):
+        return folder
+    with FileLock(f"{folder}.lock"):
+        if _is_whole(folder):
+            return folder
+        notice(f"converting {weights.name} for OpenVINO, once")
+        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+            made = Path(parent) / folder.name
+            made.mkdir()
+            _convert_apart(weights, made, trust_weights)
+            (made / DIGEST).write_text(_digest(made))
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(made, folder)
+    return folder
+
+
+def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
+    """Converts a checkpoint in this process, and checks the outcome.
+
+    Args:
+        weights: A `.pt` file.
+        folder: Exists, and is empty; filled in the form of an Ultralytics export with dynamic shapes.
+        trust_weights: Load a checkpoint that asks for arbitrary Python objects.
+
+    Raises:
+        ConversionError: If it cannot be converted, or computes something else than before.
+        ModelError: If the checkpoint cannot be loaded, is not trusted, or is no detector.
+    """
+    from yolocli.runtimes.library import import_ultralytics
+
+    import_ultralytics()
+    ov = import_openvino()
+    import torch
+
+    from yolocli.runtimes.torch import load_backend, trained_imgsz
+
+    config = DetectorConfig(model=str(weights), trust_weights=trust_weights)
+    backend = load_backend(config, torch.device("cpu"))
+    stride = int(backend.stride)
+    metadata = Metadata(
+        dict(backend.names), stride, trained_imgsz(backend), "detect", backend.channels, bool(backend.end2end)
+    )
+    picture = drawn_picture(stride, backend.channels)
+    expected = _torch_output(backend, picture)
+    try:
+        ov.save_model(_graph(ov, backend), folder / MODEL, compress_to_fp16=False)
+        write_metadata(folder, metadata)
+        actual = _openvino_output(folder, picture)
+    except Exception as error:  # whatever tracing and two compilers may raise, the way out is the same
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConversionError(f"{weights}: cannot be converted for OpenVINO ({reason}); use --runtime torch") from error
+    worst = difference(expected, actual, end_to_end=metadata.end_to_end)
+    if worst is not None:
+        raise ConversionError(f"{weights}: OpenVINO computes something else than torch ({worst}); use --runtime torch")
+
+
+def drawn_picture(stride: int, channels: int) -> NDArray[np.uint8]:
+    """Returns two images, the same in every run: (2, height, width, channels), with edges, slopes and noise."""
+    import cv2
+    import numpy as np
+
+    height, width = 7 * stride, 9 * stride  # neither square nor the size that was traced
+    rows, columns = np.mgrid[0:height, 0:width]
+    image = np.stack([rows * 255 / height, columns * 255 / width, (rows + columns) % 256], 2).astype(np.uint8)
+    cv2.ellipse(image, (width // 3, height // 2), (width // 8, height // 3), 0, 0, 360, (40, 60, 200), -1)
+    cv2.rectangle(image, (width // 2, height // 4), (width * 3 // 4, height * 3 // 4), (230, 220, 20), -1)
+    noise = np.random.default_rng(0).integers(0, 256, image[: height // 4].shape, np.uint8)
+    image[: height // 4] = noise
+    return np.ascontiguousarray(np.stack([image, image[::-1]])[..., :channels])
+
+
+def difference(expected: NDArray[np.float32], actual: NDArray[np.float32], *, end_to_end: bool) -> str | None:
+    """Compares raw outputs over all anchors.
+
+    Args:
+        expected: Of torch: (images, 4 + classes, anchors), or (images, boxes, 6) when end to end.
+        actual: Of OpenVINO: (images, 6, anchors) or (images, boxes, 6); see `openvino_network.Session.run`.
+        end_to_end: The network has done its own NMS.
+
+    Returns:
+        What differs by more than is allowed, in words; None if nothing does.
+    """
+    import numpy as np
+
+    if end_to_end:
+        scores, boxes = expected[..., 4], expected[..., :4]
+        order = np.abs(np.diff(scores, axis=1)) > 2 * SCORE  # rows of like score may change places
+        alone = np.pad(order, ((0, 0), (1, 0)), constant_values=True) & np.pad(order, ((0, 0), (0, 1)))
+        found_scores, moved = actual[..., 4], np.abs(actual[..., :4] - boxes)[alone]
+    else:
+        scores = expected[:, 4:].max(1)
+        found_scores = np.take_along_axis(expected[:, 4:], actual[:, 5:].astype(np.int64), 1)[:, 0]
+        scores = np.stack([scores, scores])
+        found_scores = np.stack([found_scores, actual[:, 4]])
+        moved = np.abs(actual[:, :4] - expected[:, :4])
+    pixels, score = float(moved.max(initial=0)), float(np.abs(found_scores - scores).max())
+    if pixels <= PIXELS and score <= SCORE:  # not what a NaN does
+        return None
+    return f"boxes differ by up to {pixels:.3g} pixels, scores by up to {score:.3g}"
+
+
+def _graph(ov: Any, backend: Any) -> Any:
+    import warnings
+
+    import torch
+
+    module = backend.backend.model
+    head = module.model[-1]
+    head.export, head.dynamic, head.format = True, True, "openvino"
+    stride = int(backend.stride)
+    example = torch.rand(1, backend.channels, 8 * stride, 10 * stride)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of itself and of every Python number in the head
+        traced = torch.jit.trace(module, example, strict=False, check_trace=False)
+        return ov.convert_model(traced, input=[-1, backend.channels, -1, -1], example_input=example)
+
+
+def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    import torch
+
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        output = backend((pixels.flip(1) if images.shape[3] == 3 else pixels).float() / 255)
+    output = output[0] if isinstance(output, (list, tuple)) else output
+    result: NDArray[np.float32] = output.clone().numpy()
+    return result
+
+
+def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    from yolocli.runtimes.openvino_network import Network, Session, Setting
+
+    output: NDArray[np.float32] = Session(Network(Setting(folder, Precision.fp32, 0, 1))).run(images).copy()
+    return output
+
+
+def _convert_apart(weights: Path, folder: Path, trust_weights: bool) -> None:
+    arguments = json.dumps([str(weights.resolve()), str(folder), trust_weights])
+    # the module path of this process, so that the same packages are found, and nothing in the current folder
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import _main; _main({arguments!r})"
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    failure = folder / FAILURE
+    if failure.exists():
+        kind, message = json.loads(failure.read_text())
+        raise (ConversionError if kind == ConversionError.__name__ else ModelError)(message)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise ConversionError(f"{weights}: cannot be converted for OpenVINO ({lines[-1]}); use --runtime torch")
+
+
+def _main(arguments: str) -> None:
+    """Runs in the process that converts."""
+    weights, folder, trust_weights = json.loads(arguments)
+    try:
+        convert(Path(weights), Path(folder), trust_weights=trust_weights)
+    except ModelError as error:
+        (Path(folder) / FAILURE).write_text(json.dumps([type(error).__name__, str(error)]))
+
+
+def _digest(folder: Path) -> str:
+    """Returns the digest of a folder's files but the one that holds it."""
+    return " ".join(sha256(file) for file in sorted(folder.iterdir()) if file.name != DIGEST)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        return (folder / DIGEST).read_text() == _digest(folder)
+    except (OSError, ModelError):
+        return False

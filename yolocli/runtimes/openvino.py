@@ -1,0 +1,69 @@
+"""OpenVINO on x86 CPUs. It needs neither torch nor Ultralytics: only the conversion of a checkpoint does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolocli.config import DetectorConfig, Precision
+from yolocli.errors import ModelError
+from yolocli.letterbox import Canvas
+from yolocli.runtimes.base import DETECT, frame_for
+from yolocli.runtimes.openvino_network import Session, Setting, shared_network
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def load(config: DetectorConfig) -> OpenVinoRuntime:
+    """Loads a model; detectors of one process that are alike share the compiled network.
+
+    Args:
+        config: Settled by `choose_runtime`: its `model`, or what it was `converted` to, is an export folder.
+
+    Raises:
+        ModelError: If the model cannot be loaded, or is no detector.
+    """
+    return OpenVinoRuntime(config)
+
+
+class OpenVinoRuntime:
+    """A network with an infer request of its own; see `Runtime`."""
+
+    def __init__(self, config: DetectorConfig) -> None:
+        folder = Path(config.converted or config.model)
+        precision = config.precision or Precision.fp32
+        network = shared_network(Setting(folder, precision, config.threads, config.streams))
+        metadata = network.metadata
+        if metadata.task != DETECT:
+            raise ModelError(f"{folder}: a model for '{metadata.task}'; only detection models are supported so far")
+        self._session = Session(network)
+        self._confidence = config.confidence
+        self.names: Mapping[int, str] = metadata.names
+        self.channels = metadata.channels
+        self.end_to_end = metadata.end_to_end
+        self.description = f"openvino {precision.value} on cpu"
+        imgsz = network.fixed_size or config.imgsz or metadata.imgsz  # a fixed input can take no other
+        self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
+
+    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        """Runs the network on canvases of one shape; see `Runtime.infer`."""
+        import numpy as np
+
+        if len(batch) == 1:
+            images = np.ascontiguousarray(batch[0].pixels)[None]
+        else:
+            images = np.stack([canvas.pixels for canvas in batch])
+        return [self._candidates(output) for output in self._session.run(images)]
+
+    def _candidates(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the rows above the confidence, of one image, in memory of their own."""
+        import numpy as np
+
+        if self.end_to_end:
+            return output[output[:, 4] > self._confidence]
+        found = output[:, output[4] > self._confidence]
+        half = found[2:4] / 2
+        return np.ascontiguousarray(np.concatenate([found[:2] - half, found[:2] + half, found[4:]]).T)
