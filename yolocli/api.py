@@ -34,7 +34,7 @@ def detect(
     mode: Literal["thread", "locked", "process"] = "thread",
     workers: int = 0,
     threads_per_worker: int = 0,
-    batch: int = 1,
+    batch: int = 0,
     device: str | None = None,
     imgsz: int | tuple[int, int] | None = None,
     confidence: float = 0.25,
@@ -66,7 +66,7 @@ def detect(
         mode: Who owns the detector: each thread, all threads behind a lock, or each process.
         workers: Workers; 0 chooses from the CPUs that may be used.
         threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
-        batch: Images that go through the network together.
+        batch: Images that go through the network together; 0 chooses.
         device: "cpu", "mps", "cuda:0", or a list such as "cuda:0,1" that workers are dealt over.
         imgsz: Side, or height and width, in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].

@@ -143,7 +143,9 @@ def detect(
     threads_per_worker: Annotated[
         int, typer.Option(help="CPU threads of each model; 0 shares out the cores.", rich_help_panel=RUN)
     ] = 0,
-    batch: Annotated[int, typer.Option(help="Images that go through the network together.", rich_help_panel=RUN)] = 1,
+    batch: Annotated[
+        int, typer.Option(help="Images that go through the network together; 0 chooses.", rich_help_panel=RUN)
+    ] = 0,
     device: Annotated[
         Optional[str],
         typer.Option(help="cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.", rich_help_panel=RUN),
@@ -299,12 +301,8 @@ def export(
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
 def bench(
     folder: Annotated[str, typer.Argument(help="Pictures like those you will run on.", show_default=False)],
-    model: Annotated[
-        str, typer.Option("--model", "-m", envvar="YOLOCLI_MODEL", help="As for detect.")
-    ] = DEFAULT_MODEL,
-    modes: Annotated[
-        Optional[list[Mode]], typer.Option("--mode", help="Repeatable.", show_default="all")
-    ] = None,
+    model: Annotated[str, typer.Option("--model", "-m", envvar="YOLOCLI_MODEL", help="As for detect.")] = DEFAULT_MODEL,
+    modes: Annotated[Optional[list[Mode]], typer.Option("--mode", help="Repeatable.", show_default="all")] = None,
     runtimes: Annotated[
         Optional[list[RuntimeName]],
         typer.Option("--runtime", help="Repeatable.", show_default="all that are installed"),
@@ -312,7 +310,9 @@ def bench(
     workers: Annotated[
         Optional[list[int]], typer.Option("--workers", "-j", help="Repeatable; 0 chooses.", show_default="0")
     ] = None,
-    batches: Annotated[Optional[list[int]], typer.Option("--batch", help="Repeatable.", show_default="1")] = None,
+    batches: Annotated[
+        Optional[list[int]], typer.Option("--batch", help="Repeatable; 0 chooses.", show_default="0")
+    ] = None,
     images: Annotated[int, typer.Option(help="Pictures of each run.", min=2)] = 60,
     repeats: Annotated[int, typer.Option(help="Rounds.", min=1)] = 3,
     baseline: Annotated[
@@ -329,7 +329,7 @@ def bench(
         modes=[mode.value for mode in modes or Mode],
         runtimes=[runtime.value for runtime in runtimes or ()],
         workers=workers or [0],
-        batches=batches or [1],
+        batches=batches or [0],
         images=images,
         repeats=repeats,
         baseline=baseline,

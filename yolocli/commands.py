@@ -89,6 +89,39 @@ def export(output: Path, formats: Sequence[str], timings: bool) -> None:
     print(f"{output}: {', '.join(formats)} of {count:,} images", file=sys.stderr)
 
 
+def run_bench(
+    folder: str,
+    model: str,
+    *,
+    modes: Sequence[str],
+    runtimes: Sequence[str],
+    workers: Sequence[int],
+    batches: Sequence[int],
+    images: int,
+    repeats: int,
+    baseline: bool,
+    as_json: bool,
+) -> None:
+    """Measures every combination and prints a table, or JSON, on stdout.
+
+    Raises:
+        YolocliError: If there is no image, or a run fails.
+    """
+    from rich.console import Console
+
+    from yolocli.bench import BenchConfig, bench, cells, to_dict
+    from yolocli.report import print_bench
+    from yolocli.runtimes.openvino_library import openvino_installed
+
+    runtimes = runtimes or ["torch", *(["openvino"] if openvino_installed() else [])]
+    config = BenchConfig(folder, model, tuple(cells(modes, runtimes, workers, batches)), images, repeats, baseline)
+    figures = to_dict(bench(config, lambda text: print(text, file=sys.stderr, flush=True)), config)
+    if as_json:
+        print(json.dumps(figures, indent=2))
+    else:
+        print_bench(figures, Console())
+
+
 def dry_run(config: RunConfig) -> None:
     """Prints the path of every image that would be read; the separator follows --null."""
     end = b"\0" if config.source.null else b"\n"

@@ -167,7 +167,7 @@ class RunConfig:
         mode: Who owns the detector.
         workers: Workers; 0 lets the run choose from the CPUs it may use.
         devices: Devices that workers are dealt over; empty lets the runtime choose.
-        batch: Images that go through the network together, at least 1.
+        batch: Images that go through the network together; 0 lets the runtime choose.
         output: Folder for results; None keeps nothing on disk.
         formats: Names from the registry of exporters.
         ordered: Give outcomes in input order instead of as they end.
@@ -182,7 +182,7 @@ class RunConfig:
     mode: Mode = Mode.thread
     workers: int = 0
     devices: tuple[str, ...] = ()
-    batch: int = 1
+    batch: int = 0
     output: Path | None = None
     formats: tuple[str, ...] = DEFAULT_FORMATS
     ordered: bool = False
@@ -193,7 +193,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _check(self.workers >= 0, f"--workers {self.workers}: must not be negative")
-        _check(self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+        _check(self.batch >= 0, f"--batch {self.batch}: must not be negative")
         _check(
             self.limits.timeout is None or self.mode is Mode.process,
             f"--timeout needs --mode process: a thread of --mode {self.mode.value} that hangs cannot be killed",

@@ -32,10 +32,12 @@ class Detector(Protocol):
     Attributes:
         channels: Of the pixels that `prepare` takes: 3 (BGR) or 1 (grey).
         description: What runs where, for the summary.
+        best_batch: Images that should go through the network together, where the user does not say.
     """
 
     channels: int
     description: str
+    best_batch: int
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image, (height, width, channels) uint8."""
@@ -59,6 +61,7 @@ class YoloDetector:
         self._wanted = None if config.classes is None else class_ids(config.classes, runtime.names)
         self.channels = runtime.channels
         self.description = runtime.description
+        self.best_batch = runtime.best_batch
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image; see `Detector.prepare`."""
@@ -93,6 +96,7 @@ class LockedDetector:
     def __init__(self, detector: Detector, lock: Callable[[Infer], Infer]) -> None:
         self.channels = detector.channels
         self.description = detector.description
+        self.best_batch = detector.best_batch
         self.prepare = detector.prepare
         self.infer = lock(detector.infer)
         self.finish = detector.finish

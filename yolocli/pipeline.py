@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from yolocli.backends import make_backend
-from yolocli.backends.base import AHEAD, Crew, Feed
+from yolocli.backends.base import Crew, Feed
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError
@@ -91,13 +91,14 @@ class Run:
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config
         started = time.perf_counter()
-        runtime = crew.load()
+        ready = crew.load()
         loaded = time.perf_counter()
-        self.summary = replace(self.summary, runtime=runtime, load_seconds=loaded - started)
+        batch = config.batch or ready.best_batch
+        self.summary = replace(self.summary, runtime=ready.description, batch=batch, load_seconds=loaded - started)
         self._count()
         for observer in self._observers:
             observer.started(store.skipped if store else 0)
-        self._feed = Feed(items, config.batch, config.workers * config.batch * AHEAD)
+        self._feed = Feed(items, batch, config.workers)
         if self._stopped is not None:  # while the models were loading
             self._feed.stop()
         for outcome in crew.run(self._feed, ordered=config.ordered):

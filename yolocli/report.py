@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from yolocli.progress import printable
 from yolocli.summary import RunSummary
@@ -25,6 +27,37 @@ def print_summary(summary: RunSummary, output: Path | None, console: Console) ->
     for name, value in summary_rows(summary, output):
         table.add_row(name, escape(printable(value)))
     console.print(table)
+
+
+def print_bench(figures: Mapping[str, Any], console: Console) -> None:
+    """Prints what a benchmark measured, and the command line to use."""
+    from rich.table import Table
+
+    rows = figures["rows"]
+    table = Table(title=f"{figures['images']} images of {figures['folder']}, {figures['model']}", title_justify="left")
+    for name in ("", "images/s", "spread", "ratio", "whole s", "MiB", "boxes"):
+        table.add_column(name, justify="left" if not name else "right")
+    for row in rows:
+        rates = row["images_per_second"]
+        agreement = f"{row['matched']}/{row['boxes']}" + (f" +{row['extra']}" if row["extra"] else "")
+        table.add_row(
+            row["name"],
+            f"{row['median']:.1f}",
+            f"{min(rates):.1f}-{max(rates):.1f}",
+            f"{row['ratio']:.2f}" if row["ratio"] else "-",
+            f"{statistics.median(row['wall_seconds']):.1f}",
+            f"{row['peak_memory_bytes'] / 2**20:,.0f}",
+            agreement if row["options"] else "-",
+        )
+    console.print(table)
+    for row in rows:
+        stages = ", ".join(f"{name} {value:.1f}" for name, value in row["stage_ms"].items())
+        if stages:
+            console.print(f"{row['name']}: ms per image: {stages}", highlight=False)
+    best = max((row for row in rows if row["options"]), key=lambda row: row["median"], default=None)
+    if best is not None:
+        console.print("fastest here:", highlight=False)
+        console.print(best["command"], highlight=False, soft_wrap=True)
 
 
 def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, str]]:

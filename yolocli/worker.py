@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STAGES = ("read", "decode", "prepare", "infer", "post", "write")
 """In the order an image passes them; the last is the run's, the others the worker's."""
 
+BATCHES_PER_CHUNK = 4
+
 Item: TypeAlias = ImageRef | ImageFailure
 """What a worker is handed: a file, or what discovery could not make one of, which passes through."""
 
@@ -56,7 +58,12 @@ class _Job:
         self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
 
 
-def detect_images(detector: Detector, items: Sequence[Item], max_pixels: int) -> list[Outcome]:
+def chunk_size(batch: int) -> int:
+    """Returns how many images a worker is handed at once, so that most batches of equal shape can be full ones."""
+    return batch if batch == 1 else batch * BATCHES_PER_CHUNK
+
+
+def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int) -> list[Outcome]:
     """Takes a chunk of files through all stages.
 
     Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
@@ -65,6 +72,7 @@ def detect_images(detector: Detector, items: Sequence[Item], max_pixels: int) ->
     Args:
         detector: Used by this call alone, unless it says otherwise.
         items: Files, and failures of discovery, which are given back as they are.
+        batch: Images that go through the network together at most.
         max_pixels: See `images.decode`.
 
     Returns:
@@ -74,14 +82,15 @@ def detect_images(detector: Detector, items: Sequence[Item], max_pixels: int) ->
         YolocliError: Only for a failure that is not an image's.
     """
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
-    batches: dict[tuple[int, ...], list[_Job]] = {}
+    shapes: dict[tuple[int, ...], list[_Job]] = {}
     for job in jobs.values():
         _load(detector, job, max_pixels)
         if job.canvas is not None:
-            batches.setdefault(job.canvas.shape, []).append(job)
-    for batch in batches.values():
-        for job, candidates in _infer(detector, batch):
-            _finish(detector, job, candidates)
+            shapes.setdefault(job.canvas.shape, []).append(job)
+    for same in shapes.values():
+        for start in range(0, len(same), batch):
+            for job, candidates in _infer(detector, same[start : start + batch]):
+                _finish(detector, job, candidates)
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 

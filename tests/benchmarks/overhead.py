@@ -30,6 +30,7 @@ class FakeDetector:
 
     channels = 3
     description = "fake"
+    best_batch = 1
 
     def prepare(self, pixels: Any) -> Canvas:
         return Canvas(pixels, pixels.shape[1], pixels.shape[0])

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from yolocli.config import DetectorConfig, RunConfig
 from yolocli.detector import Detector
 from yolocli.results import Outcome
-from yolocli.worker import Item, detect_images
+from yolocli.worker import Item, chunk_size, detect_images
 
 AHEAD = 4
 """Chunks a worker that the feed may be ahead of the results that have been taken."""
@@ -25,9 +25,10 @@ class Worker(Protocol):
     """One detector and the hand that feeds it. All its methods are called from one thread."""
 
     description: str
+    best_batch: int
 
-    def detect(self, items: Sequence[Item]) -> list[Outcome]:
-        """Returns one Outcome for each item, in their order."""
+    def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
+        """Returns one Outcome for each item, in their order; so many go through the network together at most."""
         ...
 
     def close(self) -> int:
@@ -54,10 +55,11 @@ class LocalWorker:
         self._detector = detector
         self._max_pixels = max_pixels
         self.description = detector.description
+        self.best_batch = detector.best_batch
 
-    def detect(self, items: Sequence[Item]) -> list[Outcome]:
+    def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
-        return detect_images(self._detector, items, self._max_pixels)
+        return detect_images(self._detector, items, batch=batch, max_pixels=self._max_pixels)
 
     def close(self) -> int:
         """See `Worker.close`; there is no process of its own."""
@@ -75,12 +77,16 @@ class Feed:
     """Hands chunks to workers, never more than a window of images ahead of the results taken out.
 
     Which images share a chunk depends on the input alone, so that a batch holds the same images in every mode.
+
+    Attributes:
+        batch: Images that go through the network together at most.
     """
 
-    def __init__(self, items: Iterable[Item], batch: int, window: int) -> None:
+    def __init__(self, items: Iterable[Item], batch: int, workers: int) -> None:
         self._items = iter(items)
-        self._batch = batch
-        self._window = max(window, batch)
+        self._chunk = chunk_size(batch)
+        self._window = self._chunk * workers * AHEAD
+        self.batch = batch
         self._changed = threading.Condition()
         self._pulling = self._stopped = False
         self._outstanding = self._sequence = 0
@@ -104,7 +110,7 @@ class Feed:
         chunk: tuple[Item, ...] = ()
         try:
             # outside the lock: the next name may be long in coming from a pipe, and a stop must not wait for it
-            chunk = tuple(islice(self._items, self._batch))
+            chunk = tuple(islice(self._items, self._chunk))
         finally:
             with self._changed:
                 self._pulling = False
@@ -128,12 +134,20 @@ class Feed:
             self._changed.notify_all()
 
     def _has_room(self) -> bool:
-        return self._outstanding + self._batch <= self._window
+        return self._outstanding + self._chunk <= self._window
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class Loaded:
+    """What a worker that is ready says of itself.
+
+    Attributes:
+        description: What runs where.
+        best_batch: Images that should go through the network together there.
+    """
+
     description: str
+    best_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +161,7 @@ class _Chunk:
     outcomes: list[Outcome]
 
 
-_Message: TypeAlias = _Loaded | _Ended | _Chunk | BaseException
+_Message: TypeAlias = Loaded | _Ended | _Chunk | BaseException
 
 
 class Crew:
@@ -183,8 +197,8 @@ class Crew:
             if thread.ident is not None:
                 thread.join(STUCK_SECONDS if stuck else None)
 
-    def load(self) -> str:
-        """Starts the threads, waits until every worker has its model, and returns what the first one runs on.
+    def load(self) -> Loaded:
+        """Starts the threads, waits until every worker has its model, and returns what the first one says.
 
         Raises:
             YolocliError: If a model cannot be loaded or a worker cannot be started.
@@ -192,7 +206,7 @@ class Crew:
         for thread in self._threads:
             thread.start()
         loaded = [self._next() for _ in self._threads]  # nothing else is sent before the start
-        return next(message.description for message in loaded if isinstance(message, _Loaded))
+        return next(message for message in loaded if isinstance(message, Loaded))
 
     def run(self, feed: Feed, *, ordered: bool = False) -> Iterator[Outcome]:
         """Yields outcomes as they end, or in input order.
@@ -222,7 +236,7 @@ class Crew:
                 ended += 1
                 self.peak_memory += message.peak_memory
 
-    def _next(self, timeout: float | None = None) -> _Loaded | _Ended | _Chunk:
+    def _next(self, timeout: float | None = None) -> Loaded | _Ended | _Chunk:
         message = self._messages.get(timeout=timeout)
         if isinstance(message, BaseException):
             raise message
@@ -234,11 +248,11 @@ class Crew:
                 worker = self._backend.open_worker(slot)
                 peak: list[int] = []
                 stack.callback(lambda: peak.append(worker.close()))
-                self._messages.put(_Loaded(worker.description))
+                self._messages.put(Loaded(worker.description, worker.best_batch))
                 self._start.wait()
-                while self._feed is not None and (taken := self._feed.take()) is not None:
+                while (feed := self._feed) is not None and (taken := feed.take()) is not None:
                     sequence, items = taken
-                    self._messages.put(_Chunk(sequence, worker.detect(items)))
+                    self._messages.put(_Chunk(sequence, worker.detect(items, feed.batch)))
             self._messages.put(_Ended(peak[0]))
         except BaseException as error:
             self._messages.put(error)

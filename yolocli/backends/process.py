@@ -62,10 +62,10 @@ class ProcessWorker:
         self._context = context
         self._start()
 
-    def detect(self, items: Sequence[Item]) -> list[Outcome]:
+    def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child."""
         try:
-            return self._ask(items)
+            return self._ask(items, batch)
         except (BrokenProcessPool, _ExpiredError) as error:
             self._restart()
             if isinstance(error, _ExpiredError) and len(items) == 1:
@@ -81,10 +81,10 @@ class ProcessWorker:
         finally:
             self._pool.shutdown()
 
-    def _ask(self, items: Sequence[Item]) -> list[Outcome]:
+    def _ask(self, items: Sequence[Item], batch: int = 1) -> list[Outcome]:
         limit = self._timeout * len(items) if self._timeout else None
         try:
-            return self._pool.submit(_detect, tuple(items)).result(limit)
+            return self._pool.submit(_detect, tuple(items), batch).result(limit)
         except FutureTimeoutError as error:
             self._child.kill()
             raise _ExpiredError from error
@@ -120,7 +120,7 @@ class ProcessWorker:
         for _ in range(START_ATTEMPTS):
             self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
             try:
-                pid, self.description = self._pool.submit(_own_detector, self._config).result()
+                pid, self.description, self.best_batch = self._pool.submit(_own_detector, self._config).result()
                 self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
                 return
             except (BrokenProcessPool, StopIteration):  # it died while it loaded, or just after
@@ -163,11 +163,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _own_detector(config: DetectorConfig) -> tuple[int, str]:
+def _own_detector(config: DetectorConfig) -> tuple[int, str, int]:
     global _worker
     _worker = LocalWorker(load_detector(config), config.max_pixels)
-    return os.getpid(), _worker.description
+    return os.getpid(), _worker.description, _worker.best_batch
 
 
-def _detect(items: tuple[Item, ...]) -> list[Outcome]:
-    return _worker.detect(items)
+def _detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:
+    return _worker.detect(items, batch)

@@ -25,6 +25,7 @@ class Runtime(Protocol):
         channels: Of an input image: 3 (BGR) or 1 (grey).
         end_to_end: The network has done its own NMS.
         description: What runs where, for the summary.
+        best_batch: Images that should go through it together, where the user does not say.
     """
 
     names: Mapping[int, str]
@@ -32,6 +33,7 @@ class Runtime(Protocol):
     channels: int
     end_to_end: bool
     description: str
+    best_batch: int
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape.

@@ -45,6 +45,7 @@ class OpenVinoRuntime:
         self.channels = metadata.channels
         self.end_to_end = metadata.end_to_end
         self.description = f"openvino {precision.value} on cpu"
+        self.best_batch = 1  # it spreads one image over its threads as well as many
         imgsz = network.fixed_size or config.imgsz or metadata.imgsz  # a fixed input can take no other
         self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+LARGEST_BATCH = 32
+MEMORY_SHARE = 0.25
+"""Part of a GPU's free memory that a batch is planned for."""
+
 # Ultralytics swaps entries of sys.modules while it unpickles a checkpoint
 _load_lock = threading.Lock()
 
@@ -70,6 +74,7 @@ class TorchRuntime:
         else:
             imgsz = backend.imgsz  # an export with a fixed input can take no other
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
+        self.best_batch = self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
@@ -77,7 +82,12 @@ class TorchRuntime:
         import torch
 
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch])).to(self._device)
+            pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
+            if (
+                self._device.type == "cuda"
+            ):  # bytes cross the bus, not floats, and from pinned memory while the GPU works
+                pixels = pixels.pin_memory()
+            pixels = pixels.to(self._device, non_blocking=True)
             pixels = pixels.permute(0, 3, 1, 2).contiguous()
             if self.channels == 3:
                 pixels = pixels.flip(1)  # BGR to RGB
@@ -85,23 +95,46 @@ class TorchRuntime:
             output = self._backend(inputs.div_(255))
             if isinstance(output, (list, tuple)):
                 output = output[0]
-            rows, counts = self._candidates(output.float())
-        return np.split(rows, np.cumsum(counts)[:-1])
+            rows = self._candidates(output.float()).cpu().numpy()
+        ends = np.searchsorted(rows[:, 0], np.arange(1, len(batch)))
+        return np.split(rows[:, 1:], ends)
 
-    def _candidates(self, output: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Returns the rows above the confidence of all images, and their number by image, in one transfer."""
+    def _candidates(self, output: torch.Tensor) -> torch.Tensor:
+        """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
-        if self.end_to_end or output.shape[-1] == 6:  # (images, boxes, 6)
+        if self.end_to_end or output.shape[-1] == 6:  # output: (images, boxes, 6)
             self.end_to_end = True
-            keep = output[..., 4] > self._confidence
-            return output[keep].cpu().numpy(), keep.sum(1).cpu().numpy()
+            image, box = (output[..., 4] > self._confidence).nonzero(as_tuple=True)
+            return torch.cat([image[:, None].float(), output[image, box]], 1)
         scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
-        keep = scores > self._confidence
-        image, box = keep.nonzero(as_tuple=True)
+        image, box = (scores > self._confidence).nonzero(as_tuple=True)
         centre, half = output[image, :2, box], output[image, 2:4, box] / 2
-        columns = [centre - half, centre + half, scores[keep][:, None], classes[keep][:, None].float()]
-        return torch.cat(columns, 1).cpu().numpy(), keep.sum(1).cpu().numpy()
+        score, category = scores[image, box], classes[image, box].float()
+        columns = [image[:, None].float(), centre - half, centre + half, score[:, None], category[:, None]]
+        return torch.cat(columns, 1)
+
+    def _fitting_batch(self) -> int:
+        """Returns the largest power of two of images, up to `LARGEST_BATCH`, that takes a part of the free memory.
+
+        It runs the network once, which warms it up, too. Other workers may share the GPU, so a part is all it takes;
+        a batch that does not fit after all is halved.
+        """
+        import numpy as np
+        import torch
+
+        if self._device.type != "cuda":
+            return 1
+        pixels = np.zeros((self.frame.height, self.frame.width, self.channels), np.uint8)
+        before = torch.cuda.memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self.infer([Canvas(pixels, self.frame.width, self.frame.height)])
+        one = max(torch.cuda.max_memory_allocated(self._device) - before, 1)
+        free, _ = torch.cuda.mem_get_info(self._device)
+        batch = LARGEST_BATCH
+        while batch > 1 and batch * one > free * MEMORY_SHARE:
+            batch //= 2
+        return batch
 
 
 def load_backend(config: DetectorConfig, device: torch.device) -> Any:
