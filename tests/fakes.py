@@ -1,6 +1,6 @@
 """A detector without a network, for tests of what lies around it; importable by worker processes.
 
-Images tell it what to do by their width.
+Images tell it what to do by their last pixel.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from yolocli.config import DetectorConfig
 from yolocli.letterbox import Canvas
 from yolocli.results import Detection
 
-DEADLY_WIDTH = 13
-"""An image of this width kills the process that infers it."""
-POISONED_WIDTH = 17
-"""An image of this width makes its whole batch fail."""
+DEADLY = 252
+"""An image that ends with this value kills the process that infers it."""
+POISONED = 251
+"""An image that ends with this value makes its whole batch fail."""
 
 FAKED_MODES = ("thread", "locked", "process")
 """Modes that `install` knows how to reach."""
@@ -42,6 +42,7 @@ class FakeDetector:
 
     channels = 3
     description = "fake"
+    best_batch = 1
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
         self.born = threading.get_ident()
@@ -63,9 +64,10 @@ class FakeDetector:
             self.together = max(self.together, self._inside)
         try:
             time.sleep(self._delay)
-            if any(canvas.width == DEADLY_WIDTH for canvas in batch):
+            ends = {int(canvas.pixels[-1, -1, 0]) for canvas in batch}
+            if DEADLY in ends:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if any(canvas.width == POISONED_WIDTH for canvas in batch):
+            if POISONED in ends:
                 raise RuntimeError("poisoned")
             return [np.array([[0, 0, c.width, c.height, 0.5, 0]], np.float32) for c in batch]
         finally:
