@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolocli.config import DetectorConfig, Mode, RunConfig, SourceConfig
+from yolocli.config import DetectorConfig, Mode, RunConfig, RuntimeName, SourceConfig
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageRef, ImageResult, Outcome
 
@@ -48,7 +48,11 @@ def projections(folder: Path, *names: str) -> dict[str, bytes]:
 
 
 def run_config(*inputs: str | os.PathLike[str], model: str = "", **options: Any) -> RunConfig:
-    """Makes a RunConfig; options of the detector and of the source may stand beside those of the run."""
+    """Makes a RunConfig; options of the detector and of the source may stand beside those of the run.
+
+    The runtime is torch unless said otherwise: the one whose results depend the most on how it is run.
+    """
+    options["runtime"] = RuntimeName(options.get("runtime", "torch"))
     source = {key: options.pop(key) for key in list(options) if key in SourceConfig.__dataclass_fields__}
     detector = {key: options.pop(key) for key in list(options) if key in DetectorConfig.__dataclass_fields__}
     options["mode"] = Mode(options.get("mode", "thread"))

@@ -302,7 +302,11 @@ def test_the_rest_of_a_chunk_is_not_touched_by_a_bad_image(tmp_path: Path) -> No
     (tmp_path / "b.png").write_bytes(b"")
     write_image(tmp_path / "c.png", 30, 30)
     refs = [ImageRef(name, str(tmp_path / name)) for name in ("a.png", "b.png", "c.png")]
-    assert [outcome.status for outcome in detect_images(FakeDetector(), refs, batch=1, max_pixels=10**6)] == ["ok", "failed", "ok"]
+    assert [outcome.status for outcome in detect_images(FakeDetector(), refs, batch=1, max_pixels=10**6)] == [
+        "ok",
+        "failed",
+        "ok",
+    ]
 
 
 def test_decode_takes_bytes_alone() -> None:

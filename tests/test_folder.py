@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import without_privileges
+from yolocli.errors import OutputError
+from yolocli.folder import MAX_NAME_BYTES, OutputFolder, per_image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> OutputFolder:
+    made = OutputFolder(tmp_path / "out")
+    made.root.mkdir()
+    made.create()
+    return made
+
+
+# Names
+
+_parts = st.one_of(
+    st.sampled_from(["..", ".", "", "~", "a", "x.jpg", "x.jpg.json", "x.jpg.json~", "x" * 251 + ".jpg"]),
+    st.binary(min_size=1, max_size=12).map(lambda raw: os.fsdecode(raw.replace(b"/", b"_").replace(b"\0", b"_"))),
+    st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=90),
+)
+_paths = st.lists(_parts, min_size=1, max_size=4).map("/".join)
+
+
+@given(path=_paths)
+def test_a_file_for_an_image_never_lies_outside(path: str) -> None:
+    place = per_image("json", path, ".json")
+    assert place.parts[0] == "json"
+    assert len(place.parts) >= 2
+    assert ".." not in place.parts
+    assert not os.path.isabs(place)
+    assert os.path.normpath(place) == str(place)
+    assert len(os.fsencode(place.name)) <= MAX_NAME_BYTES
+    assert place.name.endswith(".json")
+
+
+def _is_record_path(path: str) -> bool:
+    """As discovery makes them: of a file that can exist, without dots and empty parts."""
+    return all(part not in {"", ".", ".."} and len(os.fsencode(part)) <= 255 for part in path.split("/"))
+
+
+@settings(max_examples=200)
+@given(paths=st.lists(_paths.filter(_is_record_path), min_size=2, max_size=6, unique=True))
+def test_different_images_have_different_files_that_can_all_exist(paths: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as tree, tempfile.TemporaryDirectory() as out:
+        there = []
+        for path in paths:  # only what can be images side by side in one tree
+            try:
+                os.makedirs(os.path.dirname(os.path.join(tree, path)), exist_ok=True)
+                with open(os.path.join(tree, path), "xb"):
+                    there.append(path)
+            except OSError:
+                continue
+        for path in there:
+            place = os.path.join(out, per_image("json", path, ".json"))
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "xb"):  # x: fails where another image's file or folder stands
+                pass
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_names_of_255_bytes_have_files_too(folder: OutputFolder, suffix: str) -> None:
+    longest = ["n" * 251 + ".jpg", "é" * 125 + ".jpg", os.fsdecode(b"\xff" * 251 + b".jpg"), "n" * 250 + "m.jpg"]
+    for name in longest:
+        folder.write(per_image("json", f"a/{name}", suffix), name.encode("utf-8", "surrogateescape"))
+    written = sorted(file.read_bytes() for file in (folder.root / "json/a").iterdir())
+    assert written == sorted(os.fsencode(name) for name in longest)
+
+
+def test_the_suffix_of_the_image_is_kept() -> None:
+    assert per_image("json", "a/1.jpg", ".json") == Path("json/a/1.jpg.json")
+    assert per_image("csv", "a/1.png", ".csv") == Path("csv/a/1.png.csv")
+
+
+# Writing
+
+
+def test_a_file_is_written_whole(folder: OutputFolder) -> None:
+    folder.write(Path("a/b/c.json"), b"one")
+    folder.write(Path("a/b/c.json"), b"two")
+    assert (folder.root / "a/b/c.json").read_bytes() == b"two"
+
+
+def test_a_file_that_is_being_written_is_not_seen(folder: OutputFolder) -> None:
+    folder.write(Path("x.csv"), b"old")
+    with folder.open(Path("x.csv")) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert (folder.root / "x.csv").read_bytes() == b"old"
+    assert (folder.root / "x.csv").read_bytes() == b"new"
+
+
+def test_a_block_that_fails_leaves_the_old_file(folder: OutputFolder) -> None:
+    folder.write(Path("x.csv"), b"old")
+    with contextlib.suppress(ZeroDivisionError), folder.open(Path("x.csv")) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert (folder.root / "x.csv").read_bytes() == b"old"
+    folder.close()
+    assert [file.name for file in folder.root.iterdir()] == ["x.csv"]
+
+
+def test_what_a_killed_run_left_half_written_goes(folder: OutputFolder) -> None:
+    (folder.root / ".partial/debris").write_bytes(b"half")
+    OutputFolder(folder.root).create()
+    assert not (folder.root / ".partial/debris").exists()
+
+
+def test_a_link_inside_does_not_lead_out(folder: OutputFolder, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder.root / "json").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(OutputError, match="leads out"):
+        folder.write(Path("json/x.json"), b"{}")
+    with pytest.raises(OutputError, match="leads out"):
+        folder.write(Path("json/deep/er/x.json"), b"{}")
+    assert [*(tmp_path / "elsewhere").rglob("*.json")] == []
+
+
+def test_a_link_in_a_files_place_is_replaced_not_followed(folder: OutputFolder, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"keep")
+    (folder.root / "images.csv").symlink_to(tmp_path / "precious")
+    folder.write(Path("images.csv"), b"new")
+    assert (tmp_path / "precious").read_bytes() == b"keep"
+    assert (folder.root / "images.csv").read_bytes() == b"new"
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(open_folder: Path) -> None:
+    with without_privileges(), pytest.raises(OutputError) as caught:
+        OutputFolder(open_folder / "out").create()
+    assert str(open_folder / "out") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_remove_takes_files_folders_and_links_but_not_what_links_lead_to(folder: OutputFolder, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/precious").touch()
+    folder.write(Path("json/x.json"), b"")
+    folder.write(Path("images.csv"), b"")
+    (folder.root / "csv").symlink_to(tmp_path / "far", target_is_directory=True)
+    folder.remove("json", "csv", "images.csv", "nothing.csv")
+    assert [path.name for path in folder.root.iterdir()] == [".partial"]
+    assert (tmp_path / "far/precious").exists()
+    folder.write(Path("json/x.json"), b"again")  # the folder is made anew
+
+
+def test_json_objects_come_back(folder: OutputFolder) -> None:
+    folder.write_json("run.json", {"a": [1, None]})
+    assert folder.read_json("run.json") == {"a": [1, None]}
+    (folder.root / "bad.json").write_bytes(b"\xff{")
+    (folder.root / "list.json").write_bytes(b"[]")
+    assert [folder.read_json(name) for name in ("gone.json", "bad.json", "list.json")] == [None] * 3
