@@ -34,14 +34,46 @@ def share_cpus(mode: Mode, workers: int, threads: int, cpus: int) -> tuple[int, 
     return workers, threads or max(1, cpus // workers)
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Returns the whole CPUs that the cgroup's bandwidth limit allows (v2, then v1), or None without a limit."""
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
+    """Returns the whole CPUs that the bandwidth limits of the process's cgroup and its parents allow, None without.
+
+    Args:
+        root: Where the hierarchy is mounted: v2's, or the folder of v1's controllers.
+        own: Names the process's own group in it; inside a container that is often the root.
+    """
+    limits = []
+    for controller, group in _groups(own):
+        folder = root / controller / group.lstrip("/")
+        for place in (folder, *folder.parents):
+            limits.append(_quota(place))
+            if place == root:
+                break
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups(own: Path) -> list[tuple[str, str]]:
+    """Returns (folder of the controller, group) pairs to look at; the roots are always among them."""
+    groups = [("", "/"), ("cpu", "/")]
     try:
-        quota, period = (root / "cpu.max").read_text().split()
+        lines = own.read_text().splitlines()
+    except OSError:
+        return groups
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            groups.append(("", group))
+        elif "cpu" in controllers.split(","):
+            groups.append(("cpu", group))
+    return groups
+
+
+def _quota(folder: Path) -> int | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     if quota in {"max", "-1"}:

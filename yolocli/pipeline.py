@@ -33,11 +33,13 @@ class Run:
     """
 
     def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
+        self._began = time.perf_counter()
         check_inputs(config.source)
         self._model = config.detector.model
         self._observers = observers
         self._config = settle(config, self._notice)
         self._tally = Tally()
+        self._first = True
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
@@ -91,7 +93,9 @@ class Run:
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config
         started = time.perf_counter()
+        self._mark("first image found")
         ready = crew.load()
+        self._mark("models loaded")
         loaded = time.perf_counter()
         batch = config.batch or ready.best_batch
         self.summary = replace(self.summary, runtime=ready.description, batch=batch, load_seconds=loaded - started)
@@ -103,6 +107,9 @@ class Run:
             self._feed.stop()
         for outcome in crew.run(self._feed, ordered=config.ordered):
             self._take(outcome, store)
+            if self._first:
+                self._mark("first result")
+                self._first = False
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
 
@@ -148,6 +155,11 @@ class Run:
         )
         if store is not None:
             store.conclude(self.summary)
+
+    def _mark(self, event: str) -> None:
+        """Says, with --verbose, how long the start took so far."""
+        if self._config.detector.verbose:
+            self._notice(f"start: {time.perf_counter() - self._began:6.2f} s  {event}")
 
     def _notice(self, message: str) -> None:
         for observer in self._observers:
