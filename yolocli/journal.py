@@ -170,19 +170,20 @@ def replay(path: Path) -> Iterator[Outcome]:
     Raises:
         OutputError: If the journal holds a line that is not its own.
     """
-    # one bytes object a line: sorts in input order, equal images side by side, the latest last
-    keys = sorted(
-        head.input.to_bytes(4, "big")
-        + os.fsencode(head.path).replace(b"/", b"\0")
+    # one bytes object a line, equal images side by side, the latest last; then in input order
+    lines = sorted(
+        os.fsencode(head.path).replace(b"/", b"\0")
         + b"\0\0"
         + offset.to_bytes(8, "big")
+        + head.input.to_bytes(4, "big")
         for offset, head in _heads(path)
     )
+    last = [line for line, following in itertools.pairwise([*lines, b""]) if line[:-12] != following[:-12]]
+    last.sort(key=lambda line: (line[-4:], line[:-12]))
     with open(path, "rb") as stream:
-        for key, following in zip(keys, [*keys[1:], b""], strict=True):
-            if key[:-8] != following[:-8]:
-                stream.seek(int.from_bytes(key[-8:], "big"))
-                yield outcome_from_dict(json.loads(stream.readline()))
+        for line in last:
+            stream.seek(int.from_bytes(line[-12:-4], "big"))
+            yield outcome_from_dict(json.loads(stream.readline()))
 
 
 def _entry(outcome: Outcome, timings: bool) -> dict[str, Any]:

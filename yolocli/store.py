@@ -61,10 +61,11 @@ class Store:
             self._past = Past(self._folder.root / JOURNAL)
             self.vanished = self._past.images
             stack.callback(self._past.close)
+            formats = dict.fromkeys(self._config.formats)
+            self._late = self._new_formats(formats)
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
-            formats = dict.fromkeys(self._config.formats)
             self._live = [
                 open_exporter(name, self._folder, self._config.timings)
                 for name in formats
@@ -103,7 +104,11 @@ class Store:
         Raises:
             OutputError: If they cannot be written.
         """
-        formats = [name for name in dict.fromkeys(self._config.formats) if not exporter_factory(name).live]
+        formats = [
+            name
+            for name in dict.fromkeys(self._config.formats)
+            if name in self._late or not exporter_factory(name).live
+        ]
         project(self._folder, formats, self._config.timings)
 
     def conclude(self, summary: RunSummary) -> None:
@@ -134,6 +139,13 @@ class Store:
                 "use another --output, or --overwrite to start anew"
             )
 
+    def _new_formats(self, formats: Iterable[str]) -> list[str]:
+        """Returns the formats that images done before were not written in."""
+        if not self._past.images:
+            return []
+        settings = (self._folder.read_json(RUN) or {}).get("settings") or {}
+        return [name for name in formats if name not in settings.get("formats", ())]
+
     def _write_run(self, finished: str | None) -> None:
         config = self._config
         settings = {
@@ -148,7 +160,8 @@ class Store:
             "threads_per_worker": config.detector.threads,
             "batch": config.batch,
             "devices": list(config.devices),
-            "formats": list(config.formats),
+            # a format that is new to the folder is in it from the end of the run on, not before
+            "formats": [name for name in config.formats if finished or name not in self._late],
         }
         self._folder.write_json(
             RUN,
