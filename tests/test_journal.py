@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes import FakeDetector
+from tests.support import box, projections, records, ref, result, run, run_config, write_image
+from tests.test_results import outcomes
+from yolocli.errors import OutputError, UsageError
+from yolocli.folder import OutputFolder
+from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
+from yolocli.pipeline import Run
+from yolocli.results import ImageFailure, ImageResult, Outcome
+from yolocli.store import rebuild
+
+
+def opened(root: Path) -> OutputFolder:
+    root.mkdir(exist_ok=True, parents=True)
+    folder = OutputFolder(root)
+    folder.create()
+    return folder
+
+
+def write(root: Path, *lines: Outcome) -> Path:
+    journal = Journal(opened(root))
+    for line in lines:
+        journal.append(line)
+    journal.close()
+    return root / JOURNAL
+
+
+def failure(path: str = "a.jpg", **fields: int) -> ImageFailure:
+    return ImageFailure(ref(path, **fields), "decode", "TruncatedImage", "cut off")
+
+
+# Append and replay
+
+
+def test_a_line_is_on_disk_when_append_returns(tmp_path: Path) -> None:
+    journal = Journal(opened(tmp_path))
+    for number in range(3):
+        journal.append(result(f"{number}.jpg"))
+        assert len(records(tmp_path / JOURNAL)) == number + 1
+    journal.close()
+
+
+def test_a_second_run_appends(tmp_path: Path) -> None:
+    write(tmp_path, result("a.jpg"))
+    assert [line["path"] for line in records(write(tmp_path, result("b.jpg")))] == ["a.jpg", "b.jpg"]
+
+
+def test_replay_gives_back_what_was_appended(tmp_path: Path) -> None:
+    written = [result("a.jpg", [box(), box("bus", 5)], size=3, mtime_ns=4), failure("b.jpg", input=1)]
+    assert list(replay(write(tmp_path, *written))) == written
+
+
+def test_the_last_line_wins(tmp_path: Path) -> None:
+    path = write(tmp_path, failure("a.jpg"), result("b.jpg"), result("a.jpg", [box()], size=9))
+    assert list(replay(path)) == [result("a.jpg", [box()], size=9), result("b.jpg")]
+
+
+def test_the_last_line_wins_when_inputs_were_named_in_another_order(tmp_path: Path) -> None:
+    path = write(tmp_path, result("a.jpg", input=1, size=1), result("c.jpg"), result("a.jpg", input=0, size=2))
+    assert list(replay(path)) == [result("a.jpg", input=0, size=2), result("c.jpg")]
+
+
+def test_replay_has_the_order_of_the_walk(tmp_path: Path) -> None:
+    names = [
+        "Z.jpg",
+        "a/z.jpg",
+        "a\x01.jpg",
+        "a b.jpg",
+        "a.jpg",
+        "a.jpg/1.jpg",
+        "a0.jpg",
+        "b.jpg",
+        "é.jpg",
+        "\udcff.jpg",
+    ]
+    for name in (os.fsencode(tmp_path) + b"/in/" + os.fsencode(name) for name in names if name != "a.jpg/1.jpg"):
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        with open(name, "wb"):
+            pass
+    from yolocli.config import SourceConfig
+    from yolocli.sources import discover
+
+    walked = [item.path for item in discover(SourceConfig((str(tmp_path / "in"),)))]
+    path = write(tmp_path / "out", *(result(name) for name in reversed(walked)))
+    assert [outcome.path for outcome in replay(path)] == walked
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    written=st.lists(outcomes, max_size=8, unique_by=lambda outcome: outcome.path),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_replay_depends_on_what_ended_and_not_on_when(written: list[Outcome], shuffle: object) -> None:
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        expected = list(replay(write(Path(first), *written)))
+        assert {outcome.path: outcome for outcome in expected} == {outcome.path: outcome for outcome in written}
+        assert len(expected) == len(written)
+        shuffle.shuffle(written)  # type: ignore[attr-defined]
+        assert list(replay(write(Path(second), *written))) == expected
+
+
+def test_a_line_that_is_no_record_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path, result("a.jpg"))
+    with open(path, "ab") as stream:
+        stream.write(b"hello\n")
+    with pytest.raises(OutputError, match=f"byte {len(path.read_bytes()) - 6}"):
+        list(replay(path))
+
+
+def test_a_line_that_cannot_be_written_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(opened(tmp_path))
+    journal.append(result("a.jpg"))
+    real, calls = os.write, []
+
+    def full(descriptor: int, data: bytes) -> int:
+        calls.append(1)
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data[:10])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OutputError, match="No space left"):
+        journal.append(result("b.jpg"))
+    monkeypatch.undo()
+    journal.append(result("c.jpg"))
+    journal.close()
+    assert [line["path"] for line in records(tmp_path / JOURNAL)] == ["a.jpg", "c.jpg"]
+
+
+# Recovery
+
+
+def test_a_journal_torn_at_any_byte_keeps_its_whole_lines(tmp_path: Path) -> None:
+    lines = [result("a\n\udcff.jpg", [box()]), failure("b.jpg"), result("c" * 30)]
+    path = write(tmp_path, *lines)
+    whole = path.read_bytes()
+    ends = [number + 1 for number, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        kept = sum(end <= cut for end in ends)
+        assert recover(opened(tmp_path)) == cut - ([0, *ends][kept])
+        assert list(replay(path)) == lines[:kept]
+
+
+def test_a_torn_line_longer_than_a_block_is_cut(tmp_path: Path) -> None:
+    path = write(tmp_path, result("a.jpg"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" * 300_000)
+    assert recover(opened(tmp_path)) == 300_000
+    assert path.read_bytes() == whole
+
+
+def test_no_journal_needs_no_recovery(tmp_path: Path) -> None:
+    assert recover(opened(tmp_path)) == 0
+
+
+# What a journal tells of a file
+
+
+def test_what_is_known_of_a_file(tmp_path: Path) -> None:
+    past = Past(
+        write(
+            tmp_path,
+            result("ok.jpg", size=1, mtime_ns=2),
+            failure("bad.jpg", size=1, mtime_ns=2),
+            failure("again.jpg", size=1, mtime_ns=2),
+            result("again.jpg", size=1, mtime_ns=2),
+            result("\udcff\n\\.jpg", size=1, mtime_ns=2),
+        )
+    )
+    known = {name: past.status(ref(name, size=1, mtime_ns=2)) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")}
+    assert known == {
+        "ok.jpg": Known.DONE,
+        "bad.jpg": Known.FAILED,
+        "again.jpg": Known.DONE,
+        "new.jpg": Known.NEW,
+    }
+    assert past.status(ref("\udcff\n\\.jpg", size=1, mtime_ns=2)) is Known.DONE
+    assert past.status(ref("ok.jpg", size=2, mtime_ns=2)) is Known.CHANGED
+    assert past.status(ref("ok.jpg", size=1, mtime_ns=3)) is Known.CHANGED
+    assert past.images == 4
+    past.close()
+
+
+def test_an_empty_journal_knows_nothing(tmp_path: Path) -> None:
+    past = Past(tmp_path / "gone")
+    assert past.status(ref()) is Known.NEW
+    assert past.images == 0
+    past.close()
+
+
+# The same command twice
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        write_image(tmp_path / "in" / name)
+    (tmp_path / "in/bad.png").write_text("no image")
+    return tmp_path / "in"
+
+
+def test_the_second_run_does_only_what_is_left(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    first, _ = run(tree, output=output, workers=1)
+    assert len(first) == 4
+    before = projections(output)
+
+    again, this = run(tree, output=output, workers=1)
+    assert [outcome.path for outcome in again] == ["bad.png"]
+    assert (this.summary.skipped, this.summary.exit_code) == (3, 1)
+    assert projections(output) == before
+
+    none, this = run(tree, output=output, workers=1, retry_failed=False)
+    assert none == []
+    assert (this.summary.skipped, this.summary.skipped_failures, this.summary.exit_code) == (4, 1, 1)
+    assert projections(output) == before
+
+    write_image(tree / "bad.png")  # put right
+    write_image(tree / "b.png", 99, 88)  # changed
+    write_image(tree / "d.png")  # new
+    (tree / "c.png").unlink()
+    repaired, this = run(tree, output=output, workers=1)
+    assert sorted(outcome.path for outcome in repaired) == ["b.png", "bad.png", "d.png"]
+    assert (this.summary.skipped, this.summary.failures, this.summary.exit_code, this.summary.vanished) == (1, 0, 0, 1)
+    by_path = {outcome.path: outcome for outcome in replay(output / JOURNAL)}
+    assert isinstance(by_path["b.png"], ImageResult)
+    assert (by_path["b.png"].width, by_path["b.png"].height) == (99, 88)
+    assert not (output / "failures.jsonl").exists()
+
+
+def test_a_run_in_pieces_gives_the_files_of_one_done_at_once(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    run(tree, output=tmp_path / "whole", workers=1)
+    walk = iter(Run(run_config(tree, output=tmp_path / "pieces", workers=1, ordered=True)))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    with open(tmp_path / "pieces" / JOURNAL, "ab") as stream:
+        stream.write(b'{"schema": 1, "path": "tor')
+    run(tree, output=tmp_path / "pieces", workers=1)
+    assert projections(tmp_path / "pieces") == projections(tmp_path / "whole")
+
+
+def test_a_format_asked_for_later_holds_the_images_done_before(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    run(tree, output=tmp_path / "whole", workers=1, formats=("json", "csv"))
+    run(tree, output=tmp_path / "later", workers=1, formats=("csv",))
+    run(tree, output=tmp_path / "later", workers=1, formats=("json", "csv"))
+    assert projections(tmp_path / "later") == projections(tmp_path / "whole")
+
+
+def test_projections_made_again_are_the_same_bytes(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    formats = ("json", "csv", "csv-per-image")
+    run(tree, output=tmp_path / "out", workers=2, formats=formats)
+    before = projections(tmp_path / "out")
+    for name in ("json", "csv", "detections.csv", "images.csv", "failures.jsonl"):
+        OutputFolder(tmp_path / "out").remove(name)
+    assert rebuild(tmp_path / "out", formats) == 4
+    assert projections(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"confidence": 0.5}, "confidence was 0.25, is 0.5"),
+        ({"iou": 0.1}, "iou was 0.7, is 0.1"),
+        ({"max_detections": 1}, "max_detections"),
+        ({"imgsz": (320, 320)}, "imgsz"),
+        ({"classes": ("person",)}, "classes"),
+    ],
+)
+def test_other_settings_are_refused_by_name(
+    tree: Path, fake_detectors: list[FakeDetector], change: dict[str, object], name: str
+) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1)
+    before = (output / JOURNAL).read_bytes()
+    with pytest.raises(UsageError, match=name) as caught:
+        run(tree, output=output, workers=1, **change)
+    assert caught.value.exit_code == 2
+    assert "--overwrite" in str(caught.value)
+    assert (output / JOURNAL).read_bytes() == before
+    run(tree, output=output, workers=1, overwrite=True, **change)
+    assert len(records(output / JOURNAL)) == 4
+
+
+def test_other_weights_are_refused_and_other_speed_is_not(
+    tree: Path, fake_detectors: list[FakeDetector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1)
+    run(tree, output=output, workers=3, batch=2, threads=1, mode="locked", ordered=True)
+    monkeypatch.setattr("yolocli.pipeline.sha256", lambda path: "1" * 64)
+    with pytest.raises(UsageError, match="weights_sha256"):
+        run(tree, output=output, workers=1)
+
+
+def test_a_second_run_beside_the_first_is_refused(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    walk = iter(Run(run_config(tree, output=output, workers=1)))
+    next(walk)
+    with pytest.raises(UsageError, match="another run") as caught:
+        run(tree, output=output, workers=1)
+    assert caught.value.exit_code == 2
+    with pytest.raises(UsageError, match="another run"):
+        rebuild(output, ("csv",))
+    assert len(list(walk)) == 3  # the first is not disturbed
+    run(tree, output=output, workers=1)
+
+
+def test_overwrite_removes_nothing_that_is_not_its_own(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    (output / "json").mkdir(parents=True)
+    (output / "json/mine.txt").write_text("keep")
+    run(tree, output=output, workers=1, overwrite=True)
+    assert (output / "json/mine.txt").exists()
+    (output / "notes.txt").write_text("keep")
+    run(tree, output=output, workers=1, overwrite=True)
+    assert (output / "notes.txt").exists()
+
+
+def test_run_json_says_how_and_when(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    walk = iter(Run(run_config(tree, output=output, workers=1)))
+    next(walk)
+    during = json.loads((output / "run.json").read_bytes())
+    assert during["finished"] is None
+    list(walk)
+    after = json.loads((output / "run.json").read_bytes())
+    assert after["finished"] >= after["started"] == during["started"]
+    assert after["fingerprint"]["weights_sha256"] == "0" * 64
+    assert after["versions"].keys() >= {"yolocli", "python", "ultralytics"}
+    assert after["settings"]["inputs"] == [str(tree)]
+    summary = json.loads((output / "summary.json").read_bytes())
+    wanted = "images detections failures skipped complete exit_code wall_seconds load_seconds images_per_second stages"
+    assert summary.keys() >= {*wanted.split(), "peak_memory_bytes", "mode", "workers", "runtime", "model"}
+    assert (summary["images"], summary["failures"], summary["complete"], summary["exit_code"]) == (3, 1, True, 1)
