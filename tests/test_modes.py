@@ -1,0 +1,374 @@
+"""The contract of every mode: a new row in BACKENDS is tested by being there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import fakes
+from tests.support import assert_same_boxes, projections, records, run, run_config, write_image
+from tests.test_images import BAD
+from yolocli.backends import BACKENDS, make_backend
+from yolocli.backends.base import AHEAD, Crew, Feed
+from yolocli.config import Mode
+from yolocli.errors import ExitCode, ModelError, UsageError
+from yolocli.pipeline import Run
+from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
+from yolocli.summary import RunSummary
+from yolocli.worker import chunk_size
+
+MODES = [mode.value for mode in BACKENDS]
+every_mode = pytest.mark.parametrize("mode", MODES)
+
+
+@pytest.fixture
+def faked(mode: str, monkeypatch: pytest.MonkeyPatch) -> list[fakes.FakeDetector]:
+    if mode not in fakes.FAKED_MODES:
+        pytest.skip(f"tests/fakes.py cannot reach mode {mode}")
+    return fakes.install(monkeypatch)
+
+
+def test_the_registry_and_the_options_name_the_same_modes() -> None:
+    assert set(BACKENDS) == set(Mode)
+
+
+# With the real network
+
+
+@pytest.fixture(scope="module")
+def run_of(
+    weights: Path, images: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[Path, RunSummary, list[Outcome]]]:
+    """Runs a mode over all photographs, once for each way to ask."""
+    done: dict[tuple[str, int, int, int], tuple[Path, RunSummary, list[Outcome]]] = {}
+
+    def run_of(mode: str, workers: int, batch: int = 1) -> tuple[Path, RunSummary, list[Outcome]]:
+        key = (mode, workers, batch)
+        if key not in done:
+            output = tmp_path_factory.mktemp(f"{mode}-{workers}-{batch}")
+            outcomes, this = run(
+                images,
+                model=str(weights),
+                mode=mode,
+                workers=workers,
+                batch=batch,
+                threads=1,
+                output=output,
+                formats=("json", "csv", "csv-per-image"),
+            )
+            done[key] = output, this.summary, outcomes
+        return done[key]
+
+    return run_of
+
+
+@every_mode
+def test_records_equal_ultralytics_own(
+    mode: str, run_of: Callable, images: Path, reference: dict[Path, tuple[Detection, ...]]
+) -> None:
+    output, summary, _ = run_of(mode, 2)
+    assert (summary.exit_code, summary.images, summary.failures, summary.mode) == (0, len(reference), 0, mode)
+    lines = records(output / "results.jsonl")
+    assert sorted(line["path"] for line in lines) == sorted(str(path.relative_to(images)) for path in reference)
+    assert sum(len(line["detections"]) for line in lines) > 0
+    for line in lines:
+        found = [Detection.from_dict(item) for item in line["detections"]]
+        assert_same_boxes(found, reference[images / line["path"]], where=line["path"])
+        assert [box.confidence for box in found] == sorted((box.confidence for box in found), reverse=True)
+
+
+def test_the_runtime_chosen_by_itself_gives_ultralytics_boxes_too(
+    weights: Path, photos: list[Path], reference: dict[Path, tuple[Detection, ...]]
+) -> None:
+    outcomes, _ = run(*photos, model=str(weights), runtime="auto", workers=2, ordered=True)
+    for path, outcome in zip(photos, outcomes, strict=True):
+        assert_same_boxes(outcome.detections, reference[path], where=str(path))
+
+
+@pytest.mark.parametrize(
+    ("mode", "workers"),
+    [(mode, workers) for mode in MODES for workers in (1, 2, 4) if mode == "thread" or workers == 2] + [("process", 4)],
+)
+def test_projections_are_the_same_bytes_whatever_the_mode_and_the_workers(
+    mode: str, workers: int, run_of: Callable, photos: list[Path]
+) -> None:
+    expected = projections(run_of("thread", 1)[0])
+    assert len(expected) == 2 * len(photos) + 2
+    assert projections(run_of(mode, workers)[0]) == expected
+
+
+def test_a_batch_changes_float_noise_alone(run_of: Callable) -> None:
+    alone = {line["path"]: line for line in records(run_of("thread", 1)[0] / "results.jsonl")}
+    batched = {line["path"]: line for line in records(run_of("locked", 2, batch=4)[0] / "results.jsonl")}
+    assert alone.keys() == batched.keys()
+    for path, line in alone.items():
+        assert (line["width"], line["height"]) == (batched[path]["width"], batched[path]["height"])
+        assert_same_boxes(
+            map(Detection.from_dict, batched[path]["detections"]),
+            map(Detection.from_dict, line["detections"]),
+            pixels=0.02,
+            confidence=2e-4,
+            where=path,
+        )
+
+
+@every_mode
+def test_bad_images_are_accounted_for_and_touch_no_other(
+    mode: str, run_of: Callable, weights: Path, images: Path, open_folder: Path
+) -> None:
+    good = {str(path.relative_to(images)): path for path in sorted(images.rglob("*.jpg"))[:4]}
+    for number, (name, path) in enumerate(good.items()):
+        target = open_folder / f"{number}" / name
+        target.parent.mkdir(parents=True)
+        target.write_bytes(path.read_bytes())
+    for name, (data, _, _) in BAD.items():
+        (open_folder / "2" / name).write_bytes(data())
+    os.mkfifo(open_folder / "1/fifo.jpg")
+    (open_folder / "1/dangling.png").symlink_to("nowhere")
+    expected = {f"2/{name}": (stage, kinds) for name, (_, stage, kinds) in BAD.items()}
+    expected |= {"1/fifo.jpg": ("read", {"NotAFile"}), "1/dangling.png": ("read", {"FileNotFoundError"})}
+
+    outcomes, this = run(
+        open_folder, model=str(weights), mode=mode, workers=2, batch=3, threads=1, output=open_folder / "out"
+    )
+    assert this.summary.exit_code == ExitCode.SOME_FAILED
+    assert (this.summary.images, this.summary.failures) == (4, len(expected))
+    lines = {line["path"]: line for line in records(open_folder / "out/results.jsonl")}
+    assert len(outcomes) == len(lines) == 4 + len(expected)
+    for path, (stage, kinds) in expected.items():
+        assert (lines[path]["stage"], lines[path]["error"] in kinds) == (stage, True), lines[path]
+    assert {line["path"] for line in records(open_folder / "out/failures.jsonl")} == set(expected)
+    alone = {line["path"]: line for line in records(run_of("thread", 1)[0] / "results.jsonl")}
+    for number, name in enumerate(good):
+        assert_same_boxes(
+            map(Detection.from_dict, lines[f"{number}/{name}"]["detections"]),
+            map(Detection.from_dict, alone[name]["detections"]),
+            pixels=0.02,
+            confidence=2e-4,
+        )
+
+
+@every_mode
+def test_the_summary_adds_up(mode: str, run_of: Callable, photos: list[Path]) -> None:
+    _, summary, outcomes = run_of(mode, 2)
+    assert summary.images == len(outcomes) == len(photos)
+    assert summary.detections == sum(len(outcome.detections) for outcome in outcomes) == sum(summary.classes.values())
+    assert all(summary.stages[stage] > 0 for stage in ("read", "decode", "prepare", "infer", "post", "write"))
+    assert summary.wall_seconds > 0
+    assert summary.load_seconds > 0
+    assert summary.peak_memory_bytes > 50 << 20
+    assert "cpu" in summary.runtime or "cuda" in summary.runtime
+
+
+@every_mode
+@pytest.mark.parametrize("defect", ["text", "unknown class"])
+def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
+    mode: str, defect: str, weights: Path, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "no.pt").write_text("no checkpoint")
+    if defect == "text":
+        with pytest.raises(ModelError, match=r"no\.pt"):
+            run(tmp_path, model=str(tmp_path / "no.pt"), mode=mode, workers=2)
+    else:
+        with pytest.raises(UsageError, match=r"--classes unicorn.*person"):
+            run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
+
+
+# What lies around the network
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Forty hard links to one small image."""
+    write_image(tmp_path / "in/000.png")
+    for number in range(1, 40):
+        os.link(tmp_path / "in/000.png", tmp_path / f"in/{number:03}.png")
+    return tmp_path / "in"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_ordered_output_is_in_input_order(mode: str, batch: int, many: Path) -> None:
+    outcomes, _ = run(many, mode=mode, workers=3, batch=batch, ordered=True)
+    assert [outcome.path for outcome in outcomes] == [f"{number:03}.png" for number in range(40)]
+
+
+@pytest.mark.parametrize("mode", ["thread"])
+def test_unordered_output_comes_as_images_end(
+    mode: str, faked: list[fakes.FakeDetector], many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first image waits for the last: in order this would never end, so here nothing may wait for the first."""
+    others = threading.Semaphore(0)
+    plain = fakes.FakeDetector.prepare
+    first_taken = threading.Event()
+
+    def prepare(self: fakes.FakeDetector, pixels: object) -> object:
+        if not first_taken.is_set():
+            first_taken.set()
+            assert all(others.acquire(timeout=20) for _ in range(20))
+        return plain(self, pixels)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fakes.FakeDetector, "prepare", prepare)
+    outcomes: list[str] = []
+    for outcome in Run(run_config(many, mode=mode, workers=2)):
+        outcomes.append(outcome.path)
+        others.release()
+    assert sorted(outcomes) != outcomes
+    assert len(set(outcomes)) == 40
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("ordered", [False, True])
+def test_no_more_than_a_window_is_pulled_ahead(mode: str, ordered: bool, many: Path) -> None:
+    workers, batch = 2, 2
+    chunk = chunk_size(batch)
+    window, total = workers * chunk * AHEAD, 4 * workers * chunk * AHEAD
+    pulled = 0
+
+    def refs() -> Iterator[ImageRef]:
+        nonlocal pulled
+        for number in range(total):
+            pulled += 1
+            yield ImageRef(f"{number}.png", str(many / "000.png"))
+
+    ahead = []
+    with Crew(make_backend(run_config(many, mode=mode, workers=workers, batch=batch)), workers) as crew:
+        crew.load()
+        done = 0
+        for _ in crew.run(Feed(refs(), batch, workers), ordered=ordered):
+            if done in {0, total // 2}:  # a slow consumer: the workers run ahead as far as they may
+                deadline = time.monotonic() + 0.3
+                while time.monotonic() < deadline:
+                    time.sleep(0.02)
+            ahead.append(pulled - done)
+            done += 1
+    assert done == total
+    assert max(ahead) <= window
+    assert max(ahead) > window - 2 * chunk, "the workers never ran ahead: this test has seen nothing"
+
+
+@every_mode
+def test_work_starts_before_the_list_of_images_ends(mode: str, faked: list[fakes.FakeDetector], many: Path) -> None:
+    """The walk goes on only after an outcome has come out."""
+    go_on = threading.Event()
+
+    def refs() -> Iterator[ImageRef]:
+        yield ImageRef("0.png", str(many / "000.png"))
+        assert go_on.wait(20), "nothing came out before the walk ended"
+        yield ImageRef("1.png", str(many / "000.png"))
+
+    with Crew(make_backend(run_config(many, mode=mode, workers=2)), 2) as crew:
+        crew.load()
+        outcomes = []
+        for outcome in crew.run(Feed(refs(), 1, 2)):
+            outcomes.append(outcome)
+            go_on.set()
+    assert len(outcomes) == 2
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+def test_one_poisoned_image_costs_its_batch_nothing_but_itself(mode: str, many: Path) -> None:
+    bad = {"000.png", "007.png", "013.png", "014.png", "039.png"}
+    for name in bad:
+        (many / name).unlink()
+        write_image(many / name, value=fakes.POISONED)
+    outcomes, _ = run(many, mode=mode, workers=2, batch=8)
+    failures = {outcome.path: outcome for outcome in outcomes if isinstance(outcome, ImageFailure)}
+    assert failures.keys() == bad
+    assert {(failure.stage, failure.error, failure.message) for failure in failures.values()} == {
+        ("infer", "RuntimeError", "poisoned")
+    }
+    assert len(outcomes) == 40
+
+
+def test_images_of_one_shape_share_a_batch_and_others_do_not(
+    many: Path, fake_detectors: list[fakes.FakeDetector]
+) -> None:
+    others = (0, 5, 6)
+    for number in others:
+        (many / f"{number:03}.png").unlink()
+        write_image(many / f"{number:03}.png", 30, 20)
+    run(many, workers=1, batch=2)
+    batches = fake_detectors[0].batches
+    assert sum(batches) == 40
+    assert max(batches) == 2
+    chunk = chunk_size(2)
+    alike = [chunk - sum(start <= number < start + chunk for number in others) for start in range(0, 40, chunk)]
+    assert len(batches) == sum(-(-len_ // 2) for same in alike for len_ in (same, chunk - same))
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+def test_a_run_that_is_abandoned_leaves_no_thread(mode: str, many: Path) -> None:
+    walk = iter(Run(run_config(many, mode=mode, workers=2)))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("yolocli-worker")]
+
+
+# Processes
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def _pids(outcomes: list[Outcome]) -> set[int]:
+    return {int(outcome.detections[0].name.split()[1]) for outcome in outcomes if isinstance(outcome, ImageResult)}
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_workers_are_processes_and_none_outlives_the_run(mode: str, many: Path) -> None:
+    outcomes, _ = run(many, mode=mode, workers=2)
+    pids = _pids(outcomes)
+    assert os.getpid() not in pids
+    assert 1 <= len(pids) <= 2
+    assert not [pid for pid in pids if _alive(pid)]
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_a_worker_that_is_killed_costs_no_image(mode: str, many: Path) -> None:
+    outcomes: list[Outcome] = []
+    for outcome in Run(run_config(many, mode=mode, workers=2)):
+        outcomes.append(outcome)
+        if len(outcomes) == 5:
+            os.kill(_pids([outcome]).pop(), signal.SIGKILL)
+    assert sorted(outcome.path for outcome in outcomes) == [f"{number:03}.png" for number in range(40)]
+    assert {outcome.status for outcome in outcomes} == {"ok"}
+    assert len(_pids(outcomes)) >= 2
+    assert not [pid for pid in _pids(outcomes) if _alive(pid)]
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_an_image_that_kills_its_worker_is_a_failure_and_its_chunk_is_saved(mode: str, many: Path) -> None:
+    (many / "007.png").unlink()
+    write_image(many / "007.png", value=fakes.DEADLY)
+    outcomes, this = run(many, mode=mode, workers=2, batch=4)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, ImageFailure)]
+    assert [(failure.path, failure.stage, failure.error) for failure in failures] == [
+        ("007.png", "worker", "WorkerDied")
+    ]
+    assert len(outcomes) == 40
+    assert this.summary.exit_code == ExitCode.SOME_FAILED
