@@ -337,6 +337,32 @@ def bench(
     )
 
 
+@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
+def optimize(
+    model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
+    calibrate: Annotated[
+        str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)
+    ],
+    precision: Annotated[Precision, typer.Option(help="Of the new model.")] = Precision.int8,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", help="Folder. [default: MODEL_int8_openvino_model]", show_default=False),
+    ] = None,
+    max_loss: Annotated[
+        float, typer.Option(help="Share of fp32's boxes (confidence >= 0.5) that may be lost, 0 to 1.")
+    ] = 0.02,
+    force: Annotated[bool, typer.Option("--force", help="Write it whatever it loses, and over an older one.")] = False,
+    trust_weights: Annotated[
+        bool, typer.Option("--trust-weights", help="Load a checkpoint that may run code of its own.")
+    ] = False,
+) -> None:
+    """Make a faster model for your own pictures, and see what it costs."""
+    from yolocli import commands
+    from yolocli.optimize import OptimizeConfig
+
+    commands.run_optimize(OptimizeConfig(model, calibrate, precision, output, max_loss, force, trust_weights))
+
+
 def _die(message: str, code: ExitCode) -> None:
     print(f"yolocli: {message}", file=sys.stderr)
     sys.exit(code)

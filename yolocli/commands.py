@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from yolocli.config import RunConfig
 from yolocli.errors import ExitCode
@@ -18,6 +18,9 @@ from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
 from yolocli.results import ImageFailure, Outcome, to_json
 from yolocli.sources import discover
+
+if TYPE_CHECKING:
+    from yolocli.optimize import OptimizeConfig
 
 
 class Ndjson(Silent):
@@ -120,6 +123,24 @@ def run_bench(
         print(json.dumps(figures, indent=2))
     else:
         print_bench(figures, Console())
+
+
+def run_optimize(config: OptimizeConfig) -> None:
+    """Makes a model in INT8; tells on stdout how it compares with fp32, and on stderr what goes on.
+
+    Raises:
+        YolocliError: If it cannot be made, or loses too much.
+    """
+    from rich.console import Console
+
+    from yolocli.optimize import optimize
+    from yolocli.report import print_comparison
+
+    def notice(text: str) -> None:
+        print(printable(text), file=sys.stderr, flush=True)
+
+    path = optimize(config, notice, lambda comparison: print_comparison(comparison, Console()))
+    notice(f"use it with --model {shlex.quote(str(path))}")
 
 
 def dry_run(config: RunConfig) -> None:

@@ -13,6 +13,8 @@ from yolocli.summary import RunSummary
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from yolocli.optimize import Comparison
+
 TOP_CLASSES = 5
 
 
@@ -58,6 +60,27 @@ def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     if best is not None:
         console.print("fastest here:", highlight=False)
         console.print(best["command"], highlight=False, soft_wrap=True)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Prints an optimised model beside fp32."""
+    from rich.table import Table
+
+    found = comparison.kept + comparison.lost
+    ratio = comparison.images_per_second / comparison.fp32_images_per_second
+    title = f"{comparison.held_back} held-back pictures, calibrated on {comparison.calibrated} others"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    table.add_column("fp32", justify="right")
+    table.add_column("int8", justify="right")
+    table.add_row("boxes kept", f"{found:,}", f"{comparison.kept:,}")
+    table.add_row("boxes lost", "", f"{comparison.lost:,} ({comparison.loss:.1%})")
+    table.add_row("boxes gained", "", f"{comparison.gained:,}")
+    table.add_row("mean shift in confidence", "", f"{comparison.confidence_shift:+.4f}")
+    table.add_row("mean IoU", "", f"{comparison.iou:.4f}")
+    rates = f"{comparison.fp32_images_per_second:.1f}", f"{comparison.images_per_second:.1f} ({ratio:.2f} x)"
+    table.add_row("network, images/s", *rates)
+    console.print(table)
 
 
 def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, str]]:
