@@ -205,9 +205,10 @@ class _Walker:
         except OSError as error:
             yield _Found(folder, path or os.path.basename(real) or folder, real, error=error)
             return
-        if IGNORE_FILE in names:
+        if os.fsencode(IGNORE_FILE) in names:
             ignored += tuple((path, pattern) for pattern in _patterns(os.path.join(folder, IGNORE_FILE)))
-        for name in names:
+        while names:  # taken off the end, so that memory falls as the walk goes on
+            name = os.fsdecode(names.pop())
             inner = f"{path}/{name}" if path else name
             if (name.startswith(".") and not self._config.hidden) or _is_ignored(inner, name, ignored):
                 continue
@@ -222,7 +223,11 @@ class _Walker:
             elif _is_image(name) and self.wanted(name, inner):
                 yield _Found(below, inner, os.path.join(real, name))
 
-    def _scan(self, folder: str) -> tuple[list[str], set[str]]:
+    def _scan(self, folder: str) -> tuple[list[bytes], set[str]]:
+        """Returns the names that matter, the first by its bytes at the end, and which of them are folders.
+
+        A million names are held here at once, so they are held as bytes: shorter than text, and sorted as they are.
+        """
         names, folders = [], set()
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -230,8 +235,8 @@ class _Walker:
                     folders.add(entry.name)
                 elif not (_is_image(entry.name) or entry.name == IGNORE_FILE):
                     continue
-                names.append(entry.name)
-        names.sort(key=os.fsencode)
+                names.append(os.fsencode(entry.name))
+        names.sort(reverse=True)
         return names, folders
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
