@@ -122,3 +122,17 @@ def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]
     patch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
     patch.setattr("yolocli.pipeline.sha256", lambda path: "0" * 64)
     return made
+
+
+def own_slow_detector(config: DetectorConfig) -> Any:
+    """As `own_fake_detector`, slow enough for every worker to get its share."""
+    yolocli.backends.process.load_detector = lambda config: FakeDetector(config, 0.05)
+    return _real_own_detector(config)
+
+
+def own_guilty_detector(config: DetectorConfig) -> Any:
+    """Makes, in a worker process, what `own_guarded_detector` forbids."""
+    forbid_shared_state()
+    from ultralytics import YOLO
+
+    return YOLO(config.model)
