@@ -1,0 +1,112 @@
+"""Devices, batches and memory of a GPU, as far as a machine without one can show."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import FakeDetector
+from tests.support import run_config, write_image
+from yolocli.config import DetectorConfig, RuntimeName, parse_devices
+from yolocli.errors import ModelError, UsageError
+from yolocli.letterbox import Canvas
+from yolocli.pipeline import Run
+from yolocli.results import ImageRef
+from yolocli.runtimes import load_runtime
+from yolocli.worker import detect_images
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        (None, ()),
+        ("auto", ()),
+        ("cpu", ("cpu",)),
+        ("0", ("cuda:0",)),
+        ("cuda", ("cuda:0",)),
+        ("0,1", ("cuda:0", "cuda:1")),
+        ("cuda:0,1", ("cuda:0", "cuda:1")),
+        ("cuda:0, cuda:3", ("cuda:0", "cuda:3")),
+        ("MPS", ("mps",)),
+    ],
+)
+def test_device_lists(text: str | None, devices: tuple[str, ...]) -> None:
+    assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])
+def test_what_is_no_device_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--device"):
+        parse_devices(text)
+
+
+def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "a.png")
+    given: list[str | None] = []
+    lock = threading.Lock()
+
+    def load(config: DetectorConfig) -> FakeDetector:
+        with lock:
+            given.append(config.device)
+        return FakeDetector(config)
+
+    monkeypatch.setattr("yolocli.backends.thread.load_detector", load)
+    config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"), runtime=RuntimeName.torch)
+    assert len(list(Run(config))) == 1
+    assert sorted(given, key=str) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+
+
+def test_a_device_that_is_not_there_is_said(weights: Path) -> None:
+    with pytest.raises(ModelError, match="--device cuda:7"):
+        load_runtime(DetectorConfig(str(weights), runtime=RuntimeName.torch, device="cuda:7"))
+
+
+class _SmallMemory(FakeDetector):
+    """Runs out of memory when more than two images come at once."""
+
+    def infer(self, batch: Sequence[Canvas]) -> list[Any]:
+        if len(batch) > 2:
+            raise RuntimeError("CUDA out of memory")
+        return super().infer(batch)
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_no_failure(tmp_path: Path) -> None:
+    refs = []
+    for number in range(8):
+        write_image(tmp_path / f"{number}.png")
+        refs.append(ImageRef(f"{number}.png", str(tmp_path / f"{number}.png")))
+    detector = _SmallMemory()
+    assert [outcome.status for outcome in detect_images(detector, refs, batch=8, max_pixels=10**6)] == ["ok"] * 8
+    assert detector.batches == [2, 2, 2, 2]
+
+
+def test_images_of_a_shape_share_full_batches_whatever_lies_between_them(tmp_path: Path) -> None:
+    refs = []
+    for number in range(8):
+        write_image(tmp_path / f"{number}.png", width=16 if number % 2 else 24)
+        refs.append(ImageRef(f"{number}.png", str(tmp_path / f"{number}.png")))
+    detector = FakeDetector()
+    outcomes = detect_images(detector, refs, batch=4, max_pixels=10**6)
+    assert detector.batches == [4, 4]
+    assert [outcome.path for outcome in outcomes] == [ref.path for ref in refs]
+
+
+def test_the_runtime_chooses_the_batch_when_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        write_image(tmp_path / f"{number}.png")
+    made: list[FakeDetector] = []
+
+    def load(config: DetectorConfig) -> FakeDetector:
+        made.append(FakeDetector(config))
+        made[-1].best_batch = 4
+        return made[-1]
+
+    monkeypatch.setattr("yolocli.backends.thread.load_detector", load)
+    run = Run(run_config(tmp_path, workers=1, batch=0))
+    assert len(list(run)) == 8
+    assert made[0].batches == [4, 4]
+    assert run.summary.batch == 4
