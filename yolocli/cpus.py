@@ -68,14 +68,12 @@ def _groups(own: Path) -> list[tuple[str, str]]:
 
 
 def _quota(folder: Path) -> int | None:
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()
-    except (OSError, ValueError):
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if quota in {"max", "-1"}:
-        return None
-    return max(1, math.ceil(int(quota) / int(period)))
+            quota, period = " ".join((folder / name).read_text() for name in files).split()
+            if quota in {"max", "-1"}:
+                return None
+            return max(1, math.ceil(int(quota) / int(period)))
+        except (OSError, ValueError, ZeroDivisionError):  # not there, or nothing that can be understood
+            continue
+    return None
