@@ -136,3 +136,30 @@ def own_guilty_detector(config: DetectorConfig) -> Any:
     from ultralytics import YOLO
 
     return YOLO(config.model)
+
+
+def load_counting_detector(config: DetectorConfig) -> Any:
+    """Loads the real detector, and lets its boxes tell how many threads torch has where the network runs."""
+    import torch
+
+    from yolocli.detector import load_detector
+
+    detector = load_detector(config)
+    plain = detector.infer
+    counted: list[int] = []
+
+    def infer(batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        counted.append(torch.get_num_threads())
+        return plain(batch)
+
+    def finish(candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+        return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
+
+    detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]
+    return detector
+
+
+def own_counting_detector(config: DetectorConfig) -> Any:
+    """As `load_counting_detector`, in a worker process."""
+    yolocli.backends.process.load_detector = load_counting_detector
+    return _real_own_detector(config)
