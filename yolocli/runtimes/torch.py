@@ -7,7 +7,9 @@ and gives up NMS by the clock. What is used is what lies under it: the loader, a
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,8 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
         half = config.precision is Precision.fp16
-        backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
+        with _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
+            backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
@@ -161,7 +164,34 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     return backend
 
 
+@contextmanager
+def _onnx_threads(threads: int) -> Iterator[None]:
+    """Gives ONNX sessions made in the block so many threads: AutoBackend has no way to say it, and ORT takes all cores.
+
+    To be used under the load lock, as it swaps a name of onnxruntime's for a moment.
+    """
+    if not threads or find_spec("onnxruntime") is None:
+        yield
+        return
+    import onnxruntime
+
+    plain = onnxruntime.SessionOptions
+
+    def options() -> Any:
+        made = plain()
+        made.intra_op_num_threads = threads
+        return made
+
+    onnxruntime.SessionOptions = options
+    try:
+        yield
+    finally:
+        onnxruntime.SessionOptions = plain
+
+
 def _why_not_loaded(path: Path, error: Exception) -> str:
+    if path.suffix == ".onnx" and find_spec("onnxruntime") is None:
+        return f"{path}: needs ONNX Runtime: pip install 'yolocli[onnx]'"
     first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
     if "outside the supported Ultralytics checkpoint format" in str(error):
         return (
