@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.fakes import FakeDetector
 from tests.support import run_config, write_image
 from yolocli.config import DetectorConfig, RuntimeName, parse_devices
+from yolocli.detector import YoloDetector
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
+from yolocli.nms import suppress
 from yolocli.pipeline import Run
-from yolocli.results import ImageRef
+from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime
+from yolocli.runtimes.device_nms import suppress_on_device
 from yolocli.worker import detect_images
 
 
@@ -36,6 +40,37 @@ from yolocli.worker import detect_images
 )
 def test_device_lists(text: str | None, devices: tuple[str, ...]) -> None:
     assert parse_devices(text) == devices
+
+
+@pytest.mark.parametrize("together", [20_000, 10], ids=["one kernel", "image by image"])
+def test_nms_on_the_device_keeps_the_boxes_that_the_host_keeps(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("yolocli.runtimes.device_nms.TOGETHER", together)
+    random = np.random.default_rng(0)
+    images = []
+    for number in range(6):
+        count = (0, 1, 300)[number % 3]
+        corner = random.uniform(0, 600, (count, 2))
+        size = random.uniform(5, 200, (count, 2))
+        scores, classes = random.uniform(0.25, 1, (count, 1)), random.integers(0, 80, (count, 1)) % 4 * 26
+        images.append(np.hstack([corner, corner + size, scores, classes]).astype(np.float32))
+    rows = np.vstack([np.insert(image, 0, number, axis=1) for number, image in enumerate(images)]).astype(np.float32)
+    kept = suppress_on_device(torch.from_numpy(rows), 0.5).numpy()
+    for number, image in enumerate(images):
+        expected = suppress(image, 0.5, 10_000)
+        assert len(expected) < max(len(image), 1) or len(image) < 2, "nothing overlaps: this would show nothing"
+        np.testing.assert_array_equal(kept[kept[:, 0] == number][:, 1:], expected)
+
+
+def test_a_runtime_that_suppresses_on_its_device_finds_the_same(weights: Path, photos: list[Path]) -> None:
+    config = DetectorConfig(str(weights), runtime=RuntimeName.torch, device="cpu", classes=("person", "bus", "chair"))
+    runtime = load_runtime(config)
+    detector = YoloDetector(runtime, config)
+    refs = [ImageRef(path.name, str(path)) for path in photos[:6]]
+    on_host = detect_images(detector, refs, batch=4, max_pixels=10**8)
+    runtime.suppressed = True
+    assert detect_images(detector, refs, batch=4, max_pixels=10**8) == on_host
+    assert sum(len(outcome.detections) for outcome in on_host if isinstance(outcome, ImageResult)) > 3
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])

@@ -78,7 +78,7 @@ class YoloDetector:
         if self._wanted is not None:
             candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
         limit = self._config.max_detections
-        kept = candidates[:limit] if self._runtime.end_to_end else suppress(candidates, self._config.iou, limit)
+        kept = candidates[:limit] if self._runtime.suppressed else suppress(candidates, self._config.iou, limit)
         names = self._runtime.names
         # double precision, so that a rounded number is written with no more digits than it was rounded to
         boxes = to_image(kept[:, :4], canvas).astype(np.float64).round(PIXEL_DIGITS).tolist()

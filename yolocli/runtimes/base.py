@@ -23,7 +23,7 @@ class Runtime(Protocol):
         names: Class names by class index.
         frame: What images must be letterboxed into.
         channels: Of an input image: 3 (BGR) or 1 (grey).
-        end_to_end: The network has done its own NMS.
+        suppressed: NMS has been done by the network itself, or on its device.
         description: What runs where, for the summary.
         best_batch: Images that should go through it together, where the user does not say.
     """
@@ -31,7 +31,7 @@ class Runtime(Protocol):
     names: Mapping[int, str]
     frame: Frame
     channels: int
-    end_to_end: bool
+    suppressed: bool
     description: str
     best_batch: int
 
@@ -40,7 +40,7 @@ class Runtime(Protocol):
 
         Returns:
             For each canvas an array (n, 6) of x1, y1, x2, y2 in canvas pixels, confidence, class: the boxes above
-            the configured confidence, before NMS.
+            the configured confidence, before NMS; or, if `suppressed`, after it and by falling confidence.
         """
         ...
 

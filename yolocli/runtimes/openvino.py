@@ -43,7 +43,7 @@ class OpenVinoRuntime:
         self._confidence = config.confidence
         self.names: Mapping[int, str] = metadata.names
         self.channels = metadata.channels
-        self.end_to_end = metadata.end_to_end
+        self.suppressed = metadata.end_to_end
         self.description = f"openvino {precision.value} on cpu"
         self.best_batch = 1  # it spreads one image over its threads as well as many
         imgsz = network.fixed_size or config.imgsz or metadata.imgsz  # a fixed input can take no other
@@ -63,7 +63,7 @@ class OpenVinoRuntime:
         """Returns the rows above the confidence, of one image, in memory of their own."""
         import numpy as np
 
-        if self.end_to_end:
+        if self.suppressed:
             return output[output[:, 4] > self._confidence]
         found = output[:, output[4] > self._confidence]
         half = found[2:4] / 2

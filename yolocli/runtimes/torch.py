@@ -17,6 +17,7 @@ from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import DETECT, frame_for
+from yolocli.runtimes.device_nms import suppress_on_device
 from yolocli.runtimes.library import import_ultralytics
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class TorchRuntime:
         self._bf16 = config.precision is Precision.bf16
         self.names: Mapping[int, str] = dict(backend.names)
         self.channels: int = backend.channels
-        self.end_to_end: bool = bool(backend.end2end)
+        self._iou = config.iou
+        self._end_to_end = bool(backend.end2end)
+        self.suppressed = self._end_to_end or device.type == "cuda"
         precision = (config.precision or Precision.fp32).value
         self.description = (
             f"torch {precision} on {device}" if backend.format == "pt" else f"{backend.format} on {device}"
@@ -97,7 +100,10 @@ class TorchRuntime:
             output = self._backend(inputs.div_(255))
             if isinstance(output, (list, tuple)):
                 output = output[0]
-            rows = self._candidates(output.float()).cpu().numpy()
+            found = self._candidates(output.float())
+            if self.suppressed and not self._end_to_end:
+                found = suppress_on_device(found, self._iou)
+            rows = found.cpu().numpy()
         ends = np.searchsorted(rows[:, 0], np.arange(1, len(batch)))
         return np.split(rows[:, 1:], ends)
 
@@ -105,8 +111,8 @@ class TorchRuntime:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
-        if self.end_to_end or output.shape[-1] == 6:  # output: (images, boxes, 6)
-            self.end_to_end = True
+        if self._end_to_end or output.shape[-1] == 6:  # output: (images, boxes, 6)
+            self._end_to_end = self.suppressed = True
             image, box = (output[..., 4] > self._confidence).nonzero(as_tuple=True)
             return torch.cat([image[:, None].float(), output[image, box]], 1)
         scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
