@@ -16,8 +16,8 @@ from yolocli.results import SCHEMA_VERSION
 DEFAULT_MODEL = "yolo11n.pt"
 DEFAULT_OUTPUT = Path("yolocli-out")
 DEFAULT_FORMATS = ("json", "csv")
-DEFAULT_MAX_PIXELS = 150_000_000
-"""Enough for a 108-megapixel phone; two such images in memory at once stay below 1 GB."""
+DEFAULT_MAX_PIXELS = 110_000_000
+"""Enough for a 108-megapixel phone; decoding one takes 0.7 GB, so that two processes stay below 2 GB."""
 SHARE_FROM = 100
 """Images after which a limit on the share of failures is judged; before, one bad image would be too large a share."""
 

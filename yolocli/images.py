@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from yolocli.config import DEFAULT_MAX_PIXELS
 from yolocli.results import ImageRef
 
 if TYPE_CHECKING:
@@ -21,8 +24,30 @@ if TYPE_CHECKING:
 
     Pixels: TypeAlias = NDArray[np.uint8]
 
+DECODE_BYTES = 6
+"""Most memory a pixel takes while it is decoded: three channels in OpenCV's own array and in numpy's."""
+WIDE_BYTES: Mapping[str, int] = MappingProxyType({"AVIF": 21, "HEIF": 21, "JPEG2000": 16, "GIF": 9})
+"""The same for formats whose decoders hold more; measured."""
+LARGE_BYTES = 200 << 20
+"""Images that take more than this are decoded one at a time in a process."""
+MOST_SCANS = 500
+"""A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
 
 _pillow_lock = threading.Lock()
+_large_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What is known before decoding.
+
+    Attributes:
+        format: As Pillow calls it; None when it knows none.
+        decode_bytes: Most memory that decoding takes; None when that cannot be told.
+    """
+
+    format: str | None = None
+    decode_bytes: int | None = None
 
 
 class ImageError(Exception):
@@ -69,23 +94,17 @@ def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> P
     import cv2
     import numpy as np
 
-    known = _check_header(data, max_pixels)
-    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    pixels: Any = None
+    header = _check_header(data, max_pixels)
+    large = header.decode_bytes is None or header.decode_bytes > LARGE_BYTES
     try:
-        buffer = np.frombuffer(data, np.uint8)
-        if suffix in {".tif", ".tiff"} and channels != 1:
-            pixels = _decode_tiff(buffer)
-        if pixels is None and suffix in {".avif", ".heic", ".heif"}:
-            pixels = _decode_with_pillow(data, suffix, channels)
-        if pixels is None:
-            pixels = cv2.imdecode(buffer, flags)
+        with _large_lock if large else nullcontext():
+            pixels = _decode(data, suffix, channels)
     except cv2.error as error:
         raise ImageError("UndecodableImage", f"the decoder gave up: {error.err}") from error
     if pixels is None or not pixels.size:
-        if known is None:
+        if header.format is None:
             raise ImageError("NotAnImage", f"not an image that can be decoded{_heif_hint(suffix)}")
-        raise ImageError("TruncatedImage", f"the {known} data is cut off or damaged")
+        raise ImageError("TruncatedImage", f"the {header.format} data is cut off or damaged")
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -97,27 +116,65 @@ def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> P
     return pixels  # type: ignore[no-any-return]
 
 
-def _check_header(data: bytes, max_pixels: int) -> str | None:
-    """Returns the format that Pillow sees in the header, None when it knows none.
+def _decode(data: bytes, suffix: str, channels: int) -> Any:
+    import cv2
+    import numpy as np
+
+    buffer = np.frombuffer(data, np.uint8)
+    pixels: Any = None
+    if suffix in {".tif", ".tiff"} and channels != 1:
+        pixels = _decode_tiff(buffer)
+    if pixels is None and suffix in {".avif", ".heic", ".heif"}:
+        pixels = _decode_with_pillow(data, suffix, channels)
+    if pixels is None:
+        pixels = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR)
+    return pixels
+
+
+def _check_header(data: bytes, max_pixels: int) -> _Header:
+    """Returns what Pillow sees in the header.
 
     Raises:
-        ImageError: If the header promises more than `max_pixels`.
+        ImageError: If the header promises more than `max_pixels`, or more memory than images of so many pixels take,
+            or if the file is one that OpenCV had better not be given.
     """
     import io
 
     from PIL import Image
 
+    if data.startswith(b"#?"):  # OpenCV would copy it to a temporary file first
+        raise ImageError("NotAnImage", "a Radiance HDR picture, which is none of the formats that can be read")
+
     try:
         with _no_limit_of_pillow(), Image.open(io.BytesIO(data)) as image:  # reads the header alone
             width, height = image.size
-            known: str | None = image.format
+            known = str(image.format)
+            decode_bytes = width * height * _bytes_per_pixel(image)
     except Exception:  # Pillow's plugins raise whatever the bytes make them; OpenCV may still know better
-        return None
+        return _Header()
     if width * height > max_pixels:
         raise ImageError(
             "TooManyPixels", f"{width}x{height} is more than --max-pixels {max_pixels}; raise it if this is meant"
         )
-    return known
+    if decode_bytes > max(max_pixels, DEFAULT_MAX_PIXELS) * DECODE_BYTES:
+        raise ImageError(
+            "TooMuchMemory",
+            f"decoding this {known} of {width}x{height} takes up to {decode_bytes / 1e9:.1f} GB, more than other "
+            f"images of --max-pixels {max_pixels} take; raise it if this is meant",
+        )
+    if known in {"JPEG", "MPO"} and data.count(b"\xff\xda") > MOST_SCANS:
+        raise ImageError("TooManyScans", f"a JPEG of more than {MOST_SCANS} scans, which would take minutes to decode")
+    return _Header(known, decode_bytes)
+
+
+def _bytes_per_pixel(image: Any) -> int:
+    """Returns the most memory that decoding takes for each pixel of an image that Pillow has opened."""
+    if image.format != "TIFF":
+        return WIDE_BYTES.get(image.format, DECODE_BYTES)
+    bits = image.tag_v2.get(258)  # BitsPerSample, a number for each; wide samples are decoded wide
+    depth = max((number for number in bits if isinstance(number, int)), default=1) if isinstance(bits, tuple) else 1
+    wide = -(-depth // 8)
+    return max(3, len(image.getbands())) * 2 * max(1, wide) + (3 if wide == 2 else 0)
 
 
 def _decode_tiff(buffer: Any) -> Any:
