@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import logging
 import multiprocessing
 import os
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -21,6 +24,8 @@ from yolocli.sources import discover
 
 if TYPE_CHECKING:
     from yolocli.optimize import OptimizeConfig
+
+STOPPING = b"\nstopping: images in flight are finished first; once more to stop at once\n"
 
 
 class Ndjson(Silent):
@@ -54,6 +59,9 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     """
     observers: list[Observer] = []
     data = _claim_stdout()
+    _limit_decoders(config.detector.max_pixels)
+    if not config.detector.verbose:
+        _mute_libraries()
     if stdout:
         observers.append(Ndjson(data, config.timings))
     run = Run(config, [*observers, make_progress(sys.stderr, quiet=quiet, bar=progress)])
@@ -167,7 +175,7 @@ def _stop_on_signals(run: Run, quiet: bool) -> None:
         received.append(number)
         if len(received) == 1:
             if not quiet:
-                os.write(2, b"\nstopping: images in flight are finished first; once more to stop at once\n")
+                os.write(sys.stderr.fileno(), STOPPING)
             run.stop(code)
         else:
             # a record is one write, made in this thread, so none can be torn here
@@ -185,3 +193,25 @@ def _claim_stdout() -> IO[bytes]:
     data = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return data
+
+
+def _limit_decoders(max_pixels: int) -> None:
+    """Gives OpenCV the limit, too, for the files whose header cannot be read before; it looks when it is loaded."""
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_pixels))
+
+
+def _mute_libraries() -> None:
+    """Leaves stderr to people: what libraries print about each damaged image, from C, on stdout too, is dropped.
+
+    In this process and in its children; `failures.jsonl` says it better. A crash still tells where it was.
+    """
+    warnings.simplefilter("ignore")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    faulthandler.enable(sys.stderr)
