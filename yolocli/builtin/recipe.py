@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 import ultralytics
 from ultralytics.models.yolo.detect import DetectionTrainer
-from ultralytics.nn.tasks import DetectionModel
+from ultralytics.nn.tasks import DetectionModel, torch_safe_load
 from ultralytics.utils import YAML
 from ultralytics.utils.loss import v8DetectionLoss
 
@@ -46,10 +46,10 @@ def stages(imgsz: int, epochs: int) -> tuple[Stage, ...]:
 
     Args:
         imgsz: Size of pictures at the end, pixels.
-        epochs: How often every scene is seen, both stages together; the last fifth at full size.
+        epochs: How often every scene is seen, both stages together; a tenth of them at full size.
     """
     half = max(64, imgsz // 64 * 32)
-    late = max(1, epochs // 5)
+    late = max(1, epochs // 10)
     early = Stage(half, max(1, epochs - late), 2e-3, multi_scale=0.25, cache="ram")
     return early, Stage(imgsz, late, 5e-4)
 
@@ -107,7 +107,14 @@ def architecture(folder: Path) -> Path:
     return target
 
 
-def fit(data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, workers: int) -> Path:
+def _finished(checkpoint: Path) -> bool:
+    """Whether a stage ran to its end: its last checkpoint is stripped of the optimizer then."""
+    return checkpoint.is_file() and torch_safe_load(str(checkpoint), safe_only=True)[0]["epoch"] == -1
+
+
+def fit(
+    data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, workers: int, resume: bool = False
+) -> Path:
     """Train through every stage.
 
     Args:
@@ -117,6 +124,7 @@ def fit(data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, 
         seed: Seed of weights, shuffling and augmentation.
         device: As Ultralytics takes it; on ``cpu`` the network runs in bfloat16.
         workers: Processes that read pictures.
+        resume: Skip the stages that an earlier run finished in the same folder.
 
     Returns:
         Path of the last checkpoint, not stripped of private paths yet.
@@ -126,6 +134,10 @@ def fit(data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, 
     start = architecture(out)
     for number, stage in enumerate(plan):
         name = f"stage{number}"
+        last = out / name / "weights" / "last.pt"
+        if resume and _finished(last):
+            start = last
+            continue
         model = YOLO(str(start))
         model.train(
             trainer=CodesTrainer,
@@ -158,5 +170,5 @@ def fit(data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, 
             plots=False,
             **asdict(stage),
         )
-        start = out / name / "weights" / "last.pt"
+        start = last
     return start

@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 from ultralytics.nn.tasks import load_checkpoint
 
-LICENCE: Final = "AGPL-3.0-or-later"
+LICENCE: Final = "AGPL-3.0"
 _KEPT: Final = ("task", "imgsz")
 """Training arguments that a loader reads back; all others may name files and folders."""
 

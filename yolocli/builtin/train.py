@@ -22,13 +22,14 @@ WATCH = 100  # scenes that Ultralytics validates on after each stage, of the see
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m yolocli.builtin.train", description=__doc__)
     parser.add_argument("--scenes", type=int, default=7000, help="scenes to train on")
-    parser.add_argument("--epochs", type=int, default=11, help="passes over them, both stages together")
+    parser.add_argument("--epochs", type=int, default=10, help="passes over them, both stages together")
     parser.add_argument("--imgsz", type=int, default=640, help="picture size of the last pass, pixels")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and shuffling")
     parser.add_argument("--device", default="cpu", help="as Ultralytics takes it: cpu, 0, mps")
     parser.add_argument("--workers", type=int, help="processes that make scenes (default: one a core)")
     parser.add_argument("--out", type=Path, default=Path("runs/codes"), help="folder for all that is made")
     parser.add_argument("--data", type=Path, help="train on scenes an earlier run wrote to OUT/scenes")
+    parser.add_argument("--resume", action="store_true", help="go on after the stages that are finished in OUT")
     parser.add_argument("--check-scenes", type=int, default=500, help="scenes to evaluate on; 0 for none")
     parser.add_argument("--install", action="store_true", help=f"put the weights at {WEIGHTS.name}")
     return parser
@@ -55,7 +56,7 @@ def _run(argv: Sequence[str] | None = None) -> int:
         print(f"{options.scenes} scenes in {time.monotonic() - started:.0f} s", file=sys.stderr)
     data = write_yaml(folder, "train", "val")
     plan = stages(options.imgsz, options.epochs)
-    last = fit(data, out, plan, options.seed, options.device, options.workers or 0)
+    last = fit(data, out, plan, options.seed, options.device, options.workers or 0, options.resume)
     weights = out / WEIGHTS.name
     strip(last, weights)
     print(f"{weights} in {time.monotonic() - started:.0f} s", file=sys.stderr)
