@@ -40,6 +40,7 @@ class Run:
         self._config = settle(config, self._notice)
         self._tally = Tally()
         self._first = True
+        self._skipped = 0
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
@@ -101,7 +102,7 @@ class Run:
         self.summary = replace(self.summary, runtime=ready.description, batch=batch, load_seconds=loaded - started)
         self._count()
         for observer in self._observers:
-            observer.started(store.skipped if store else 0)
+            observer.started()
         self._feed = Feed(items, batch, config.workers)
         if self._stopped is not None:  # while the models were loading
             self._feed.stop()
@@ -117,6 +118,10 @@ class Run:
         started = time.perf_counter()
         if store is not None:
             store.add(outcome)
+            if store.skipped != self._skipped:
+                self._skipped = store.skipped
+                for observer in self._observers:
+                    observer.skipped(self._skipped)
         for observer in self._observers:
             observer.outcome(outcome)
         self._tally.add(outcome)

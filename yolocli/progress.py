@@ -15,8 +15,12 @@ FAILURES_SHOWN = 10
 class Observer(Protocol):
     """Watches a run. All methods are called from the thread that consumes the run, but `total`."""
 
-    def started(self, skipped: int) -> None:
-        """Models are loaded; so many images were found done."""
+    def started(self) -> None:
+        """Models are loaded."""
+        ...
+
+    def skipped(self, images: int) -> None:
+        """So many images were found done by an earlier run, so far."""
         ...
 
     def total(self, images: int) -> None:
@@ -39,7 +43,10 @@ class Observer(Protocol):
 class Silent:
     """Shows nothing; the base of observers that watch for one thing only."""
 
-    def started(self, skipped: int) -> None:
+    def started(self) -> None:
+        """See `Observer`."""
+
+    def skipped(self, images: int) -> None:
         """See `Observer`."""
 
     def total(self, images: int) -> None:
@@ -62,15 +69,22 @@ class Bar(Silent):
         from tqdm import tqdm
 
         self._bar = tqdm(file=stream, unit="img", unit_scale=False, dynamic_ncols=True, smoothing=0.1, delay=0)
-        self._failures = 0
+        self._failures = self._skipped = 0
+        self._total: int | None = None
 
-    def started(self, skipped: int) -> None:
+    def started(self) -> None:
         """See `Observer`."""
         self._bar.unpause()
 
-    def total(self, images: int) -> None:
+    def skipped(self, images: int) -> None:
         """See `Observer`."""
-        self._bar.total = images
+        self._skipped = images
+        self.total(self._total)
+
+    def total(self, images: int | None) -> None:
+        """See `Observer`."""
+        self._total = images
+        self._bar.total = None if images is None else max(images - self._skipped, 0)
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Observer`."""
@@ -96,12 +110,16 @@ class Lines(Silent):
         self._stream = stream
         self._every = every
         self._total: int | None = None
-        self._done = self._failures = 0
+        self._done = self._failures = self._skipped = 0
         self._started = self._last = time.monotonic()
 
-    def started(self, skipped: int) -> None:
+    def started(self) -> None:
         """See `Observer`."""
         self._started = self._last = time.monotonic()
+
+    def skipped(self, images: int) -> None:
+        """See `Observer`."""
+        self._skipped = images
 
     def total(self, images: int) -> None:
         """See `Observer`."""
@@ -126,8 +144,9 @@ class Lines(Silent):
         rate = self._done / elapsed
         parts = [f"{self._done:,} images", f"{rate:.1f} images/s", f"{self._failures:,} failed"]
         if self._total:
-            parts[0] = f"{self._done:,} of {self._total:,} images"
-            parts.append(f"{max(self._total - self._done, 0) / rate:.0f} s left")
+            total = self._total - self._skipped
+            parts[0] = f"{self._done:,} of {total:,} images"
+            parts.append(f"{max(total - self._done, 0) / rate:.0f} s left")
         self._say(", ".join(parts))
 
     def _say(self, text: str) -> None:
