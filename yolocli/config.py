@@ -203,7 +203,8 @@ class RunConfig:
 def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
     """Returns what two runs must share for their records to lie in one folder.
 
-    Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most.
+    Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most. So
+    are limits such as max_pixels: they decide whether there is a result, not what it is.
 
     Args:
         config: The detector's settings, with runtime and precision settled.
@@ -219,7 +220,6 @@ def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
         "iou": config.iou,
         "max_detections": config.max_detections,
         "classes": sorted(set(config.classes)) if config.classes is not None else None,
-        "max_pixels": config.max_pixels,
     }
 
 

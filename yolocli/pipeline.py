@@ -100,9 +100,9 @@ class Run:
         loaded = time.perf_counter()
         batch = config.batch or ready.best_batch
         self.summary = replace(self.summary, runtime=ready.description, batch=batch, load_seconds=loaded - started)
-        self._count()
         for observer in self._observers:
             observer.started()
+        self._count()
         self._feed = Feed(items, batch, config.workers)
         if self._stopped is not None:  # while the models were loading
             self._feed.stop()

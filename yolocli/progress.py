@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from yolocli.results import ImageFailure, Outcome
 
@@ -63,44 +62,57 @@ class Silent:
 
 
 class Bar(Silent):
-    """A tqdm bar with images/s, time left and failures so far."""
+    """A tqdm bar with images/s, time left and failures so far; it appears when the models are loaded."""
 
     def __init__(self, stream: TextIO) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(file=stream, unit="img", unit_scale=False, dynamic_ncols=True, smoothing=0.1, delay=0)
+        self._stream = stream
+        self._bar: Any = None
         self._failures = self._skipped = 0
         self._total: int | None = None
 
     def started(self) -> None:
         """See `Observer`."""
-        self._bar.unpause()
+        from tqdm import tqdm
+
+        self._bar = tqdm(file=self._stream, unit="img", dynamic_ncols=True, smoothing=0.1)
+        self._set_total()
 
     def skipped(self, images: int) -> None:
         """See `Observer`."""
         self._skipped = images
-        self.total(self._total)
+        self._set_total()
 
-    def total(self, images: int | None) -> None:
+    def total(self, images: int) -> None:
         """See `Observer`."""
         self._total = images
-        self._bar.total = None if images is None else max(images - self._skipped, 0)
+        self._set_total()
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Observer`."""
         if isinstance(outcome, ImageFailure):
             self._failures += 1
             self._bar.set_postfix_str(f"{self._failures} failed", refresh=False)
-            _say_failure(outcome, self._failures, self._bar.write)
+            _say_failure(outcome, self._failures, self._say)
         self._bar.update()
 
     def notice(self, message: str) -> None:
         """See `Observer`."""
-        self._bar.write(printable(message), file=sys.stderr)
+        self._say(printable(message))
 
     def finished(self) -> None:
         """See `Observer`."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _set_total(self) -> None:
+        if self._total is not None:
+            self._bar.total = max(self._total - self._skipped, 0)
+
+    def _say(self, text: str) -> None:
+        if self._bar is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._bar.write(text, file=self._stream)
 
 
 class Lines(Silent):
