@@ -1,0 +1,34 @@
+"""What tests of runtimes share: one conversion for all of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support import REPOSITORY
+from yolocli.runtimes.convert import converted_model
+from yolocli.runtimes.openvino_library import openvino_installed
+
+
+@pytest.fixture(scope="session")
+def openvino() -> None:
+    if not openvino_installed():
+        pytest.skip("the extra is not installed: pip install 'yolocli[openvino]'")
+
+
+@pytest.fixture(scope="session")
+def converted(openvino: None, weights: Path) -> Path:
+    """The folder that the weights were converted to, in the cache of the tests."""
+    return converted_model(weights, trust_weights=False)
+
+
+@pytest.fixture(scope="session")
+def int8_export(openvino: None) -> Path:
+    """An INT8 export by Ultralytics, for squares of one size."""
+    weights = os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt"
+    path = Path(weights).parent / "yolo11n_int8_openvino_model"
+    if not path.is_dir():
+        pytest.skip(f"no INT8 export at {path}")
+    return path

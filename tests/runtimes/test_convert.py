@@ -1,0 +1,173 @@
+"""The conversion: once, whole, and trusted only when it computes what torch does."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolocli.errors import ModelError
+from yolocli.runtimes import convert
+from yolocli.runtimes.convert import ConversionError, converted_model, difference, drawn_picture
+from yolocli.runtimes.export_folder import is_export, read_metadata
+
+
+@pytest.fixture
+def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders that a stand-in for the conversion was asked to fill, in a cache of their own."""
+    made: list[Path] = []
+
+    def stand_in(weights: Path, folder: Path, trust_weights: bool) -> None:
+        made.append(folder)
+        (folder / "model.xml").write_text("graph")
+        (folder / "model.bin").write_bytes(bytes(1000))
+
+    monkeypatch.setenv("YOLOCLI_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(convert, "_convert_apart", stand_in)
+    return made
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "best.pt"
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_many_at_once_convert_once(conversions: list[Path], checkpoint: Path) -> None:
+    together = threading.Barrier(8)
+    folders: list[Path] = []
+
+    def ask() -> None:
+        together.wait()
+        folders.append(converted_model(checkpoint, trust_weights=False))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(conversions) == 1
+    assert len(set(folders)) == 1
+    assert len(folders) == 8
+    assert is_export(folders[0])
+
+
+@pytest.mark.parametrize("damage", ["changed", "shorter", "gone", "folder gone"])
+def test_a_damaged_conversion_is_made_again(conversions: list[Path], checkpoint: Path, damage: str) -> None:
+    folder = converted_model(checkpoint, trust_weights=False)
+    file = folder / "model.bin"
+    if damage == "changed":
+        file.write_bytes(b"1" + bytes(999))
+    elif damage == "shorter":
+        file.write_bytes(bytes(10))
+    elif damage == "gone":
+        file.unlink()
+    else:
+        folder.rename(folder.with_name("elsewhere"))
+    notices: list[str] = []
+    assert converted_model(checkpoint, trust_weights=False, notice=notices.append) == folder
+    assert file.read_bytes() == bytes(1000)
+    assert len(conversions) == 2
+    assert len(notices) == 1
+    converted_model(checkpoint, trust_weights=False, notice=notices.append)
+    assert len(conversions) == 2
+    assert len(notices) == 1
+
+
+def test_other_weights_and_other_versions_are_other_conversions(
+    conversions: list[Path], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [converted_model(checkpoint, trust_weights=False)]
+    checkpoint.write_bytes(b"other weights")
+    folders.append(converted_model(checkpoint, trust_weights=False))
+    monkeypatch.setattr(convert, "openvino_version", lambda: "1999.1")
+    folders.append(converted_model(checkpoint, trust_weights=False))
+    monkeypatch.setattr(convert, "CONVERSION", 0)
+    folders.append(converted_model(checkpoint, trust_weights=False))
+    assert len(set(folders)) == 4
+
+
+def test_a_conversion_that_fails_leaves_nothing(
+    conversions: list[Path], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(weights: Path, folder: Path, trust_weights: bool) -> None:
+        (folder / "model.xml").write_text("half of it")
+        raise ConversionError("no")
+
+    monkeypatch.setattr(convert, "_convert_apart", fail)
+    with pytest.raises(ConversionError):
+        converted_model(checkpoint, trust_weights=False)
+    assert [path for path in (tmp_path / "cache/openvino").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_weights_that_cannot_be_loaded_say_so_from_the_other_process(openvino: None, tmp_path: Path) -> None:
+    path = tmp_path / "no.pt"
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(ModelError, match=r"no\.pt: ") as raised:
+        converted_model(path, trust_weights=False)
+    assert not isinstance(raised.value, ConversionError)  # torch could not load it either: nothing to fall back on
+
+
+def test_what_the_cache_holds_describes_the_model(converted: Path) -> None:
+    metadata = read_metadata(converted)
+    assert (metadata.imgsz, metadata.stride, metadata.channels, metadata.end_to_end) == ((640, 640), 32, 3, False)
+    assert len(metadata.names) == 80
+    assert metadata.names[0] == "person"
+
+
+def test_a_conversion_that_computes_something_else_is_not_trusted(
+    openvino: None, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = convert._openvino_output
+    monkeypatch.setattr(convert, "_openvino_output", lambda *arguments: real(*arguments) * np.float32(1.001))
+    with pytest.raises(ConversionError, match=r"something else than torch .* use --runtime torch"):
+        convert.convert(weights, tmp_path, trust_weights=False)
+
+
+def outputs() -> tuple[np.ndarray, np.ndarray]:
+    """Raw outputs that agree: torch's with three classes, and OpenVINO's."""
+    generator = np.random.default_rng(0)
+    boxes, scores = generator.random((2, 4, 50)) * 600, generator.random((2, 3, 50))
+    expected = np.concatenate([boxes, scores], 1).astype(np.float32)
+    best = [expected[:, :4], scores.max(1, keepdims=True), scores.argmax(1)[:, None]]
+    return expected, np.concatenate(best, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "same"),
+    [
+        (0, 0.0, True),
+        (2, 0.01, True),
+        (2, 0.03, False),
+        (4, 1e-4, True),
+        (4, 3e-4, False),
+        (5, 1, False),
+        (1, np.nan, False),
+    ],
+)
+def test_every_anchor_is_compared(row: int, change: float, same: bool) -> None:
+    expected, actual = outputs()
+    actual[1, row, 17] = (actual[1, row, 17] + change) % 3 if row == 5 else actual[1, row, 17] + change
+    assert (difference(expected, actual, end_to_end=False) is None) is same
+
+
+def test_end_to_end_outputs_may_differ_in_the_order_of_like_scores() -> None:
+    boxes = np.arange(80, dtype=np.float32).reshape(2, 10, 4)
+    scores = np.array([0.9, 0.8, 0.7, 0.7, *[0.1] * 6], np.float32)
+    expected = np.concatenate([boxes, np.broadcast_to(scores[:, None], (2, 10, 1)), np.zeros((2, 10, 1))], 2)
+    swapped = expected[:, [0, 1, 3, 2, *range(4, 10)]]
+    assert difference(expected, swapped, end_to_end=True) is None
+    moved = expected.copy()
+    moved[0, 0, 1] += 1
+    assert difference(expected, moved, end_to_end=True) is not None
+
+
+def test_the_picture_is_the_same_in_every_run() -> None:
+    one, other = drawn_picture(32, 3), drawn_picture(32, 3)
+    assert np.array_equal(one, other)
+    assert one.shape == (2, 224, 288, 3)
+    assert one.flags.c_contiguous
+    assert drawn_picture(32, 1).shape == (2, 224, 288, 1)

@@ -1,0 +1,284 @@
+"""OpenVINO against torch, and what makes it fast: no torch, one network for many threads, graphs for one shape."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support import assert_same_boxes, clean_environment, projections, records, run
+from yolocli.config import DetectorConfig, Precision, RuntimeName
+from yolocli.detector import Detector, load_detector
+from yolocli.errors import ModelError
+from yolocli.images import decode
+from yolocli.letterbox import Canvas
+from yolocli.results import Detection
+from yolocli.runtimes import openvino_network
+from yolocli.runtimes.export_folder import read_metadata
+from yolocli.runtimes.openvino_network import FIXED_GRAPHS, Network, Session, Setting, shared_network
+
+
+def pixels(path: Path) -> np.ndarray:
+    return decode(path.read_bytes(), path.suffix, max_pixels=10**9)
+
+
+def detections(detector: Detector, path: Path) -> tuple[Detection, ...]:
+    canvas = detector.prepare(pixels(path))
+    return detector.finish(detector.infer([canvas])[0], canvas)
+
+
+def setting(folder: Path, **fields: Any) -> Setting:
+    return Setting(folder, **{"precision": Precision.fp32, "threads": 1, "streams": 1} | fields)
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def test_boxes_are_those_of_torch(converted: Path, weights: Path, photos: list[Path]) -> None:
+    config = DetectorConfig(str(weights), runtime=RuntimeName.torch, threads=1)
+    torch = load_detector(config)
+    openvino = load_detector(replace(config, runtime=RuntimeName.openvino))
+    assert openvino.description == "openvino fp32 on cpu"
+    found = 0
+    for path in photos:
+        expected = detections(torch, path)
+        assert_same_boxes(detections(openvino, path), expected, pixels=0.02, confidence=2e-4, where=path.name)
+        found += len(expected)
+    assert found > 50
+
+
+def test_records_are_the_same_bytes_in_all_modes_and_say_what_ran(
+    converted: Path, weights: Path, images: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    made = {}
+    ways = {"thread": (1, 1), "thread ": (3, 1), "locked": (3, 4), "process": (2, 3)}
+    for name, (workers, batch) in ways.items():
+        output = tmp_path / name.strip() / str(workers)
+        options = {"mode": name.strip(), "workers": workers, "batch": batch, "output": output}
+        _, this = run(images, model=str(weights), runtime="auto", devices=("cpu",), **options)
+        assert this.summary.runtime == "openvino fp32 on cpu (auto: x86-64 CPU, openvino installed)"
+        assert this.summary.images == len(photos)
+        made[name] = projections(output)
+    assert all(one == made["thread"] for one in made.values())
+    settings = records_of_run(tmp_path / "thread" / "1")
+    assert (settings["settings"]["runtime"], settings["settings"]["precision"]) == ("openvino", "fp32")
+    assert settings["settings"]["runtime_chosen"] == "auto: x86-64 CPU, openvino installed"
+    assert (settings["fingerprint"]["runtime"], settings["fingerprint"]["precision"]) == ("openvino", "fp32")
+
+
+def records_of_run(folder: Path) -> dict[str, Any]:
+    import json
+
+    value: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return value
+
+
+WITHOUT_TORCH = """
+import multiprocessing, sys
+from pathlib import Path
+from yolocli import detect
+
+if __name__ == "__main__":
+    mode, model, *images = sys.argv[1:]
+    outcomes = detect(images, model=model, mode=mode, workers=2, runtime="openvino", device="cpu")
+    assert next(outcomes).status == "ok"
+    for pid in ["self", *(child.pid for child in multiprocessing.active_children())]:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert "libtorch" not in maps, pid
+        assert mode == "thread" or pid == "self" or "libopenvino" in maps, pid
+    assert all(outcome.status == "ok" for outcome in outcomes)
+    heavy = {"torch", "torchvision", "ultralytics", "openvino_telemetry.main"} & set(sys.modules)
+    assert not heavy, heavy
+    print("done", mode)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_torch_is_nowhere_once_the_model_is_converted(
+    mode: str, converted: Path, weights: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(WITHOUT_TORCH)
+    command = [sys.executable, str(script), mode, str(weights), *map(str, photos[:6])]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["done", mode]
+
+
+@pytest.fixture
+def f32_ultralytics(monkeypatch: pytest.MonkeyPatch, openvino: None) -> None:
+    """Has Ultralytics compile for f32, too: it leaves that to the CPU, and one with bf16 takes bf16."""
+    from openvino import Core
+
+    compile_model = Core.compile_model
+
+    def compile_f32(self: Any, model: Any, device_name: str, config: dict[str, Any]) -> Any:
+        return compile_model(self, model, device_name, {**config, "INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr(Core, "compile_model", compile_f32)
+
+
+def test_an_int8_export_gives_what_ultralytics_makes_of_it(
+    int8_export: Path, photos: list[Path], f32_ultralytics: None, ultralytics: Callable[[Path], Any]
+) -> None:
+    predict = ultralytics(int8_export)
+    detector = load_detector(DetectorConfig(str(int8_export), threads=1))
+    assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"
+    assert detector.prepare(pixels(photos[0])).shape == (640, 640, 3)  # it takes no other size
+    for path in photos[:8]:
+        assert_same_boxes(detections(detector, path), predict(path), where=path.name)
+
+
+@pytest.fixture
+def ultralytics() -> Callable[[Path], Any]:
+    from tests.conftest import _ultralytics
+
+    return _ultralytics
+
+
+def test_a_batch_larger_than_an_export_takes_is_cut(int8_export: Path, photos: list[Path]) -> None:
+    detector = load_detector(DetectorConfig(str(int8_export), threads=1))
+    canvases = [detector.prepare(pixels(path)) for path in photos[:3]]
+    alone = [detector.infer([canvas])[0] for canvas in canvases]
+    for one, together in zip(alone, detector.infer(canvases), strict=True):
+        assert np.array_equal(one, together)
+
+
+def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
+    session = Session(shared_network(setting(converted)))
+    images = noise(3, 64, 96, 3)
+    together = session.run(images).copy()
+    for position in range(3):
+        assert np.array_equal(session.run(images[position : position + 1])[0], together[position])
+
+
+def test_candidates_outlive_the_next_image(converted: Path) -> None:
+    detector = load_detector(DetectorConfig(str(converted), threads=1, confidence=0.0))
+    first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0]
+    before = first.copy()
+    detector.infer([Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)])
+    assert np.array_equal(first, before)
+
+
+def test_detectors_of_a_process_share_one_network_while_there_are_any(converted: Path) -> None:
+    wanted = setting(converted, streams=2)
+    found: list[Network] = []
+    threads = [threading.Thread(target=lambda: found.append(shared_network(wanted))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert shared_network(setting(converted, streams=1)) is not found[0]
+    found.clear()
+    gc.collect()
+    assert wanted not in openvino_network._networks
+
+
+def test_threads_that_share_a_network_get_their_own_answers(converted: Path) -> None:
+    images = [noise(1, 64, 32 * (2 + index), 3) for index in range(4)]
+    alone = [Session(shared_network(setting(converted))).run(image).copy() for image in images]
+    wrong: list[int] = []
+
+    def repeat(index: int) -> None:
+        session = Session(shared_network(setting(converted, streams=4)))
+        wrong.extend(index for _ in range(10) if not np.array_equal(session.run(images[index]), alone[index]))
+
+    threads = [threading.Thread(target=repeat, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_shape_that_comes_often_gets_a_graph_of_its_own_and_the_same_numbers(
+    converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_network, "PROMOTE_AFTER", 3)
+    network = Network(setting(converted))
+    session, image = Session(network), noise(1, 64, 96, 3)
+    runs = [session.run(image).copy() for _ in range(5)]
+    assert all(np.array_equal(runs[0], one) for one in runs)
+    assert network.compiled_for(image.shape).input(0).partial_shape.is_static
+    assert network.compiled_for((1, 96, 96, 3)).input(0).partial_shape.is_dynamic
+
+
+def test_int8_on_a_cpu_with_amx_is_compiled_for_each_shape(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Session(Network(setting(converted)))
+    monkeypatch.setattr(Network, "_needs_fixed_shapes", lambda self, folder: True)
+    network = Network(setting(converted))
+    session = Session(network)
+    widths = [32 * count for count in range(2, FIXED_GRAPHS + 4)]
+    for width in [*widths, widths[0]]:  # more than are kept, and one that was dropped
+        image = noise(1, 64, width, 3)
+        assert network.compiled_for(image.shape).input(0).partial_shape.is_static
+        assert np.array_equal(session.run(image), expected.run(image))
+
+
+def test_bf16_is_used_when_asked_for_and_only_then(converted: Path) -> None:
+    from openvino import Core
+
+    image = noise(1, 64, 96, 3)
+    fp32 = Session(Network(setting(converted))).run(image).copy()
+    if "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(ModelError, match="no bf16"):
+            Network(setting(converted, precision=Precision.bf16))
+        return
+    bf16 = Session(Network(setting(converted, precision=Precision.bf16))).run(image)
+    assert not np.array_equal(fp32, bf16)
+
+
+@pytest.mark.parametrize("damage", ["metadata gone", "metadata damaged", "graph gone", "graph damaged", "weights gone"])
+def test_a_damaged_export_is_named(converted: Path, tmp_path: Path, damage: str) -> None:
+    import shutil
+
+    folder = tmp_path / "x_openvino_model"
+    shutil.copytree(converted, folder)
+    what, how = damage.split()
+    file = folder / {"metadata": "metadata.yaml", "graph": "model.xml", "weights": "model.bin"}[what]
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_text("names: [")
+    with pytest.raises(ModelError, match="x_openvino_model"):
+        load_detector(DetectorConfig(str(folder), runtime=RuntimeName.openvino))
+
+
+def test_a_model_for_another_task_is_refused(converted: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "x_openvino_model"
+    shutil.copytree(converted, folder)
+    metadata = folder / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("task: detect", "task: pose"))
+    with pytest.raises(ModelError, match="a model for 'pose'"):
+        load_detector(DetectorConfig(str(folder)))
+
+
+def test_metadata_of_older_versions_is_text(tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(
+        "stride: 32\ntask: detect\nimgsz: '[480, 640]'\nnames: \"{0: 'a', 1: 'b'}\"\nargs: \"{'nms': True}\"\n"
+    )
+    metadata = read_metadata(tmp_path)
+    assert (metadata.imgsz, dict(metadata.names), metadata.end_to_end) == ((480, 640), {0: "a", 1: "b"}, True)
+
+
+def test_an_export_runs_from_the_command_with_its_own_fingerprint(
+    int8_export: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    _, this = run(photos[0], model=str(int8_export), runtime="auto", workers=1, output=tmp_path / "out")
+    assert this.summary.runtime.startswith("openvino int8 on cpu")
+    assert len(records(tmp_path / "out/results.jsonl")) == 1
+    assert records_of_run(tmp_path / "out")["fingerprint"]["precision"] == "int8"
