@@ -77,6 +77,26 @@ def test_names_of_255_bytes_have_files_too(folder: OutputFolder, suffix: str) ->
     assert written == sorted(os.fsencode(name) for name in longest)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nul\0name.jpg",
+        "nul\0folder/x.jpg",
+        "n" * 300 + ".jpg",
+        "n" * 300 + "/x.jpg",
+        "n" * 250 + ".json/x.jpg",
+        "deep/" * 900 + "x.jpg",
+        "é/" * 2000 + "x.jpg",
+    ],
+)
+def test_a_path_that_no_file_can_have_has_a_file_for_its_record(folder: OutputFolder, path: str) -> None:
+    others = ["y" + path, path + "y"]
+    for name in (path, *others):
+        folder.write(per_image("json", name, ".json"), name.encode())
+    files = [file for file in (folder.root / "json").rglob("*") if file.is_file()]
+    assert sorted(file.read_bytes() for file in files) == sorted(name.encode() for name in (path, *others))
+
+
 def test_the_suffix_of_the_image_is_kept() -> None:
     assert per_image("json", "a/1.jpg", ".json") == Path("json/a/1.jpg.json")
     assert per_image("csv", "a/1.png", ".csv") == Path("csv/a/1.png.csv")

@@ -380,11 +380,17 @@ def test_a_listed_name_that_is_gone_is_a_failure_not_the_end(tmp_path: Path) -> 
     assert {failure.error for failure in failures(found).values()} == {"FileNotFoundError"}
 
 
-def test_a_nul_byte_in_a_listed_line_is_that_names_failure(tmp_path: Path) -> None:
-    touch(tmp_path / "a.jpg")
-    (tmp_path / "list").write_bytes(b"x\0y.jpg\n" + os.fsencode(tmp_path / "a.jpg"))
+@pytest.mark.parametrize("name", [b"x\0y.jpg", b"x\0y/z.jpg", b"n" * 300 + b".jpg", b"d/" * 3000 + b"x.jpg"])
+def test_a_listed_name_that_no_file_can_have_is_a_failure_with_a_record(
+    tmp_path: Path, name: bytes, fake_detectors: list
+) -> None:
+    write_image(tmp_path / "a.jpg")
+    (tmp_path / "list").write_bytes(name + b"\n" + os.fsencode(tmp_path / "a.jpg"))
     found = find(files_from=str(tmp_path / "list"))
     assert [type(item) for item in found] == [ImageFailure, ImageRef]
+    _, this = run(files_from=str(tmp_path / "list"), output=tmp_path / "out")
+    assert (this.summary.images, this.summary.failures) == (1, 1)
+    assert len([file for file in (tmp_path / "out/json").rglob("*") if file.is_file()]) == 2
 
 
 def test_a_missing_list_is_a_usage_error(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from yolocli.errors import OutputError
 PARTIAL = ".partial"
 """Sub-folder for files being written; on the same file system, so that a rename publishes them."""
 MAX_NAME_BYTES = 255
+MAX_PATH = 800
+"""Characters of a path in the records that the output folder takes as it is; systems stop at 1,024 or 4,096 bytes."""
 
 
 class OutputFolder:
@@ -158,7 +160,8 @@ def _cannot_write(target: Path, error: OSError) -> OutputError:
 def per_image(folder: str, path: str, suffix: str) -> Path:
     """Returns where the file for an image lies: below `folder`, by the image's path in the records.
 
-    A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole.
+    A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole. So is a
+    path that no file can have, such as a listed name with a NUL byte: its record says so, and has its file, too.
 
     Args:
         folder: Sub-folder of the output folder.
@@ -168,9 +171,14 @@ def per_image(folder: str, path: str, suffix: str) -> Path:
     *parents, name = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["~"]
     # a folder called x.jpg.json must not stand where the file for x.jpg goes
     parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
-    encoded = os.fsencode(name)
-    if len(encoded) + len(suffix) > MAX_NAME_BYTES:
-        digest = hashlib.blake2b(encoded, digest_size=8).hexdigest()
+    encoded, whole = os.fsencode(name), os.fsencode(name)
+    impossible = (
+        "\0" in path or len(path) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parents)
+    )
+    if impossible:
+        parents, encoded, whole = [], encoded.replace(b"\0", b"~"), os.fsencode(path)
+    if impossible or len(encoded) + len(suffix) > MAX_NAME_BYTES:
+        digest = hashlib.blake2b(whole, digest_size=8).hexdigest()
         kept = encoded[: MAX_NAME_BYTES - len(suffix) - len(digest) - 1]
         name = os.fsdecode(kept.decode("utf-8", "ignore").encode() or b"") + "~" + digest
     return Path(folder, *parents, name + suffix)

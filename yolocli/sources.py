@@ -322,7 +322,10 @@ def _as_given(name: str) -> str:
 
 def _real(name: str) -> str:
     folder, base = os.path.split(os.path.abspath(name))
-    return os.path.join(os.path.realpath(folder), base)
+    try:
+        return os.path.join(os.path.realpath(folder), base)
+    except ValueError:  # a NUL byte in a listed name
+        return os.path.join(folder, base)
 
 
 def _slashes(path: str) -> str:
