@@ -22,7 +22,7 @@ from yolocli.config import (
 )
 from yolocli.results import Outcome
 
-PathLike: TypeAlias = "str | os.PathLike[str]"
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def detect(

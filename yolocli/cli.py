@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn, Optional
 
 import typer
 
@@ -48,15 +49,13 @@ def main() -> None:
         app()
     except YolocliError as error:
         if verbose:
-            raise
+            traceback.print_exc()
         _die(str(error), error.exit_code)
     except KeyboardInterrupt:
         _die("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        _leave_quietly()
     except Exception as error:
         if verbose:
-            raise
+            traceback.print_exc()
         _die(
             f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)", ExitCode.RUN_FAILED
         )
@@ -277,7 +276,12 @@ def detect(
     if dry_run:
         commands.dry_run(config)
         return
-    code = commands.run_detect(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json)
+    try:
+        code = commands.run_detect(
+            config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json
+        )
+    except BrokenPipeError:  # caught here, as typer would make it exit code 1: some images failed
+        _leave_quietly()
     raise typer.Exit(code)
 
 
@@ -340,9 +344,7 @@ def bench(
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
 def optimize(
     model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
-    calibrate: Annotated[
-        str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)
-    ],
+    calibrate: Annotated[str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)],
     precision: Annotated[Precision, typer.Option(help="Of the new model.")] = Precision.int8,
     output: Annotated[
         Optional[Path],
@@ -363,12 +365,12 @@ def optimize(
     commands.run_optimize(OptimizeConfig(model, calibrate, precision, output, max_loss, force, trust_weights))
 
 
-def _die(message: str, code: ExitCode) -> None:
+def _die(message: str, code: ExitCode) -> NoReturn:
     print(f"yolocli: {message}", file=sys.stderr)
     sys.exit(code)
 
 
-def _leave_quietly() -> None:
+def _leave_quietly() -> NoReturn:
     """Ends after the reader of stdout has gone, without Python's own complaint when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(ExitCode.OK)
