@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 import yolocli.backends.process
-from yolocli.config import DetectorConfig
+from yolocli.config import DetectorConfig, RuntimeName
 from yolocli.letterbox import Canvas
 from yolocli.results import Detection
 
@@ -120,6 +121,7 @@ def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]
     # pickled by its name, so that the children import this module and need no patch
     patch.setattr("yolocli.backends.process._own_detector", own_fake_detector)
     patch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
+    patch.setattr("yolocli.pipeline.choose_runtime", lambda config, *_: replace(config, runtime=RuntimeName.torch))
     patch.setattr("yolocli.pipeline.sha256", lambda path: "0" * 64)
     return made
 

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import yolocli
+from tests import fakes
+from tests.support import projections, run, write_image
+from yolocli.results import Detection, ImageFailure, ImageResult
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "in" / name, 64, 64)
+    (tmp_path / "in/c.png").write_text("no image")
+    return tmp_path / "in"
+
+
+def test_detect_yields_the_outcomes_of_the_command(weights: Path, photos: list[Path], tmp_path: Path) -> None:
+    expected, _ = run(*photos[:3], model=str(weights), workers=1, runtime="auto", ordered=True)
+    outcomes = list(yolocli.detect(photos[:3], model=weights, workers=1, ordered=True))
+    assert outcomes == expected
+    for outcome in outcomes:
+        assert isinstance(outcome, yolocli.ImageResult)
+        assert all(isinstance(box, yolocli.Detection) for box in outcome.detections)
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_the_example_of_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "photos").symlink_to("in", target_is_directory=True)
+    assert 'yolocli.detect(["photos"], mode="thread", workers=4)' in (yolocli.__doc__ or "")
+    outcomes = yolocli.detect(["photos"], mode="thread", workers=4)
+    assert sorted((outcome.path, outcome.status) for outcome in outcomes) == [
+        ("a.png", "ok"),
+        ("b.png", "ok"),
+        ("c.png", "failed"),
+    ]
+
+
+@pytest.mark.usefixtures("fake_detectors")
+@pytest.mark.parametrize("mode", fakes.FAKED_MODES)
+def test_failures_are_values_too(folder: Path, mode: typing.Any) -> None:
+    outcomes = {outcome.path: outcome for outcome in yolocli.detect(folder, mode=mode, workers=2)}
+    assert isinstance(outcomes["a.png"], ImageResult)
+    assert isinstance(outcomes["a.png"].detections[0], Detection)
+    failure = outcomes["c.png"]
+    assert isinstance(failure, ImageFailure)
+    assert (failure.stage, failure.error) == ("decode", "NotAnImage")
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_an_output_folder_is_that_of_the_command_and_is_gone_on_with(folder: Path) -> None:
+    output = folder.parent / "out"
+    assert len(list(yolocli.detect([folder], output=output, formats=["csv"], workers=1))) == 3
+    assert set(projections(output)) == {"detections.csv", "images.csv", "failures.jsonl"}
+    assert [outcome.path for outcome in yolocli.detect([folder], output=output, formats=["csv"], workers=1)] == [
+        "c.png"
+    ]
+
+
+def test_errors_are_the_published_ones(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(yolocli.UsageError):
+        yolocli.detect([tmp_path / "gone"])
+    with pytest.raises(yolocli.UsageError):
+        yolocli.detect([folder], confidence=2)
+    with pytest.raises(yolocli.ModelError):
+        list(yolocli.detect([folder], model=tmp_path / "no/gone.pt"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(yolocli.YolocliError):
+        list(yolocli.detect([tmp_path / "empty"], model=folder / "a.png"))
+
+
+def test_it_is_typed_and_each_argument_is_told_of() -> None:
+    hints = typing.get_type_hints(yolocli.detect, vars(__import__("yolocli.api", fromlist=["api"])))
+    assert hints["return"] == Iterator[yolocli.Outcome]
+    parameters = inspect.signature(yolocli.detect).parameters
+    assert hints.keys() >= parameters.keys()
+    documentation = inspect.getdoc(yolocli.detect) or ""
+    assert [name for name in parameters if f"\n    {name}: " not in documentation] == []
+
+
+def test_all_that_is_published_is_there() -> None:
+    assert [name for name in yolocli.__all__ if not hasattr(yolocli, name)] == []

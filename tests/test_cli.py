@@ -1,0 +1,475 @@
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pickle
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+import yolocli as package
+from tests.support import REPOSITORY, clean_environment, records, write_image, yolocli
+from tests.test_layers import HEAVY
+from yolocli.cli import app, main
+from yolocli.config import RunConfig
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+OPTIONS = {
+    name: [param for param in command.params if param.opts[0].startswith("-")] for name, command in COMMANDS.items()
+}
+CONTROL = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+@pytest.fixture
+def photos_folder(photos: list[Path], tmp_path: Path) -> Path:
+    """Three photographs, one of them with a newline in its name."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for photo, name in zip(photos, ("a.jpg", "b\nb.jpg", "c.jpg"), strict=False):
+        (folder / name).write_bytes(photo.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def env(weights: Path) -> dict[str, str]:
+    return {"YOLOCLI_MODEL": str(weights), "YOLOCLI_WORKERS": "1"}
+
+
+# Help
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["detect", "--help"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "yolocli", *arguments]
+    answer = subprocess.run(command, capture_output=True, check=True, text=True, env=clean_environment(), timeout=60)
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in answer.stderr.splitlines() if "|" in line}
+    assert "yolocli" in imported
+    assert not imported & HEAVY
+    assert answer.stdout
+
+
+def test_version() -> None:
+    answer = yolocli("--version")
+    assert answer.stdout.decode().strip() == package.__version__
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_help_with_a_text(name: str) -> None:
+    answer = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "400", "TERM": "dumb"})
+    assert answer.exit_code == 0
+    spelled = [opt for param in OPTIONS[name] for opt in (*param.opts, *param.secondary_opts)]
+    assert [opt for opt in spelled if opt not in answer.output] == []
+    assert [param.opts[0] for param in OPTIONS[name] if not param.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_readme(name: str) -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    long_names = [opt for param in OPTIONS[name] for opt in param.opts if opt.startswith("--")]
+    missing = [opt for opt in long_names if not re.search(rf"{re.escape(opt)}(?![\w-])", readme)]
+    assert missing == [], f"options of `yolocli {name}` that README.md does not name"
+
+
+# Environment variables
+
+VALUES = {
+    "--include": "*.png",
+    "--exclude": "*.png",
+    "--files-from": "list",
+    "--model": "x.pt",
+    "--runtime": "torch",
+    "--precision": "bf16",
+    "--imgsz": "320",
+    "--classes": "person",
+    "--mode": "locked",
+    "--device": "cpu",
+    "--max-failures": "7",
+    "--max-runtime": "1h",
+    "--timeout": "9s",
+    "--output": "elsewhere",
+    "--format": "csv",
+}
+NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
+NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}
+
+
+@pytest.fixture
+def configs(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """Catches what the command line makes of its options."""
+    caught: list[RunConfig] = []
+
+    def run_detect(config: RunConfig, **options: object) -> int:
+        caught.append(config)
+        return 0
+
+    monkeypatch.setattr("yolocli.commands.run_detect", run_detect)
+    return caught
+
+
+@pytest.mark.parametrize(
+    "option", [param.opts[0] for param in OPTIONS["detect"] if param.opts[0] not in NOT_IN_THE_CONFIG]
+)
+def test_every_option_has_an_environment_variable(option: str, configs: list[RunConfig]) -> None:
+    (param,) = [param for param in OPTIONS["detect"] if param.opts[0] == option]
+    value = VALUES.get(option)
+    if value is None:
+        value = {bool: str(not param.default), int: "3", float: "0.5"}[type(param.default)]
+    variable = "YOLOCLI_" + option.strip("-").replace("-", "_").upper()
+    base = NEEDS.get(option, {})
+    for settings in (base, base | {variable: value}):
+        answer = CliRunner().invoke(app, ["detect", "somewhere"], env=settings, catch_exceptions=False)
+        assert answer.exit_code == 0, answer.output
+    assert configs[0] != configs[1], f"{variable}={value} changes nothing"
+
+
+def test_an_option_stands_before_its_variable(configs: list[RunConfig]) -> None:
+    CliRunner().invoke(app, ["detect", "x", "--conf", "0.6"], env={"YOLOCLI_CONF": "0.1"}, catch_exceptions=False)
+    assert configs[0].detector.confidence == 0.6
+
+
+# Runs
+
+
+def test_a_run_with_nothing_wrong(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    answer = yolocli("detect", photos_folder, cwd=tmp_path, env=env)
+    assert (answer.returncode, answer.stdout) == (0, b""), answer.stderr
+    assert not CONTROL.search(answer.stderr), "control characters where there is no terminal"
+    for word in (b"images", b"detections", b"failures", b"wall time", b"images/s", b"ms per image", b"model load"):
+        assert word in answer.stderr
+    assert b"yolocli-out" in answer.stderr
+    output = tmp_path / "yolocli-out"
+    assert sorted(line["path"] for line in records(output / "results.jsonl")) == ["a.jpg", "b\nb.jpg", "c.jpg"]
+    assert {path.name for path in output.iterdir()} >= {
+        "run.json",
+        "results.jsonl",
+        "json",
+        "detections.csv",
+        "images.csv",
+        "summary.json",
+    }
+
+
+def test_quiet_says_nothing_and_summary_json_is_data(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    answer = yolocli("detect", photos_folder, "-q", "--summary-json", "-o", tmp_path / "out", env=env)
+    assert (answer.returncode, answer.stderr) == (0, b"")
+    assert json.loads(answer.stdout) == json.loads((tmp_path / "out/summary.json").read_bytes())
+    answer = yolocli("detect", photos_folder, "-q", "-o", tmp_path / "out", env=env)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, b"", b"")
+
+
+def test_stdout_is_ndjson_and_nothing_else(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    (photos_folder / "bad.png").write_text("no image")
+    arguments = ["detect", photos_folder, "--stdout", "--summary-json", "--verbose", "--classes", "person,5"]
+    answer = yolocli(*arguments, cwd=tmp_path, env=env)
+    assert answer.returncode == 1, answer.stderr
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert sorted(line["path"] for line in lines) == ["a.jpg", "b\nb.jpg", "bad.png", "c.jpg"]
+    assert {box["class"] for line in lines for box in line.get("detections", ())} <= {0, 5}
+    assert json.loads(answer.stderr.splitlines()[-1])["failures"] == 1
+    assert b"failed: bad.png" in answer.stderr
+    assert not (tmp_path / "yolocli-out").exists()
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_each_line_is_out_before_the_next_image_is_known(photos_folder: Path, env: dict[str, str], mode: str) -> None:
+    command = [sys.executable, "-m", "yolocli", "detect", "--stdout", "-q", "--mode", mode, "--files-from", "-", "-0"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(**env), bufsize=0
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for path in sorted(photos_folder.iterdir()):
+            process.stdin.write(os.fsencode(path) + b"\0")
+            ready, _, _ = select.select([process.stdout], [], [], 60)
+            assert ready, "no line although its image has been given"
+            assert json.loads(process.stdout.readline())["path"] == str(path).lstrip("/")
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.wait(30) == 0
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(photos_folder: Path, env: dict[str, str]) -> None:
+    for number in range(40):
+        os.link(photos_folder / "a.jpg", photos_folder / f"{number}.jpg")
+    script = '"$0" -m yolocli detect "$1" --stdout -q | head -1; echo "${PIPESTATUS[0]}"'
+    answer = subprocess.run(
+        ["bash", "-c", script, sys.executable, photos_folder],
+        capture_output=True,
+        timeout=120,
+        env=clean_environment(**env),
+        check=True,
+    )
+    first, code = answer.stdout.splitlines()
+    assert json.loads(first)["status"] == "ok"
+    assert (code, answer.stderr) == (b"0", b"")
+
+
+def test_find_print0(photos_folder: Path, env: dict[str, str]) -> None:
+    script = 'find "$1" -name "*.jpg" -print0 | "$0" -m yolocli detect --files-from - -0 --stdout -q'
+    answer = subprocess.run(
+        ["bash", "-c", script, sys.executable, photos_folder],
+        capture_output=True,
+        timeout=120,
+        env=clean_environment(**env),
+        check=True,
+    )
+    found = {json.loads(line)["path"] for line in answer.stdout.splitlines()}
+    assert found == {str(path).lstrip("/") for path in photos_folder.iterdir()}
+
+
+def test_dry_run_names_files_and_loads_nothing(photos_folder: Path, tmp_path: Path) -> None:
+    (photos_folder / "gone.jpg").symlink_to("nowhere")
+    raw = os.fsencode(photos_folder) + b"/\xff.jpg"
+    os.rename(photos_folder / "c.jpg", raw)
+    with_nul = yolocli("detect", "--files-from", "-", "-0", "--dry-run", input=os.fsencode(photos_folder), cwd=tmp_path)
+    assert with_nul.returncode == 0
+    expected = [os.fsencode(photos_folder / name) for name in ("a.jpg", "b\nb.jpg")] + [raw]
+    assert with_nul.stdout.split(b"\0") == [*expected, b""]
+    assert b"gone.jpg" in with_nul.stderr
+    by_line = yolocli("detect", photos_folder, "--dry-run", "-m", "no-such-model", cwd=tmp_path)
+    assert by_line.stdout == b"\n".join(expected) + b"\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+# Exit codes and messages
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    write_image(tmp_path / "one.png", 64, 64)
+    return tmp_path / "one.png"
+
+
+def _says(answer: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
+    text = answer.stderr.decode()
+    assert answer.returncode == code, text
+    assert answer.stdout == b""
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["no input"]),
+        (["one.png", "--null"], ["--files-from"]),
+        (["one.png", "--conf", "1.5"], ["--conf 1.5"]),
+        (["one.png", "--iou", "-1"], ["--iou"]),
+        (["one.png", "--imgsz", "huge"], ["--imgsz huge"]),
+        (["one.png", "--device", "toaster"], ["--device toaster"]),
+        (["one.png", "--workers", "-1"], ["--workers"]),
+        (["one.png", "--workers", "many"], ["--workers"]),
+        (["one.png", "--mode", "magic"], ["--mode"]),
+        (["one.png", "--classes", ","], ["--classes"]),
+        (["one.png", "-q", "--quiet", "--null"], ["--null"]),
+        (["one.png", "--no-such-option"], ["--no-such-option"]),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    one: Path,
+    arguments: list[str],
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(one.parent)
+    monkeypatch.setattr(sys, "argv", ["yolocli", "detect", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    captured = capfd.readouterr()
+    answer = subprocess.CompletedProcess("", int(caught.value.code or 0), captured.out.encode(), captured.err.encode())
+    _says(answer, 2, *words)
+
+
+def test_wrong_usage_is_exit_code_2_for_the_shell_too(one: Path) -> None:
+    _says(yolocli("detect", one, "gone.png"), 2, "gone.png: no such file or folder")
+    _says(yolocli("detect", one, "--no-such-option"), 2, "--no-such-option")
+    _says(yolocli("detect", one, "--format", "odt", "--model", one, cwd=one.parent), 2, "--format odt", "json")
+
+
+def test_verbose_adds_a_traceback_and_changes_no_exit_code(one: Path) -> None:
+    answer = yolocli("detect", one, "-q", "-v")
+    assert answer.returncode == 2
+    assert b"Traceback" in answer.stderr
+    assert answer.stderr.splitlines()[-1] == b"yolocli: --quiet and --verbose exclude each other"
+
+
+def test_no_image_is_exit_code_3(tmp_path: Path, env: dict[str, str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/readme.txt").touch()
+    _says(yolocli("detect", "in", cwd=tmp_path, env=env), 3, "no image found")
+
+
+def test_failed_images_are_exit_code_1(one: Path, env: dict[str, str]) -> None:
+    one.write_bytes(b"")
+    _says(yolocli("detect", one, env=env, cwd=one.parent), 1, "failed: one.png: read: the file has no bytes")
+
+
+def test_an_unknown_class_lists_the_known(one: Path, env: dict[str, str]) -> None:
+    _says(
+        yolocli("detect", one, "--classes", "unicorn", "-q", env=env, cwd=one.parent),
+        2,
+        "unicorn",
+        "person",
+        "toothbrush",
+    )
+
+
+@pytest.mark.parametrize("name", ["folder/gone.pt", "no-such-model.pt"])
+def test_a_missing_model_is_exit_code_4(one: Path, name: str) -> None:
+    _says(yolocli("detect", one, "-m", name, cwd=one.parent), 4, name, "--model")
+
+
+def test_official_weights_without_a_network(one: Path, tmp_path: Path) -> None:
+    """The way out is said, and soon."""
+    closed = "http://127.0.0.1:9"
+    env = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), closed)
+    started = time.monotonic()
+    answer = yolocli("detect", one, "-q", cwd=one.parent, env=env | {"YOLOCLI_CACHE_DIR": str(tmp_path / "cache")})
+    taken = time.monotonic() - started
+    _says(answer, 4, "yolo11n.pt", "--model", "YOLOCLI_MODEL", str(tmp_path / "cache"), "builtin")
+    assert len(answer.stderr.splitlines()) == 1
+    assert taken < 60
+    assert not list((tmp_path / "cache").rglob("*.pt"))
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.trace),))
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle"])
+@pytest.mark.parametrize("runtime", ["torch", "auto"])
+def test_a_checkpoint_that_runs_code_is_refused(one: Path, tmp_path: Path, kind: str, runtime: str) -> None:
+    import torch
+
+    trace = tmp_path / "the-code-ran"
+    content = {"model": Evil(trace), "train_args": {}}
+    if kind == "zip":
+        torch.save(content, tmp_path / "evil.pt")
+    else:
+        (tmp_path / "evil.pt").write_bytes(pickle.dumps(content))
+    arguments = ["detect", one, "-m", tmp_path / "evil.pt", "--runtime", runtime, "-q"]
+    _says(yolocli(*arguments, cwd=tmp_path), 4, "evil.pt", "refused", "--trust-weights")
+    assert not trace.exists()
+    if (kind, runtime) == ("zip", "torch"):
+        _says(yolocli(*arguments, "--trust-weights", cwd=tmp_path), 4, "evil.pt")
+        assert trace.exists(), "--trust-weights must lift the refusal"
+
+
+@pytest.mark.parametrize("task", ["segment", "pose", "obb", "classify"])
+def test_a_model_of_another_task_is_refused_by_name(weights: Path, tmp_path: Path, task: str) -> None:
+    import torch
+
+    from tests.support import run
+    from yolocli.errors import ModelError
+    from yolocli.runtimes.library import import_ultralytics
+
+    import_ultralytics()
+    checkpoint = torch.load(weights, weights_only=False)
+    checkpoint["model"].task = task
+    torch.save(checkpoint, tmp_path / "other.pt")
+    write_image(tmp_path / "one.png")
+    with pytest.raises(ModelError, match=rf"other\.pt.*'{task}'") as caught:
+        run(tmp_path / "one.png", model=str(tmp_path / "other.pt"), workers=1)
+    assert caught.value.exit_code == 4
+
+
+def test_other_settings_in_an_output_folder_are_exit_code_2(one: Path, env: dict[str, str]) -> None:
+    assert yolocli("detect", one, "-q", env=env, cwd=one.parent).returncode == 0
+    answer = yolocli("detect", one, "-q", "--conf", "0.9", env=env, cwd=one.parent)
+    _says(answer, 2, "confidence was 0.25, is 0.9", "--overwrite")
+
+
+def test_an_output_folder_that_cannot_be_made_is_exit_code_4(one: Path, env: dict[str, str]) -> None:
+    _says(yolocli("detect", one, "-q", "-o", one / "out", env=env), 4, str(one / "out"))
+
+
+# Terminals and shells
+
+
+def _on_a_terminal(*arguments: str | Path, env: dict[str, str]) -> bytes:
+    """Runs the command with a terminal for stdout and stderr and returns what that was sent."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    command = [sys.executable, "-m", "yolocli", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment(**env)) as process:
+        os.close(theirs)
+        seen = b""
+        with io.FileIO(ours) as terminal:
+            for block in _blocks(terminal):
+                seen += block
+        assert process.wait(60) == 0, seen
+    return seen
+
+
+def _blocks(terminal: io.FileIO) -> Iterator[bytes]:
+    try:
+        while block := terminal.read(4096):
+            yield block
+    except OSError:  # how Linux tells that the other end is closed
+        return
+
+
+COLOUR = re.compile(rb"\x1b\[[0-9;]*(3[0-7]|9[0-7])m")
+
+
+def test_no_color_is_heeded() -> None:
+    terminal = {"TERM": "xterm-256color"}
+    assert COLOUR.search(_on_a_terminal("detect", "--help", env=terminal))
+    assert not COLOUR.search(_on_a_terminal("detect", "--help", env=terminal | {"NO_COLOR": "1"}))
+
+
+def test_a_terminal_sees_a_bar_and_a_table(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    terminal = env | {"TERM": "xterm-256color", "NO_COLOR": "1"}
+    (photos_folder / "\x1b]0;title\x07.jpg").touch()
+    (photos_folder / "\x1b]0;title\x07.jpg").write_bytes((photos_folder / "a.jpg").read_bytes())
+    seen = _on_a_terminal("detect", photos_folder, "-o", tmp_path / "out", env=terminal)
+    assert b"img/s" in seen
+    assert b"4/4" in seen
+    assert b"images/s" in seen
+    assert not COLOUR.search(seen)
+    assert b"\x1b]0;" not in seen
+    without = _on_a_terminal("detect", photos_folder, "-o", tmp_path / "2", "--no-progress", env=terminal)
+    assert b"img/s" not in without
+    assert b"images/s" in without
+
+
+def test_shell_completion() -> None:
+    script = Path(sys.executable).with_name("yolocli")
+    if not script.exists():
+        pytest.skip("the command is not installed beside this Python")
+    answer = subprocess.run(
+        ["bash", "-c", f"{script} --show-completion; true"],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=60,
+    )
+    assert "complete -o" in answer.stdout, answer.stderr
+    assert "_YOLOCLI_COMPLETE" in answer.stdout
+    words = {"_YOLOCLI_COMPLETE": "complete_bash", "COMP_WORDS": "yolocli detect --mode ", "COMP_CWORD": "3"}
+    answer = subprocess.run(
+        [script], capture_output=True, text=True, env=clean_environment(**words), timeout=60, check=False
+    )
+    assert answer.stdout.split() == ["thread", "locked", "process"]
