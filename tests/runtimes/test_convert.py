@@ -132,8 +132,9 @@ def outputs() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     boxes, scores = generator.random((2, 4, 50)) * 600, generator.random((2, 3, 50))
     expected = np.concatenate([boxes, scores], 1).astype(np.float32)
-    best = [expected[:, :4], scores.max(1, keepdims=True), scores.argmax(1)[:, None]]
-    return expected, np.concatenate(best, 1).astype(np.float32)
+    corners = [boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2]
+    best = [*corners, scores.max(1, keepdims=True), scores.argmax(1)[:, None]]
+    return expected, np.concatenate(best, 1).transpose(0, 2, 1).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,8 @@ def outputs() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_every_anchor_is_compared(row: int, change: float, same: bool) -> None:
     expected, actual = outputs()
-    actual[1, row, 17] = (actual[1, row, 17] + change) % 3 if row == 5 else actual[1, row, 17] + change
+    value = actual[1, 17, row] + change
+    actual[1, 17, row] = value % 3 if row == 5 else value
     assert (difference(expected, actual, end_to_end=False) is None) is same
 
 

@@ -20,6 +20,7 @@ from yolocli.cache import cache_folder
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.models import sha256
+from yolocli.runtimes.detect_head import channels_last
 from yolocli.runtimes.export_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.openvino_library import import_openvino, openvino_version
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONVERSION = 1
+CONVERSION = 2
 """Raise it when the same weights would be converted to something else."""
 DIGEST = "sha256"
 FAILURE = "failure.json"
@@ -135,7 +136,7 @@ def difference(expected: NDArray[np.float32], actual: NDArray[np.float32], *, en
 
     Args:
         expected: Of torch: (images, 4 + classes, anchors), or (images, boxes, 6) when end to end.
-        actual: Of OpenVINO: (images, 6, anchors) or (images, boxes, 6); see `openvino_network.Session.run`.
+        actual: Of OpenVINO: (images, anchors, 6) of x1, y1, x2, y2, score, class.
         end_to_end: The network has done its own NMS.
 
     Returns:
@@ -144,17 +145,19 @@ def difference(expected: NDArray[np.float32], actual: NDArray[np.float32], *, en
     import numpy as np
 
     if end_to_end:
-        scores, boxes = expected[..., 4], expected[..., :4]
+        boxes, scores = expected[..., :4], expected[..., 4]
         order = np.abs(np.diff(scores, axis=1)) > 2 * SCORE  # rows of like score may change places
         alone = np.pad(order, ((0, 0), (1, 0)), constant_values=True) & np.pad(order, ((0, 0), (0, 1)))
-        found_scores, moved = actual[..., 4], np.abs(actual[..., :4] - boxes)[alone]
+        of_class = actual[..., 4]
     else:
-        scores = expected[:, 4:].max(1)
-        found_scores = np.take_along_axis(expected[:, 4:], actual[:, 5:].astype(np.int64), 1)[:, 0]
-        scores = np.stack([scores, scores])
-        found_scores = np.stack([found_scores, actual[:, 4]])
-        moved = np.abs(actual[:, :4] - expected[:, :4])
-    pixels, score = float(moved.max(initial=0)), float(np.abs(found_scores - scores).max())
+        rows = expected.transpose(0, 2, 1)
+        boxes = np.concatenate([rows[..., :2] - rows[..., 2:4] / 2, rows[..., :2] + rows[..., 2:4] / 2], 2)
+        scores = rows[..., 4:].max(2)
+        alone = np.ones_like(scores, bool)
+        # of two classes with like scores either may be best: what counts is the score that torch gives to the class
+        of_class = np.take_along_axis(rows[..., 4:], actual[..., 5:].astype(np.int64), 2)[..., 0]
+    pixels = float(np.abs(actual[..., :4] - boxes)[alone].max(initial=0))
+    score = float(np.abs(np.stack([actual[..., 4], of_class]) - scores).max())
     if pixels <= PIXELS and score <= SCORE:  # not what a NaN does
         return None
     return f"boxes differ by up to {pixels:.3g} pixels, scores by up to {score:.3g}"
@@ -168,6 +171,7 @@ def _graph(ov: Any, backend: Any) -> Any:
     module = backend.backend.model
     head = module.model[-1]
     head.export, head.dynamic, head.format = True, True, "openvino"
+    module.model[-1] = channels_last(head)
     stride = int(backend.stride)
     example = torch.rand(1, backend.channels, 8 * stride, 10 * stride)
     with torch.no_grad(), warnings.catch_warnings():
@@ -188,10 +192,12 @@ def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    from yolocli.runtimes.openvino_network import Network, Session, Setting
+    import numpy as np
 
-    output: NDArray[np.float32] = Session(Network(Setting(folder, Precision.fp32, 0, 1))).run(images).copy()
-    return output
+    from yolocli.runtimes.openvino_network import Network, Session, Setting, candidates
+
+    outputs = Session(Network(Setting(folder, Precision.fp32, 0, 1))).run(images)
+    return np.stack([candidates(outputs, position, -1.0) for position in range(len(images))])
 
 
 def _convert_apart(weights: Path, folder: Path, trust_weights: bool) -> None:

@@ -10,7 +10,7 @@ from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import DETECT, frame_for
-from yolocli.runtimes.openvino_network import Session, Setting, shared_network
+from yolocli.runtimes.openvino_network import Session, Setting, candidates, shared_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,14 +57,5 @@ class OpenVinoRuntime:
             images = np.ascontiguousarray(batch[0].pixels)[None]
         else:
             images = np.stack([canvas.pixels for canvas in batch])
-        return [self._candidates(output) for output in self._session.run(images)]
-
-    def _candidates(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the rows above the confidence, of one image, in memory of their own."""
-        import numpy as np
-
-        if self.suppressed:
-            return output[output[:, 4] > self._confidence]
-        found = output[:, output[4] > self._confidence]
-        half = found[2:4] / 2
-        return np.ascontiguousarray(np.concatenate([found[:2] - half, found[:2] + half, found[4:]]).T)
+        outputs = self._session.run(images)
+        return [candidates(outputs, position, self._confidence) for position in range(len(batch))]
