@@ -202,6 +202,38 @@ def test_each_line_is_out_before_the_next_image_is_known(photos_folder: Path, en
         assert process.wait(30) == 0
 
 
+def _session_of(pid: str) -> int | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc on this system")
+def test_no_process_outlives_the_command(photos_folder: Path, env: dict[str, str]) -> None:
+    for number in range(20):  # so that it is still at work when the first record has been read
+        os.link(photos_folder / "a.jpg", photos_folder / f"{number}.jpg")
+    command = [sys.executable, "-m", "yolocli", "detect", photos_folder, "--stdout", "-q", "--mode", "process"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env=clean_environment(**env), start_new_session=True, bufsize=0
+    ) as process:
+
+        def others() -> list[str]:
+            alive = [entry for entry in os.listdir("/proc") if entry.isdigit() and _session_of(entry) == process.pid]
+            return [pid for pid in alive if int(pid) != process.pid]
+
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        assert others(), "no worker process was seen: this test has seen nothing"
+        process.stdout.read()
+        assert process.wait(60) == 0
+        deadline = time.monotonic() + 10  # helpers of multiprocessing see the end a moment later
+        while others() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert others() == []
+
+
 def test_a_reader_that_leaves_ends_the_run_quietly(photos_folder: Path, env: dict[str, str]) -> None:
     for number in range(40):
         os.link(photos_folder / "a.jpg", photos_folder / f"{number}.jpg")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Callable
@@ -291,7 +292,12 @@ def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_took_a_files_place_does_not_hang(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "x.jpg")
-    outcome = through(tmp_path / "x.jpg")
+    outcomes: list[Outcome] = []
+    reader = threading.Thread(target=lambda: outcomes.append(through(tmp_path / "x.jpg")), daemon=True)
+    reader.start()
+    reader.join(20)
+    assert not reader.is_alive(), "reading hangs"
+    (outcome,) = outcomes
     assert isinstance(outcome, ImageFailure)
     assert outcome.stage == "read"
     assert outcome.error in {"NotAFile", "IsADirectoryError"}
