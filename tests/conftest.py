@@ -15,6 +15,11 @@ from tests.support import REPOSITORY
 from yolocli.results import Detection
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Here and not beside the tests that ask for it, so that it is known whatever is run."""
+    parser.addoption("--long", action="store_true", help="run the chaos tests in their long form")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps the cache of the user, and settings exported by the caller, out of the tests."""
