@@ -14,8 +14,9 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
@@ -286,20 +287,20 @@ def _patterns(ignore_file: str) -> list[str]:
 
 
 def _listed(name: str, separator: bytes) -> Iterator[str]:
+    if name == "-" and sys.stdin is None:
+        raise UsageError("--files-from -: standard input is closed")
     try:
-        if name == "-":
-            yield from _split(sys.stdin.buffer, separator)
-        else:
-            with open(name, "rb") as stream:
-                yield from _split(stream, separator)
+        # unbuffered: Python aborts when it ends while a thread waits for standard input with a buffer's lock
+        source = sys.stdin.fileno() if name == "-" else name
+        with open(source, "rb", buffering=0, closefd=name != "-") as stream:
+            yield from _split(stream, separator)
     except OSError as error:
         raise UsageError(f"--files-from {name}: {error.strerror or error}") from error
 
 
-def _split(stream: BinaryIO, separator: bytes) -> Iterator[str]:
+def _split(stream: FileIO, separator: bytes) -> Iterator[str]:
     rest = b""
-    # read1 gives what a pipe holds now, so that work starts before the list ends
-    while block := stream.read1(1 << 16):  # type: ignore[attr-defined]
+    while block := stream.read(1 << 16):  # what a pipe holds now, so that work starts before the list ends
         *names, rest = (rest + block).split(separator)
         yield from _names(names, separator)
     yield from _names([rest], separator)
