@@ -1,6 +1,20 @@
-"""python -m yolocli."""
+"""The way in: `yolocli` and `python -m yolocli`."""
 
-from yolocli.cli import main
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Runs the command line; Ctrl-C while it is still being imported ends it without a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # and not ignored, as under nohup
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from yolocli import cli
+
+    signal.signal(signal.SIGINT, before)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()
