@@ -1,0 +1,1 @@
+"""Kill it, starve it, feed it rubbish: real processes, real signals, real disks."""
