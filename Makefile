@@ -14,7 +14,7 @@ setup: $(READY) ## Make .venv with all that tests and demo need
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino,builtin]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino,builtin,heif]'
 	@touch $@
 
 demo: $(READY) ## Run the main job on sample_images, with the model that is built in

@@ -15,7 +15,8 @@ from tests.support import run, without_privileges, write_image
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.results import ImageFailure, ImageRef
-from yolocli.sources import IMAGE_SUFFIXES, discover
+from yolocli.sources import discover
+from yolocli.walk import IMAGE_SUFFIXES
 
 
 def touch(*paths: Path) -> None:

@@ -1,0 +1,173 @@
+"""The walk of a directory tree: lazy, sorted, and never lost in links.
+
+Memory holds the names of the folders being walked, not of the tree.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from yolocli.config import SourceConfig
+
+IMAGE_SUFFIXES = frozenset(
+    (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+)
+"""The image suffixes of Ultralytics 8.4 (`ultralytics.data.utils.IMG_FORMATS`), compared without case."""
+
+IGNORE_FILE = ".yolocliignore"
+"""A file of patterns, one a line, that keeps a walk from above out of parts of the folder it lies in."""
+
+Notice: TypeAlias = Callable[[str], None]
+_Listing: TypeAlias = "Iterator[Found | _Listing]"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file before it has a place in the stream.
+
+    Attributes:
+        source: Path to open.
+        path: Wanted name in the records, '/'-separated.
+        key: What is the same for two ways to name one file.
+        input: Position of the input that it was found under.
+        error: Why a folder cannot be listed.
+    """
+
+    source: str
+    path: str
+    key: str
+    input: int = 0
+    error: OSError | None = None
+
+
+class Walker:
+    """Walks directory trees with an explicit stack, so that depth is bounded by the file system alone."""
+
+    def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
+        self._config = config
+        self._skip = os.path.realpath(skip) if skip is not None else None
+        self._notice = notice
+        self._visited: set[tuple[int, int]] = set()
+
+    def walk(self, root: str, number: int, prefix: str = "") -> Iterator[Found]:
+        """Yields the images below a directory.
+
+        Args:
+            root: The directory.
+            number: Position of the input.
+            prefix: Put before the paths, which are relative to the root.
+        """
+        stack = [self._list(root, prefix, os.path.realpath(root), ())]
+        while stack:
+            for item in stack[-1]:
+                if isinstance(item, Found):
+                    yield replace(item, input=number) if number else item
+                else:
+                    stack.append(item)
+                    break
+            else:
+                stack.pop()
+
+    def wanted(self, name: str, path: str) -> bool:
+        """Tells whether a file passes the include and exclude patterns."""
+        if any(_matches(pattern, name, path) for pattern in self._config.exclude):
+            return False
+        include = self._config.include
+        return not include or any(_matches(pattern, name, path) for pattern in include)
+
+    def _list(self, folder: str, path: str, real: str, ignored: tuple[tuple[str, str], ...]) -> _Listing:
+        """Yields the folder's images and, in their place by name, the listings of its sub-folders.
+
+        `ignored` holds (path of the folder with the ignore file, pattern) from all the folders above.
+        """
+        if real == self._skip or (self._config.follow_symlinks and not self._first_visit(folder)):
+            return
+        try:
+            names, folders = self._scan(folder)
+        except OSError as error:
+            yield Found(folder, path or os.path.basename(real) or folder, real, error=error)
+            return
+        if os.fsencode(IGNORE_FILE) in names:
+            ignored += tuple((path, pattern) for pattern in _patterns(os.path.join(folder, IGNORE_FILE)))
+        while names:  # taken off the end, so that memory falls as the walk goes on
+            name = os.fsdecode(names.pop())
+            inner = f"{path}/{name}" if path else name
+            if (name.startswith(".") and not self._config.hidden) or _is_ignored(inner, name, ignored):
+                continue
+            below = os.path.join(folder, name)
+            if name in folders:
+                if self._config.recursive and not any(_matches(p, name, inner) for p in self._config.exclude):
+                    # only a link can lead elsewhere than below the real folder
+                    linked = self._config.follow_symlinks and os.path.islink(below)
+                    yield self._list(
+                        below, inner, os.path.realpath(below) if linked else os.path.join(real, name), ignored
+                    )
+            elif is_image(name) and self.wanted(name, inner):
+                yield Found(below, inner, os.path.join(real, name))
+
+    def _scan(self, folder: str) -> tuple[list[bytes], set[str]]:
+        """Returns the names that matter, the first by its bytes at the end, and which of them are folders.
+
+        A million names are held here at once, so they are held as bytes: shorter than text, and sorted as they are.
+        """
+        names, folders = [], set()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._is_folder(entry):
+                    folders.add(entry.name)
+                elif not (is_image(entry.name) or entry.name == IGNORE_FILE):
+                    continue
+                names.append(os.fsencode(entry.name))
+        names.sort(reverse=True)
+        return names, folders
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            if not entry.is_dir():
+                return False
+            if entry.is_symlink() and not self._config.follow_symlinks:
+                self._notice(f"{entry.path}: link to a folder, not followed (use --follow-symlinks)")
+                return False  # called x.jpg, it becomes a record; else it is only a notice
+        except OSError:  # a dangling or looping link: a file that cannot be read
+            return False
+        return True
+
+    def _first_visit(self, folder: str) -> bool:
+        try:
+            status = os.stat(folder)
+        except OSError:
+            return True  # listing it will say why
+        identity = (status.st_dev, status.st_ino)
+        if identity in self._visited:
+            self._notice(f"{folder}: already walked under another name (a link loop?)")
+            return False
+        self._visited.add(identity)
+        return True
+
+
+def is_image(name: str) -> bool:
+    """Tells whether a name has the suffix of an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _matches(pattern: str, name: str, path: str) -> bool:
+    """Tells whether a pattern matches: the name, or, if it holds a '/', the whole path."""
+    pattern = pattern.rstrip("/")
+    return fnmatch.fnmatchcase(path, pattern.lstrip("/")) if "/" in pattern else fnmatch.fnmatchcase(name, pattern)
+
+
+def _is_ignored(path: str, name: str, ignored: tuple[tuple[str, str], ...]) -> bool:
+    return any(_matches(pattern, name, path[len(base) :].lstrip("/")) for base, pattern in ignored)
+
+
+def _patterns(ignore_file: str) -> list[str]:
+    try:
+        lines = Path(ignore_file).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
