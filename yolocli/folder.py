@@ -41,9 +41,24 @@ class OutputFolder:
         """
         with self.writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.root / PARTIAL, ignore_errors=True)
-            (self.root / PARTIAL).mkdir(exist_ok=True)
+            partial = self.root / PARTIAL
+            if partial.is_symlink():
+                partial.unlink()
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(exist_ok=True)
             self._real = os.path.realpath(self.root)
+
+    def in_place(self, name: str) -> Path:
+        """Returns the path of a file that is written to where it lies.
+
+        Raises:
+            OutputError: If it is a link.
+        """
+        path = self.root / name
+        with self.writing(path):
+            if path.is_symlink():
+                raise OSError(f"it is a link, to {os.path.realpath(path)}")
+        return path
 
     def write(self, path: Path, data: bytes) -> None:
         """Writes a file as a whole.
@@ -143,10 +158,10 @@ class OutputFolder:
     def _make(self, folder: Path) -> None:
         if folder in self._made:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        real = os.path.realpath(folder)
+        real = os.path.realpath(folder)  # before it is made, too, as links may lead there
         if real != self._real and not real.startswith(self._real + os.sep):
             raise OSError(f"it leads out of the output folder, to {real}")
+        folder.mkdir(parents=True, exist_ok=True)
         self._made.add(folder)
 
 

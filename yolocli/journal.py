@@ -52,7 +52,7 @@ class Journal:
     def __init__(self, folder: OutputFolder, timings: bool = False) -> None:
         self._folder = folder
         self._timings = timings
-        self._path = folder.root / JOURNAL
+        self._path = folder.in_place(JOURNAL)
         with folder.writing(self._path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._file = os.open(self._path, flags, 0o644)
@@ -142,7 +142,7 @@ def recover(folder: OutputFolder) -> int:
     Raises:
         OutputError: If the journal cannot be written.
     """
-    path = folder.root / JOURNAL
+    path = folder.in_place(JOURNAL)
     if not path.exists():
         return 0
     with folder.writing(path), open(path, "rb+") as stream:
