@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from yolocli.config import DetectorConfig
@@ -91,23 +92,32 @@ class YoloDetector:
 
 
 class LockedDetector:
-    """One detector for many threads: the network behind a lock, the rest outside it."""
+    """One detector for many threads: the network behind a lock and in one thread, the rest outside.
 
-    def __init__(self, detector: Detector, lock: Callable[[Infer], Infer]) -> None:
+    The lock alone would be safe. The thread is for memory: libraries keep scratch space, and the allocator freed
+    pages, for each thread that ever ran the network, which for eight threads is half as much again.
+    """
+
+    def __init__(self, detector: Detector, lock: Callable[[Infer], Infer], owner: Executor) -> None:
         self.channels = detector.channels
         self.description = detector.description
         self.best_batch = detector.best_batch
         self.prepare = detector.prepare
-        self.infer = lock(detector.infer)
+        self.infer = lock(lambda batch: owner.submit(detector.infer, batch).result())
         self.finish = detector.finish
 
 
-def share(detector: Detector) -> Detector:
-    """Makes a detector safe to use from many threads, with Ultralytics' own `ThreadingLocked`."""
+def share(detector: Detector, owner: Executor) -> Detector:
+    """Makes a detector safe to use from many threads, with Ultralytics' own `ThreadingLocked`.
+
+    Args:
+        detector: Built in the one thread of `owner`.
+        owner: Runs the network.
+    """
     import_ultralytics()
     from ultralytics.utils import ThreadingLocked
 
-    return LockedDetector(detector, ThreadingLocked())
+    return LockedDetector(detector, ThreadingLocked(), owner)
 
 
 def load_detector(config: DetectorConfig) -> Detector:
