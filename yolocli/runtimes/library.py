@@ -37,6 +37,9 @@ def import_ultralytics(verbose: bool = False) -> None:
             os.environ.update(ENVIRONMENT)
             settings = cache_folder("ultralytics")
             os.environ.setdefault("YOLO_CONFIG_DIR", str(settings))
+            # threads that wait for one another by spinning take the cores from those they wait for, such as decoders;
+            # on a machine with other work to do that costs nine tenths of the speed
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             from filelock import FileLock
 
             # its settings file is rewritten in place: a process that reads it half-written would reset it
