@@ -12,8 +12,9 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
@@ -35,6 +36,10 @@ KILLED_RETRIES = 5
 crash it is tried once."""
 START_ATTEMPTS = 3
 """Deaths in a row while a child loads its model, after which the run gives up."""
+RESTART_SECONDS = 0.2
+"""Wait before the second attempt, and twice that before the third."""
+SERVER_LOST = 255
+"""What multiprocessing gives as exit code of a child whose server died before it could tell."""
 
 
 class ProcessBackend:
@@ -76,7 +81,7 @@ class ProcessWorker:
         """See `Worker.close`."""
         try:
             return self._pool.submit(peak_memory).result()
-        except BrokenProcessPool:
+        except RuntimeError:  # it is broken, or could not be started again
             return 0
         finally:
             self._pool.shutdown()
@@ -101,9 +106,9 @@ class ProcessWorker:
         raise AssertionError("unreachable")
 
     def _was_killed(self) -> bool:
-        """Tells whether the child ended by SIGKILL: by the system or by someone, not by a crash of its own."""
+        """Tells whether the child, or the server that forked it, ended by SIGKILL, and not by a crash of its own."""
         self._child.join(1)
-        return self._child.exitcode == -getattr(signal, "SIGKILL", 0)
+        return self._child.exitcode in {-getattr(signal, "SIGKILL", 0), SERVER_LOST}
 
     def _lost(self, item: Item, error: Exception) -> Outcome:
         if not isinstance(item, ImageRef):
@@ -117,10 +122,11 @@ class ProcessWorker:
         self._start()
 
     def _start(self) -> None:
-        for _ in range(START_ATTEMPTS):
+        for attempt in range(START_ATTEMPTS):
+            time.sleep(attempt * RESTART_SECONDS)
             self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
             try:
-                pid, self.description, self.best_batch = self._pool.submit(_own_detector, self._config).result()
+                pid, self.description, self.best_batch = self._load().result()
                 self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
                 return
             except (BrokenProcessPool, StopIteration):  # it died while it loaded, or just after
@@ -133,6 +139,13 @@ class ProcessWorker:
             "Try fewer --workers"
         )
 
+    def _load(self) -> Future[tuple[int, str, int]]:
+        try:
+            _start_server(self._context)
+            return self._pool.submit(_own_detector, self._config)
+        except (OSError, EOFError) as error:  # the server was killed, and is not yet seen to be dead
+            raise BrokenProcessPool(str(error)) from error
+
 
 def _context(runtime: RuntimeName) -> BaseContext:
     """Returns a start method that never copies threads or locks: forkserver where there is one, else spawn."""
@@ -141,6 +154,24 @@ def _context(runtime: RuntimeName) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD[runtime]] if runtime in PRELOAD else [])
     return context
+
+
+def _start_server(context: BaseContext) -> None:
+    """Starts what forks the children, if there is such a thing, deaf to signals that are sent to the whole group.
+
+    It would die of a supervisor's SIGTERM, and of Ctrl-C while it imports, and the images in flight with it. What is
+    blocked when it starts stays so, in its children too, which end with their parent.
+    """
+    if context.get_start_method() != "forkserver":
+        return
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # first, as its start lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # What follows runs in the child.
