@@ -90,7 +90,7 @@ class Running:
     def workers(self) -> list[int]:
         """Returns the processes that hold a detector: forked from a server, and so below it."""
         pids = self.pids()
-        parents = {pid: _parent(pid) for pid in pids}
+        parents = {pid: parent_of(pid) for pid in pids}
         return [pid for pid in pids if parents[pid] in pids and parents[pid] != self.process.pid]
 
     def signal(self, number: int) -> None:
@@ -285,7 +285,8 @@ def _is_zombie(pid: str) -> bool:
     return _status(pid).get("State", "Z").startswith("Z")
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """Returns the parent of a process, 0 if it has ended."""
     return int(_status(pid).get("PPid", "0"))
 
 
