@@ -71,7 +71,24 @@ FORMS: Final[dict[str, Callable[[Any], Any]]] = {
     "sideways": _sideways,
 }
 
-SAMPLES: Final = (Sample("shop/letter.jpg", 0, (960, 720)),)
+SAMPLES: Final = (
+    Sample("shop/letter.jpg", 0, (960, 720)),
+    Sample("shop/carton.jpg", 3, (800, 800)),
+    Sample("shop/poster.jpg", 23, (600, 800)),
+    Sample("shop/books.jpg", 27, (640, 480)),
+    Sample("shop/phone.jpg", 30, (600, 800), form="sideways"),
+    Sample("shop/counter.webp", 63, (960, 720)),
+    Sample("shop/price_tags.jpg", 53, (1200, 500), "sheet"),
+    Sample("shop/nothing_to_scan.jpg", 59, (800, 800), "empty"),
+    Sample("workshop/bench.jpg", 8, (1024, 576)),
+    Sample("workshop/tablet.jpg", 17, (800, 800)),
+    Sample("workshop/plate_grey.jpg", 28, (960, 720), form="grey"),
+    Sample("workshop/parcel_16bit.png", 38, (800, 800), form="deep"),
+    Sample("workshop/pillar.jpg", 47, (420, 900)),
+    Sample("workshop/racks.jpg", 50, (1024, 576)),
+    Sample("workshop/wall.jpg", 51, (600, 800)),
+    Sample("workshop/no_marks.jpg", 9, (600, 800), "empty"),
+)
 
 BROKEN: Final = "broken/cut.jpg"
 IGNORED: Final = "# Kept apart for the failure demo: named directly, it is still read.\nbroken/\n"
