@@ -12,7 +12,10 @@ import pytest
 
 from tests import fakes
 from tests.support import REPOSITORY
+from yolocli.builtin import WEIGHTS
 from yolocli.results import Detection
+
+SAMPLES = REPOSITORY / "sample_images"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,29 +35,49 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
+COCO_IMAGES = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
+COCO = COCO_WEIGHTS.is_file() and COCO_IMAGES.is_dir()
+"""There are weights and photographs of COCO; without them the embedded model and the sample images take their place."""
+
+
+def pytest_report_header() -> str:
+    return f"model: {COCO_WEIGHTS if COCO else WEIGHTS}, images: {COCO_IMAGES if COCO else SAMPLES}"
+
+
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """Real weights of a COCO detector."""
-    path = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
-    if not path.is_file():
-        pytest.skip(f"no weights at {path}; set YOLOCLI_TEST_WEIGHTS")
-    return path
+    """Real weights of a detector."""
+    return COCO_WEIGHTS if COCO else WEIGHTS
 
 
 @pytest.fixture(scope="session")
-def images() -> Path:
-    """A folder of photographs."""
-    path = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
-    if not path.is_dir():
-        pytest.skip(f"no images at {path}; set YOLOCLI_TEST_IMAGES")
-    return path
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of JPEG files that show what the weights detect."""
+    if COCO:
+        return COCO_IMAGES
+    folder = tmp_path_factory.mktemp("samples")
+    for picture in sorted(SAMPLES.glob("[!b]*/*.jpg")):
+        (folder / picture.parent.name).mkdir(exist_ok=True)
+        shutil.copyfile(picture, folder / picture.parent.name / picture.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coco_weights() -> Path:
+    """Weights that know the 80 classes of COCO."""
+    if not COCO:
+        pytest.skip(
+            f"no COCO weights at {COCO_WEIGHTS}, or no images at {COCO_IMAGES}; set YOLOCLI_TEST_WEIGHTS/_IMAGES"
+        )
+    return COCO_WEIGHTS
 
 
 @pytest.fixture(scope="session")
 def photos(images: Path) -> list[Path]:
-    """The photographs, sorted."""
+    """The pictures, sorted."""
     found = sorted(images.rglob("*.jpg"))
-    assert len(found) >= 4, f"too few photographs in {images}"
+    assert len(found) >= 4, f"too few pictures in {images}"
     return found
 
 

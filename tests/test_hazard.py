@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,29 @@ def test_thread_mode_uses_each_detector_in_the_thread_that_made_it(many: Path, m
         assert detector.together == 1
 
 
+def test_locked_mode_runs_the_network_in_the_thread_that_built_it(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fakes.install(monkeypatch)
+    run(many, mode="locked", workers=4)
+    (detector,) = made
+    assert detector.inferred_in == {detector.born}
+
+
+class _ThreadForEach(Executor):
+    """Runs every call in a thread of its own."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **names: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        threading.Thread(target=lambda: future.set_result(function(*args, **names))).start()
+        return future
+
+
+@pytest.fixture
+def many_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives locked mode many threads for the network, so that the lock alone keeps them apart."""
+    monkeypatch.setattr("yolocli.backends.locked.ThreadPoolExecutor", lambda count, **names: _ThreadForEach())
+
+
+@pytest.mark.usefixtures("many_owners")
 def test_locked_mode_lets_one_thread_at_a_time_into_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = fakes.install(monkeypatch, delay=0.005)
     run(many, mode="locked", workers=4)
@@ -168,10 +192,11 @@ def test_locked_mode_lets_one_thread_at_a_time_into_the_network(many: Path, monk
     assert len(detector.inferred_in) > 1, "only one thread ever came: this test has seen nothing"
 
 
+@pytest.mark.usefixtures("many_owners")
 def test_without_the_lock_threads_do_meet_in_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test above would see if locked mode forgot its lock."""
     made = fakes.install(monkeypatch, delay=0.005)
-    monkeypatch.setattr("yolocli.backends.locked.share", lambda detector: detector)
+    monkeypatch.setattr("ultralytics.utils.ThreadingLocked.__call__", lambda self, function: function)
     run(many, mode="locked", workers=4)
     assert made[0].together > 1
 
