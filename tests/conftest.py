@@ -67,9 +67,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def coco_weights() -> Path:
     """Weights that know the 80 classes of COCO."""
     if not COCO:
-        pytest.skip(
-            f"no COCO weights at {COCO_WEIGHTS}, or no images at {COCO_IMAGES}; set YOLOCLI_TEST_WEIGHTS/_IMAGES"
-        )
+        pytest.skip(f"no COCO weights at {COCO_WEIGHTS} with images at {COCO_IMAGES}; see README.md")
     return COCO_WEIGHTS
 
 

@@ -59,7 +59,7 @@ def test_boxes_are_those_of_torch(converted: Path, weights: Path, photos: list[P
         expected = detections(torch, path)
         assert_same_boxes(detections(openvino, path), expected, pixels=0.02, confidence=2e-4, where=path.name)
         found += len(expected)
-    assert found > 50
+    assert found > 30
 
 
 def test_records_are_the_same_bytes_in_all_modes_and_say_what_ran(
