@@ -32,7 +32,7 @@ def test_scenes_writes_a_data_set(tmp_path: Path) -> None:
     done = _python("-m", "yolocli.builtin.scenes", str(tmp_path), "--count", "3", "--seed", "9", "--processes", "1")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "images" / "scenes").glob("*.jpg"))) == 3
-    assert "0: qr_code" in (tmp_path / "data.yaml").read_text()
+    assert "0: qr_code" in (tmp_path / "scenes.yaml").read_text()
 
 
 def test_evaluate_prints_a_score_for_every_class(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from yolocli.builtin.degradations import DEGRADATIONS  # noqa: E402
 from yolocli.builtin.ink import panel  # noqa: E402
 from yolocli.builtin.lookalikes import LOOKALIKES  # noqa: E402
 from yolocli.builtin.marks import DRAWERS, draw  # noqa: E402
+from yolocli.builtin.recipe import LATE  # noqa: E402
 from yolocli.builtin.scene import KINDS, make  # noqa: E402
 from yolocli.builtin.scenes import write_split  # noqa: E402
 from yolocli.builtin.surfaces import SURFACES  # noqa: E402
@@ -55,7 +56,7 @@ def test_labels_are_well_formed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_boxes_lie_inside_the_picture(kind: str) -> None:
-    scenes = [make(3, index, (400, 300), kind) for index in range(6)]
+    scenes = [make(3, index, (400, 300), kind) for index in range(8)]
     boxes = [box for scene in scenes for box in scene.boxes]
     assert bool(boxes) == (kind != "empty")
     assert all(scene.image.shape == (300, 400, 3) for scene in scenes)
@@ -105,5 +106,6 @@ def test_a_panel_has_ink_up_to_every_edge_of_its_outline(name: str) -> None:
 def test_the_registries_hold_what_they_promise() -> None:
     assert tuple(DRAWERS) == CODES
     assert sum(share for share, _, _ in KINDS.values()) == pytest.approx(1.0)
+    assert set(LATE) - {None} <= set(KINDS)
     for registry in (SURFACES, LOOKALIKES, DEGRADATIONS):
-        assert all(entry[0] > 0 and callable(entry[-1]) for entry in registry.values())
+        assert all(entry[0] >= 0 and callable(entry[-1]) for entry in registry.values())

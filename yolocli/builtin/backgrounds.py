@@ -164,6 +164,42 @@ def weave(rng: np.random.Generator, height: int, width: int) -> Image:
     return mix(colour(rng), colour(rng), amount.astype(np.float32))
 
 
+def _strands(rng: np.random.Generator, height: int, width: int) -> Image:
+    """Noise stretched along one direction at any angle: hair, grass, water, bark, brushed things."""
+    side = int(np.hypot(height, width)) + 2
+    stretch = float(np.exp(rng.uniform(0, np.log(14))))
+    noise = fractal(rng, side, max(8, int(side / stretch)), rng.uniform(0.6, 1.05))
+    noise = cv2.resize(noise, (side, side), interpolation=cv2.INTER_LINEAR)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 180), 1.0)
+    noise = cv2.warpAffine(noise, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
+    top, left = (side - height) // 2, (side - width) // 2
+    part = noise[top : top + height, left : left + width]
+    part = np.clip((part - np.float32(part.mean())) * rng.uniform(1, 4) + 0.5, 0, 1)
+    return mix(colour(rng, 0.7, 0, 150), colour(rng, 0.7, 80, 256), part)
+
+
+def wild(rng: np.random.Generator, height: int, width: int) -> Image:
+    """Ragged regions of strands, with rails, masts, cables and twigs before them."""
+    image = _strands(rng, height, width)
+    for _ in range(int(rng.integers(1, 5))):
+        region = fractal(rng, height, width, rng.uniform(0.3, 0.7)) > rng.uniform(0.45, 0.7)
+        np.copyto(image, _strands(rng, height, width), where=region[:, :, None])
+    for _ in range(int(rng.integers(0, 5))):
+        count, lean = int(rng.integers(3, 26)), rng.uniform(0, np.pi)
+        along = np.array([np.cos(lean), np.sin(lean)])
+        start = rng.uniform(-0.1, 1.0, 2) * (width, height)
+        gap, reach = rng.uniform(3, 40), rng.uniform(0.05, 0.9) * max(height, width)
+        shade = colour(rng, 0.5, 0, 256)
+        for number in range(count):
+            foot = start + number * gap * rng.uniform(0.8, 1.2) * np.array([-along[1], along[0]])
+            tip = foot + along * reach * rng.uniform(0.7, 1.1) + rng.normal(0, 0.03, 2) * reach
+            ends = foot.astype(int).tolist(), tip.astype(int).tolist()
+            thick = int(rng.integers(1, max(2, int(gap * 0.6))))
+            near = np.clip(np.array(shade) + rng.integers(-25, 26), 0, 255).tolist()
+            cv2.line(image, *ends, near, min(thick, 9), cv2.LINE_AA)
+    return grain(rng, image, rng.uniform(0, 8))
+
+
 BACKGROUNDS: Final[dict[str, tuple[float, Background]]] = {
     "plain": (3.0, plain),
     "clouds": (2.0, clouds),

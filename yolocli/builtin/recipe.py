@@ -20,11 +20,18 @@ SCALE: Final = (0.50, 0.1875, 512)
 """Depth, width and most channels of the YOLO11 that is trained; nano is (0.50, 0.25, 1024)."""
 
 
+LATE: Final[tuple[str | None, ...]] = (
+    "close", "wild", None, "close", "wild", None, "close", None, "close", "wild",
+)  # fmt: skip
+"""Kinds of scenes of the last stage, in turn: what the first stages leave weakest comes most."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A part of the training.
 
     Attributes:
+        split: Scenes it sees: ``train`` are of all kinds by chance, ``late`` of the kinds above.
         imgsz: Size that pictures are brought to, pixels.
         epochs: How often every scene is seen.
         lr0: Learning rate at the start; it falls to a fiftieth along a cosine.
@@ -33,6 +40,7 @@ class Stage:
         cache: Where decoded pictures are kept, as Ultralytics takes it.
     """
 
+    split: str
     imgsz: int
     epochs: int
     lr0: float
@@ -42,16 +50,20 @@ class Stage:
 
 
 def stages(imgsz: int, epochs: int) -> tuple[Stage, ...]:
-    """Plan a training: nearly all of it on pictures of half the size, where a step costs a fourth.
+    """Plan a training: most of it on pictures of half the size, where a step costs a fourth.
 
     Args:
         imgsz: Size of pictures at the end, pixels.
-        epochs: How often every scene is seen, both stages together; a tenth of them at full size.
+        epochs: How often scenes are seen, all stages together: of 13, nine at half the size.
     """
     half = max(64, imgsz // 64 * 32)
-    late = max(1, epochs // 10)
-    early = Stage(half, max(1, epochs - late), 2e-3, multi_scale=0.25, cache="ram")
-    return early, Stage(imgsz, late, 5e-4)
+    late = max(1, epochs // 4)
+    early = max(1, epochs - 1 - late)
+    return (
+        Stage("train", half, early, 2e-3, multi_scale=0.25, cache="ram"),
+        Stage("train", imgsz, 1, 5e-4),
+        Stage("late", imgsz, late, 1e-3),
+    )
 
 
 class FullPrecisionLoss(v8DetectionLoss):  # type: ignore[misc]
@@ -118,7 +130,7 @@ def fit(
     """Train through every stage.
 
     Args:
-        data: Description of the data set, as Ultralytics takes it.
+        data: Folder with a description of each split, ``<split>.yaml``, as Ultralytics takes it.
         out: Folder for checkpoints and logs.
         plan: Stages, each starting from the weights of the one before.
         seed: Seed of weights, shuffling and augmentation.
@@ -141,7 +153,7 @@ def fit(
         model = YOLO(str(start))
         model.train(
             trainer=CodesTrainer,
-            data=str(data),
+            data=str(data / f"{stage.split}.yaml"),
             project=str(out.resolve()),
             name=name,
             exist_ok=True,
@@ -168,7 +180,7 @@ def fit(
             erasing=0.0,
             val=False,
             plots=False,
-            **asdict(stage),
+            **{key: value for key, value in asdict(stage).items() if key != "split"},
         )
         start = last
     return start

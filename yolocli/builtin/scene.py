@@ -1,14 +1,14 @@
 """A whole scene: background, look-alikes, marks on their surfaces, then what a camera does to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
 import numpy as np
 
 from yolocli.builtin import CODES
-from yolocli.builtin.backgrounds import background
+from yolocli.builtin.backgrounds import background, wild
 from yolocli.builtin.degradations import degrade
 from yolocli.builtin.ink import Image, Panel, inks, panel
 from yolocli.builtin.lookalikes import lookalike
@@ -213,11 +213,49 @@ def _empty(rng: np.random.Generator, height: int, width: int) -> Layout:
     return layout
 
 
+def _close(rng: np.random.Generator, height: int, width: int) -> Layout:
+    """One mark that fills much of the picture: a hand-held scan, an image file of a mark alone."""
+    flat = rng.random() < 0.4
+    layout = Layout(background(rng, height, width))
+    if flat:
+        layout.image[:] = (255, 255, 255) if rng.random() < 0.5 else inks(rng)[1]
+    name = CODES[int(rng.integers(len(CODES)))]
+    side = rng.uniform(0.45, 0.98) * (width if name == "barcode" else min(height, width))
+    surface = SURFACES["sticker" if rng.random() < 0.6 else "label"][2]
+    patch = surface(rng, [panel(rng, draw(rng, name, side), side)])
+    roll, yaw, pitch = (0.0, 0.0, 0.0) if flat else _tilt(rng)
+    bend = rng.uniform(0.1, 1.0) if not flat and rng.random() < 0.2 else 0.0
+    pose = Pose((0.0, 0.0), 1.0, roll, yaw, pitch, bend, bool(rng.random() < 0.7))
+    shaped = bent(patch, pose)
+    x1, y1, x2, y2 = outlines(shaped, pose)[0].bounds
+    scale = min(1.0, 0.98 * width / (x2 - x1), 0.98 * height / (y2 - y1))
+    if rng.random() < 0.15:
+        scale *= 1.1  # a little of it may lie outside
+    x = rng.uniform(*sorted((-x1 * scale, width - x2 * scale)))
+    y = rng.uniform(*sorted((-y1 * scale, height - y2 * scale)))
+    pose = replace(pose, centre=(x, y), scale=scale)
+    paste(layout.image, shaped, pose, 0.0 if flat else rng.uniform(0, 0.6))
+    layout.boxes += [_clipped(outline, layout.size)[0] for outline in outlines(shaped, pose)]
+    return layout
+
+
+def _wild(rng: np.random.Generator, height: int, width: int) -> Layout:
+    """Outdoors: fine natural texture and many small things, seldom with a mark among them."""
+    layout = Layout(wild(rng, height, width))
+    _add_things(rng, layout, int(rng.integers(0, 5)))
+    if rng.random() < 0.4:
+        for _ in range(int(rng.integers(1, 4))):
+            _add_marks(rng, layout, (0.045, 0.4), False)
+    return layout
+
+
 KINDS: Final[dict[str, tuple[float, float, Callable[[np.random.Generator, int, int], Layout]]]] = {
     "photo": (0.64, 1.0, _photo),
     "flat": (0.17, 0.25, _flat),
     "sheet": (0.05, 0.7, _sheet),
     "empty": (0.14, 1.0, _empty),
+    "close": (0.0, 0.7, _close),  # made only where asked for: training ends on many of these two
+    "wild": (0.0, 1.0, _wild),
 }
 """Every kind of scene with its share and how much it is degraded."""
 

@@ -15,14 +15,14 @@ from yolocli.builtin import CODES
 from yolocli.builtin.extra import main
 
 
-def _write_one(folder: Path, split: str, seed: int, index: int) -> int:
+def _write_one(folder: Path, split: str, kinds: Sequence[str | None], seed: int, index: int) -> int:
     """Make and write one scene; returns its number of marks."""
     import cv2
 
     from yolocli.builtin.scene import make
 
     cv2.setNumThreads(1)  # one process a core already
-    scene = make(seed, index)
+    scene = make(seed, index, kind=kinds[index % len(kinds)])
     height, width = scene.image.shape[:2]
     name = f"{index:06d}"
     encoded = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
@@ -36,7 +36,14 @@ def _write_one(folder: Path, split: str, seed: int, index: int) -> int:
     return len(scene.boxes)
 
 
-def write_split(folder: Path, split: str, count: int, seed: int, processes: int | None = None) -> int:
+def write_split(
+    folder: Path,
+    split: str,
+    count: int,
+    seed: int,
+    processes: int | None = None,
+    kinds: Sequence[str | None] = (None,),
+) -> int:
     """Write scenes 0 to ``count - 1`` of a seed; the files depend on nothing but their arguments.
 
     Args:
@@ -45,6 +52,7 @@ def write_split(folder: Path, split: str, count: int, seed: int, processes: int 
         count: Number of scenes.
         seed: Names the family of scenes.
         processes: How many at a time; one a core when not given.
+        kinds: Kinds of scenes to make in turn; None for a kind by chance.
 
     Returns:
         Number of marks in all scenes.
@@ -52,7 +60,7 @@ def write_split(folder: Path, split: str, count: int, seed: int, processes: int 
     for kind in ("images", "labels"):
         (folder / kind / split).mkdir(parents=True, exist_ok=True)
     processes = processes or os.cpu_count() or 1
-    one = partial(_write_one, folder, split)
+    one = partial(_write_one, folder, split, tuple(kinds))
     if processes == 1:
         return sum(map(one, repeat(seed, count), range(count)))
     with ProcessPoolExecutor(processes) as pool:
@@ -62,7 +70,7 @@ def write_split(folder: Path, split: str, count: int, seed: int, processes: int 
 def write_yaml(folder: Path, train: str, val: str) -> Path:
     """Write the data set's description for Ultralytics; returns its path."""
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CODES))
-    target = folder / "data.yaml"
+    target = folder / f"{train}.yaml"
     target.write_text(f"path: {folder.resolve()}\ntrain: images/{train}\nval: images/{val}\nnames:\n{names}")
     return target
 
