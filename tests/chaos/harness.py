@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import clean_environment, projections, records
 
 MODES = ("thread", "locked", "process")
@@ -184,6 +186,12 @@ class Launcher:
         """Ends all runs."""
         for run in self._started:
             run.end()
+
+
+def skip_unless(wanted: object) -> None:
+    """Leaves a variant of a test to the long form."""
+    if not wanted:
+        pytest.skip("with --long")
 
 
 def lines_in(journal: Path) -> int:

@@ -17,6 +17,7 @@ from tests.chaos.harness import (
     assert_equal,
     assert_whole,
     lines_in,
+    skip_unless,
     tmpfs,
     wait_for_lines,
     wait_until,
@@ -47,8 +48,7 @@ def assert_refused(run: Running, folder: Path) -> None:
 def test_a_full_disk(
     mode: str, album: Path, baseline: dict[str, bytes], launcher: Launcher, small_disk: Path, long_form: bool
 ) -> None:
-    if not long_form and mode == "locked":
-        pytest.skip("with --long")
+    skip_unless(long_form or mode == "thread")
     output = small_disk / "out"
     run = launcher.start(album, output=output, mode=mode, options=["--format", "json", "--format", "csv"])
     assert_refused(run, output)
@@ -124,8 +124,7 @@ def test_a_folder_of_another_user(photos: Path, launcher: Launcher, tmp_path: Pa
 def test_an_output_folder_that_vanishes(
     mode: str, album: Path, baseline: dict[str, bytes], launcher: Launcher, long_form: bool
 ) -> None:
-    if not long_form and mode == "locked":
-        pytest.skip("with --long")
+    skip_unless(long_form or mode == "process")
     run = launcher.start(album, mode=mode, delay=0.05)
     assert wait_for_lines(run, 3)
     gone = launcher.folder / "gone"

@@ -17,6 +17,7 @@ from tests.chaos.harness import (
     assert_equal,
     assert_whole,
     lines_in,
+    skip_unless,
     summary,
     table,
     wait_for_lines,
@@ -53,8 +54,8 @@ def test_a_signal_stops_the_run_and_the_same_command_ends_it(
     launcher: Launcher,
     long_form: bool,
 ) -> None:
-    if not long_form and (number, mode) in {(signal.SIGINT, "locked"), (signal.SIGTERM, "thread")}:
-        pytest.skip("with --long")
+    short = {(signal.SIGINT, "thread"), (signal.SIGTERM, "locked"), (signal.SIGTERM, "process")}
+    skip_unless(long_form or (number, mode) in short)
     run = launcher.start(photos, mode=mode, delay=DELAY, options=["--verbose"])
     assert wait_for_lines(run, 5)
     stopped = time.monotonic()
@@ -73,7 +74,8 @@ def test_a_signal_stops_the_run_and_the_same_command_ends_it(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_second_signal_ends_the_run_at_once(mode: str, photos: Path, launcher: Launcher) -> None:
+def test_a_second_signal_ends_the_run_at_once(mode: str, photos: Path, launcher: Launcher, long_form: bool) -> None:
+    skip_unless(long_form or mode != "locked")
     run = launcher.start(photos, mode=mode, delay=2.0, options=["--verbose"])
     assert wait_for_lines(run, 1)
     run.signal_group(signal.SIGINT)
@@ -92,6 +94,7 @@ def test_a_second_signal_ends_the_run_at_once(mode: str, photos: Path, launcher:
 def test_a_storm_of_signals_tears_nothing(
     mode: str, photos: Path, photos_baseline: dict[str, bytes], launcher: Launcher, long_form: bool
 ) -> None:
+    skip_unless(long_form or mode != "locked")
     for storm in range(5 if long_form else 1):
         run = launcher.start(photos, mode=mode, delay=DELAY)
         if not wait_for_lines(run, lines_in(run.output / "results.jsonl") + 3 + storm):
@@ -111,7 +114,8 @@ def test_a_storm_of_signals_tears_nothing(
 def test_a_signal_while_models_load(
     mode: str, photos: Path, photos_baseline: dict[str, bytes], launcher: Launcher, long_form: bool
 ) -> None:
-    for tenths in range(2, 30, 2) if long_form else (4, 10):
+    skip_unless(long_form or mode != "locked")
+    for tenths in range(2, 30, 2) if long_form else (6 if mode == "process" else 4,):
         run = launcher.start(photos, mode=mode, options=["--verbose"], delay=DELAY)
         time.sleep(tenths / 10)
         run.signal_group(signal.SIGINT)

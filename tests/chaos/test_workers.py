@@ -21,6 +21,7 @@ from tests.chaos.harness import (
     parent_of,
     summary,
     table,
+    wait_until,
 )
 from tests.support import records
 
@@ -77,6 +78,15 @@ def test_images_that_end_their_worker_are_failures_of_the_worker(
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert len({(row["width"], row["detections"]) for row in rows.values()}) == 1
     assert summary(run.output)["failures"] == len(POISONS)
+
+
+def test_busy_workers_do_not_outlive_a_run_that_is_killed(photos: Path, launcher: Launcher) -> None:
+    run = launcher.start(photos, mode="process", delay=600)
+    assert wait_until(lambda: len(run.workers()) == 2, run)
+    time.sleep(2)
+    run.signal(signal.SIGKILL)
+    run.wait()
+    run.assert_gone()
 
 
 @pytest.mark.parametrize("mode", ["thread", "locked"])
