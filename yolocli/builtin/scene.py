@@ -231,8 +231,9 @@ def _close(rng: np.random.Generator, height: int, width: int) -> Layout:
     scale = min(1.0, 0.98 * width / (x2 - x1), 0.98 * height / (y2 - y1))
     if rng.random() < 0.15:
         scale *= 1.1  # a little of it may lie outside
-    x = rng.uniform(*sorted((-x1 * scale, width - x2 * scale)))
-    y = rng.uniform(*sorted((-y1 * scale, height - y2 * scale)))
+    left, right = sorted((-x1 * scale, width - x2 * scale))
+    top, bottom = sorted((-y1 * scale, height - y2 * scale))
+    x, y = rng.uniform(left, right), rng.uniform(top, bottom)
     pose = replace(pose, centre=(x, y), scale=scale)
     paste(layout.image, shaped, pose, 0.0 if flat else rng.uniform(0, 0.6))
     layout.boxes += [_clipped(outline, layout.size)[0] for outline in outlines(shaped, pose)]
