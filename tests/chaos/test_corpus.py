@@ -65,7 +65,7 @@ def files_for(long_form: bool) -> Iterator[corpus.Named]:
     """Yields the files to try, and some that want much memory among them."""
     yield from corpus.corpus(int(os.environ.get("YOLOCLI_TEST_HOSTILE", "10000")) if long_form else 150, seed=4)
     for name, data in corpus.bombs():
-        if long_form or name in {"hollow.jpg", "16bit.tiff", "hollow.jp2", "scans.jpg"}:
+        if long_form or name in {"hidden.png", "hollow.jpg", "16bit.tiff", "hollow.jp2", "scans.jpg"}:
             yield f"bomb-{name}", data
 
 
