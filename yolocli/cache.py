@@ -24,6 +24,6 @@ def cache_folder(*parts: str) -> Path:
 def _made(root: Path, parts: tuple[str, ...]) -> Path:
     folder = root.joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK) or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
         raise PermissionError(f"{folder} is not writable")
     return folder

@@ -44,7 +44,7 @@ INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Li
 
 def main() -> None:
     """Runs the command line; a failure of the run is one line on stderr and an exit code."""
-    verbose = "--verbose" in sys.argv or "-v" in sys.argv
+    verbose = "--verbose" in sys.argv or "-v" in sys.argv or bool(os.environ.get("YOLOCLI_VERBOSE"))
     try:
         app()
     except YolocliError as error:
@@ -273,14 +273,14 @@ def detect(
     )
     from yolocli import commands
 
-    if dry_run:
-        commands.dry_run(config)
-        return
     try:
+        if dry_run:
+            commands.dry_run(config, quiet)
+            return
         code = commands.run_detect(
             config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json
         )
-    except BrokenPipeError:  # caught here, as typer would make it exit code 1: some images failed
+    except commands.ReaderLeftError:
         _leave_quietly()
     raise typer.Exit(code)
 

@@ -12,20 +12,26 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from yolocli.config import RunConfig
-from yolocli.errors import ExitCode
+from yolocli.errors import ExitCode, NoImagesError
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
 from yolocli.results import ImageFailure, Outcome, to_json
 from yolocli.sources import discover
+from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:
     from yolocli.optimize import OptimizeConfig
 
 STOPPING = b"\nstopping: images in flight are finished first; once more to stop at once\n"
+
+
+class ReaderLeftError(Exception):
+    """Whoever read stdout has closed it, as `head` does; that is the end of the run, and no failure."""
 
 
 class Ndjson(Silent):
@@ -37,8 +43,11 @@ class Ndjson(Silent):
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Observer.outcome`."""
-        self._stream.write(to_json(outcome.to_dict(timings=self._timings)) + b"\n")
-        self._stream.flush()
+        try:
+            self._stream.write(to_json(outcome.to_dict(timings=self._timings)) + b"\n")
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise ReaderLeftError from error
 
 
 def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> int:
@@ -58,6 +67,7 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
         YolocliError: For a failure of the run itself.
     """
     observers: list[Observer] = []
+    _end_on_sigterm()
     data = _claim_stdout()
     _limit_decoders(config.detector.max_pixels)
     if not config.detector.verbose:
@@ -68,23 +78,25 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     _stop_on_signals(run, quiet)
     for _ in run:
         pass
+    with suppress(OSError, SystemExit):  # a reader of stderr that has gone changes nothing of what was done
+        _tell(run.summary, config, sys.stderr.buffer if stdout else data, quiet, summary_json)
+    return int(run.summary.exit_code)
+
+
+def _tell(summary: RunSummary, config: RunConfig, data: IO[bytes], quiet: bool, summary_json: bool) -> None:
+    """Prints the end of a run: the summary as JSON on `data`, or as a table for people, and how to go on."""
     if summary_json:
-        line = json.dumps(run.summary.to_dict()) + "\n"
-        if stdout:  # stdout is for records
-            sys.stderr.write(line)
-        else:
-            data.write(line.encode())
-            data.flush()
+        data.write(json.dumps(summary.to_dict()).encode() + b"\n")
+        data.flush()
     elif not quiet:
         from rich.console import Console
 
         from yolocli.report import print_summary
 
-        print_summary(run.summary, config.output, Console(stderr=True))
-    if not run.summary.complete and config.output is not None and not quiet:
-        again = [word for word in sys.argv if word != "--overwrite"]
+        print_summary(summary, config.output, Console(stderr=True))
+    if not summary.complete and config.output is not None and not quiet:
+        again = ["yolocli", *(word for word in sys.argv[1:] if word != "--overwrite")]
         print(f"To go on: {printable(shlex.join(again))}", file=sys.stderr)
-    return int(run.summary.exit_code)
 
 
 def export(output: Path, formats: Sequence[str], timings: bool) -> None:
@@ -151,18 +163,33 @@ def run_optimize(config: OptimizeConfig) -> None:
     notice(f"use it with --model {shlex.quote(str(path))}")
 
 
-def dry_run(config: RunConfig) -> None:
-    """Prints the path of every image that would be read; the separator follows --null."""
+def dry_run(config: RunConfig, quiet: bool) -> None:
+    """Prints the path of every image that would be read; the separator follows --null.
+
+    Raises:
+        NoImagesError: If there is none.
+        ReaderLeftError: If nobody reads them any more.
+    """
     end = b"\0" if config.source.null else b"\n"
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(printable(text), file=sys.stderr)
+
     count = 0
-    for item in discover(config.source, skip=config.output, notice=lambda text: print(text, file=sys.stderr)):
-        count += 1
-        if isinstance(item, ImageFailure):
-            print(printable(f"cannot be read: {item.path}: {item.message}"), file=sys.stderr)
-        else:
-            sys.stdout.buffer.write(os.fsencode(item.source) + end)
-    sys.stdout.buffer.flush()
-    print(f"{count:,} images", file=sys.stderr)
+    try:
+        for item in discover(config.source, skip=config.output, notice=say):
+            count += 1
+            if isinstance(item, ImageFailure):
+                say(f"cannot be read: {item.path}: {item.message}")
+            else:
+                sys.stdout.buffer.write(os.fsencode(item.source) + end)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        raise ReaderLeftError from error
+    if not count:
+        raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
+    say(f"{count:,} images")
 
 
 def _stop_on_signals(run: Run, quiet: bool) -> None:
@@ -174,9 +201,10 @@ def _stop_on_signals(run: Run, quiet: bool) -> None:
         code = codes[signal.Signals(number)]
         received.append(number)
         if len(received) == 1:
-            if not quiet:
-                os.write(sys.stderr.fileno(), STOPPING)
             run.stop(code)
+            if not quiet:
+                with suppress(OSError):
+                    os.write(sys.stderr.fileno(), STOPPING)
         else:
             # a record is one write, made in this thread, so none can be torn here
             for child in multiprocessing.active_children():
@@ -184,7 +212,14 @@ def _stop_on_signals(run: Run, quiet: bool) -> None:
             os._exit(code)
 
     for number in codes:
-        signal.signal(number, handle)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, handle)
+
+
+def _end_on_sigterm() -> None:
+    """Until the run can be stopped well, SIGTERM ends it as an exception, so that temporary files and children go."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(ExitCode.TERMINATED))
 
 
 def _claim_stdout() -> IO[bytes]:

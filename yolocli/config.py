@@ -195,6 +195,11 @@ class RunConfig:
         _check(self.workers >= 0, f"--workers {self.workers}: must not be negative")
         _check(self.batch >= 0, f"--batch {self.batch}: must not be negative")
         _check(
+            self.mode is not Mode.locked or len(self.devices) < 2,
+            "--mode locked has one model, on one --device; use thread or process for several",
+        )
+        _check(self.limits.timeout is None or self.limits.timeout > 0, "--timeout: must be more than 0")
+        _check(
             self.limits.timeout is None or self.mode is Mode.process,
             f"--timeout needs --mode process: a thread of --mode {self.mode.value} that hangs cannot be killed",
         )

@@ -41,7 +41,7 @@ class ModelError(YolocliError):
 
 
 class OutputError(YolocliError):
-    """The output folder cannot be written: full, read-only, gone, or in use by another run."""
+    """The output folder cannot be written: full, read-only or gone; or its journal is damaged."""
 
 
 class WorkerError(YolocliError):

@@ -30,6 +30,8 @@ WIDE_BYTES: Mapping[str, int] = MappingProxyType({"AVIF": 21, "HEIF": 21, "JPEG2
 """The same for formats whose decoders hold more; measured."""
 LARGE_BYTES = 200 << 20
 """Images that take more than this are decoded one at a time in a process."""
+MOST_BYTES = 700_000_000
+"""Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
 MOST_SCANS = 500
 """A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
 
@@ -63,13 +65,16 @@ def read(ref: ImageRef) -> bytes:
 
     Raises:
         OSError: If it cannot be opened or read.
-        ImageError: If it is not a regular file, or empty.
+        ImageError: If it is not a regular file, or empty, or larger than an image can be.
     """
     # O_NONBLOCK: a FIFO put in the file's place since the walk must not hang the worker
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     with os.fdopen(os.open(ref.source, flags), "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError("NotAFile", "not a regular file")
+        if status.st_size > MOST_BYTES:
+            raise ImageError("FileTooLarge", f"{status.st_size / 1e9:.1f} GB, more than any image that can be decoded")
         data = stream.read()
     if not data:
         raise ImageError("EmptyFile", "the file has no bytes")

@@ -183,7 +183,14 @@ def replay(path: Path) -> Iterator[Outcome]:
     with open(path, "rb") as stream:
         for line in last:
             stream.seek(int.from_bytes(line[-12:-4], "big"))
-            yield outcome_from_dict(json.loads(stream.readline()))
+            yield _outcome(path, stream.readline())
+
+
+def _outcome(path: Path, line: bytes) -> Outcome:
+    try:
+        return outcome_from_dict(json.loads(line))
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path}: a damaged line ({error}); use --overwrite or another --output") from error
 
 
 def _entry(outcome: Outcome, timings: bool) -> dict[str, Any]:
@@ -213,5 +220,8 @@ def _parse(line: bytes) -> _Head | None:
     if match is None:
         return None
     path, status, number, size, mtime_ns = match.groups()
-    name = json.loads(b'"' + path + b'"') if b"\\" in path else path.decode()
+    try:
+        name = json.loads(b'"' + path + b'"') if b"\\" in path else path.decode()
+    except ValueError:
+        return None
     return _Head(name, status == ImageResult.status.encode(), int(number), int(size), int(mtime_ns))

@@ -152,9 +152,12 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
                 f"not written: {comparison.loss:.1%} of the boxes are lost, more than --max-loss "
                 f"{config.max_loss:.1%}. Calibrate on more pictures, allow more, or use --force"
             )
-        if config.target.exists():
-            shutil.rmtree(config.target)
-        os.replace(made, config.target)
+        try:
+            if config.target.exists():
+                shutil.rmtree(config.target)
+            os.replace(made, config.target)
+        except OSError as error:
+            raise OutputError(f"{config.target}: cannot be written: {error.strerror or error}") from error
     return config.target
 
 

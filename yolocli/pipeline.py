@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import chain, islice
 
 from yolocli.backends import make_backend
-from yolocli.backends.base import Crew, Feed
+from yolocli.backends.base import STUCK_SECONDS, Crew, Feed
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
-from yolocli.errors import ExitCode, NoImagesError
+from yolocli.errors import ExitCode, NoImagesError, UsageError
+from yolocli.exporters import exporter_factory
 from yolocli.memory import peak_memory
 from yolocli.models import resolve_model, sha256
 from yolocli.progress import Observer
 from yolocli.results import Outcome
 from yolocli.runtimes.choose import choose_runtime
-from yolocli.sources import check_inputs, discover
+from yolocli.sources import check_inputs, count, discover
 from yolocli.store import Store
 from yolocli.summary import RunSummary, Tally
 from yolocli.worker import Item
@@ -27,6 +30,8 @@ from yolocli.worker import Item
 
 class Run:
     """One run; iterate over it once. What it found out is in `summary` afterwards.
+
+    Making one settles its configuration, and raises what `settle` and `check_inputs` raise.
 
     Attributes:
         summary: The figures; complete when the iteration has ended.
@@ -63,14 +68,13 @@ class Run:
             for observer in self._observers:
                 stack.callback(observer.finished)
             self._stop_in_time(stack)
-            store = self._open_store(stack)
-            found = discover(config.source, skip=config.output, notice=self._notice)
-            seen, items = _peek(found)
-            if not seen:
+            seen, items = self._peek(discover(config.source, skip=config.output, notice=self._notice))
+            if not seen and self._stopped is None:
                 raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
-            pending, items = _peek(store.pending(items) if store else items)
+            store = self._open_store(stack)
+            pending, items = self._peek(store.pending(items) if store else items)
             crew = None
-            if pending:
+            if pending and self._stopped is None:
                 crew = stack.enter_context(Crew(make_backend(config), config.workers))
                 yield from self._detect(crew, items, store)
             self._conclude(crew, store)
@@ -89,7 +93,33 @@ class Run:
         if self._config.output is None:
             return None
         mark = fingerprint(self._config.detector, sha256(resolve_model(self._config.detector.model)))
-        return stack.enter_context(Store(self._config, mark))
+        return stack.enter_context(Store(self._config, mark, self._notice))
+
+    def _peek(self, items: Iterable[Item]) -> tuple[bool, Iterator[Item]]:
+        """Tells whether there is a first item, and gives all of them back.
+
+        It looks in a thread of its own, as the first name may be long in coming from a pipe, and a stop must not wait.
+        """
+        iterator = iter(items)
+        answer: queue.SimpleQueue[list[Item] | BaseException] = queue.SimpleQueue()
+
+        def look() -> None:
+            try:
+                answer.put(list(islice(iterator, 1)))
+            except BaseException as error:
+                answer.put(error)
+
+        threading.Thread(target=look, name="yolocli-first", daemon=True).start()
+        while True:
+            try:
+                first = answer.get(timeout=STUCK_SECONDS)
+                break
+            except queue.Empty:
+                if self._stopped is not None:
+                    return False, iter(())
+        if isinstance(first, BaseException):
+            raise first
+        return bool(first), chain(first, iterator)
 
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config
@@ -171,17 +201,18 @@ class Run:
             observer.notice(message)
 
     def _count(self) -> None:
-        """Counts the inputs beside the run, so that people see how long it will take; standard input cannot be."""
+        """Counts the inputs beside the run, so that people see how long it will take; a pipe can be read but once."""
         source = self._config.source
-        if not self._observers or source.files_from == "-":
+        if not self._observers or (source.files_from is not None and not os.path.isfile(source.files_from)):
             return
 
-        def count() -> None:
-            images = sum(1 for _ in discover(source, skip=self._config.output))
-            for observer in self._observers:
-                observer.total(images)
+        def tell() -> None:
+            with suppress(UsageError):  # gone since the start
+                images = count(source, skip=self._config.output)
+                for observer in self._observers:
+                    observer.total(images)
 
-        threading.Thread(target=count, name="yolocli-count", daemon=True).start()
+        threading.Thread(target=tell, name="yolocli-count", daemon=True).start()
 
 
 def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
@@ -193,16 +224,11 @@ def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
 
     Raises:
         ModelError: If the model is missing and cannot be downloaded, or cannot be converted for the runtime asked for.
-        UsageError: If runtime, precision, device and model do not go together.
+        UsageError: If runtime, precision, device and model do not go together, or there is no such format.
     """
+    for name in config.formats:
+        exporter_factory(name)
     workers, threads = share_cpus(config.mode, config.workers, config.detector.threads, usable_cpus())
     model = resolve_model(config.detector.model, verbose=config.detector.verbose)
     detector = replace(config.detector, model=str(model), threads=threads)
     return replace(config, workers=workers, detector=choose_runtime(detector, config.devices, notice))
-
-
-def _peek(items: Iterable[Item]) -> tuple[bool, Iterator[Item]]:
-    """Tells whether there is a first item, and gives all of them back."""
-    iterator = iter(items)
-    first = list(islice(iterator, 1))
-    return bool(first), chain(first, iterator)

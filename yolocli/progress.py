@@ -1,8 +1,12 @@
-"""What a person sees while it runs, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing."""
+"""What a person sees while it runs, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing.
+
+That nobody reads stderr any more is no error: the run goes on.
+"""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
 from yolocli.results import ImageFailure, Outcome
@@ -74,7 +78,8 @@ class Bar(Silent):
         """See `Observer`."""
         from tqdm import tqdm
 
-        self._bar = tqdm(file=self._stream, unit="img", dynamic_ncols=True, smoothing=0.1)
+        with suppress(OSError):
+            self._bar = tqdm(file=self._stream, unit="img", dynamic_ncols=True, smoothing=0.1)
         self._set_total()
 
     def skipped(self, images: int) -> None:
@@ -91,9 +96,11 @@ class Bar(Silent):
         """See `Observer`."""
         if isinstance(outcome, ImageFailure):
             self._failures += 1
-            self._bar.set_postfix_str(f"{self._failures} failed", refresh=False)
             _say_failure(outcome, self._failures, self._say)
-        self._bar.update()
+        with suppress(OSError):
+            if self._bar is not None:
+                self._bar.set_postfix_str(f"{self._failures} failed" if self._failures else "", refresh=False)
+                self._bar.update()
 
     def notice(self, message: str) -> None:
         """See `Observer`."""
@@ -101,18 +108,20 @@ class Bar(Silent):
 
     def finished(self) -> None:
         """See `Observer`."""
-        if self._bar is not None:
-            self._bar.close()
+        with suppress(OSError):
+            if self._bar is not None:
+                self._bar.close()
 
     def _set_total(self) -> None:
-        if self._total is not None:
+        if self._total is not None and self._bar is not None:
             self._bar.total = max(self._total - self._skipped, 0)
 
     def _say(self, text: str) -> None:
-        if self._bar is None:
-            print(text, file=self._stream, flush=True)
-        else:
-            self._bar.write(text, file=self._stream)
+        with suppress(OSError):
+            if self._bar is None:
+                print(text, file=self._stream, flush=True)
+            else:
+                self._bar.write(text, file=self._stream)
 
 
 class Lines(Silent):
@@ -162,7 +171,8 @@ class Lines(Silent):
         self._say(", ".join(parts))
 
     def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        with suppress(OSError):
+            print(text, file=self._stream, flush=True)
 
 
 def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:

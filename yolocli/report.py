@@ -33,10 +33,12 @@ def print_summary(summary: RunSummary, output: Path | None, console: Console) ->
 
 def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     """Prints what a benchmark measured, and the command line to use."""
+    from rich.markup import escape
     from rich.table import Table
 
     rows = figures["rows"]
-    table = Table(title=f"{figures['images']} images of {figures['folder']}, {figures['model']}", title_justify="left")
+    title = escape(printable(f"{figures['images']} images of {figures['folder']}, {figures['model']}"))
+    table = Table(title=title, title_justify="left")
     for name in ("", "images/s", "spread", "ratio", "whole s", "MiB", "boxes"):
         table.add_column(name, justify="left" if not name else "right")
     for row in rows:
@@ -55,11 +57,11 @@ def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     for row in rows:
         stages = ", ".join(f"{name} {value:.1f}" for name, value in row["stage_ms"].items())
         if stages:
-            console.print(f"{row['name']}: ms per image: {stages}", highlight=False)
+            console.print(f"{row['name']}: ms per image: {stages}", highlight=False, markup=False)
     best = max((row for row in rows if row["options"]), key=lambda row: row["median"], default=None)
     if best is not None:
         console.print("fastest here:", highlight=False)
-        console.print(best["command"], highlight=False, soft_wrap=True)
+        console.print(best["command"], highlight=False, soft_wrap=True, markup=False)
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

@@ -43,6 +43,17 @@ def discover(
         yield _stat(file)
 
 
+def count(config: SourceConfig, *, skip: Path | None = None) -> int:
+    """Returns how many images `discover` would yield, without a look at each; a file named twice counts twice.
+
+    Raises:
+        UsageError: As `discover` does.
+    """
+    check_inputs(config)
+    quiet: Notice = lambda message: None  # noqa: E731
+    return sum(1 for _ in _all(config, Walker(config, skip, quiet), quiet))
+
+
 def check_inputs(config: SourceConfig) -> None:
     """Says at once, before a model is loaded, that a name was mistyped.
 
@@ -59,7 +70,8 @@ def _all(config: SourceConfig, walker: Walker, notice: Notice) -> Iterator[Found
         if os.path.isdir(name):
             yield from walker.walk(name, number)
         elif os.path.lexists(name):
-            yield Found(name, os.path.basename(name), _real(name), number)
+            if walker.wanted(os.path.basename(name), _as_given(name)):
+                yield Found(name, os.path.basename(name), _real(name), number)
         else:
             yield from _glob(name, number, config, walker, notice)
     if config.files_from is not None:
@@ -67,7 +79,7 @@ def _all(config: SourceConfig, walker: Walker, notice: Notice) -> Iterator[Found
         for number, name in enumerate(names, len(config.inputs)):
             if os.path.isdir(name):
                 yield from walker.walk(name, number)
-            else:
+            elif walker.wanted(os.path.basename(name), _as_given(name)):
                 yield Found(name, _as_given(name), _real(name), number)
 
 
@@ -101,7 +113,8 @@ def _distinct(found: Iterable[Found]) -> Iterator[Found]:
             continue
         seen.add(digest)
         path = file.path
-        parents = os.path.dirname(os.path.abspath(file.source)).split(os.sep)
+        above = file.path.count("/") + 1
+        parents = os.path.abspath(file.source).split(os.sep)[:-above]
         while hash(path) in taken:  # a/x.jpg and b/x.jpg: the second is called b/x.jpg
             path = f"{parents.pop() or '~'}/{path}" if parents else f"~/{path}"
         taken.add(hash(path))

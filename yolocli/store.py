@@ -20,6 +20,7 @@ from yolocli.folder import OutputFolder
 from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
+from yolocli.walk import Notice
 from yolocli.worker import Item
 
 RUN = "run.json"
@@ -36,10 +37,11 @@ class Store:
         vanished: Images in the journal that the walk has not met, so far.
     """
 
-    def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any]) -> None:
+    def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any], notice: Notice) -> None:
         assert config.output is not None
         self._config = config
         self._fingerprint = dict(fingerprint)
+        self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
         self.skipped = self.skipped_failures = self.vanished = 0
@@ -63,6 +65,8 @@ class Store:
             stack.callback(self._past.close)
             formats = dict.fromkeys(self._config.formats)
             self._late = self._new_formats(formats)
+            self._compare_inputs()
+            self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
@@ -139,6 +143,12 @@ class Store:
                 "use another --output, or --overwrite to start anew"
             )
 
+    def _compare_inputs(self) -> None:
+        """Says what may surprise: images are known by their path below the input."""
+        before = ((self._folder.read_json(RUN) or {}).get("settings") or {}).get("inputs")
+        if self._past.images and before is not None and before != _printable(self._config.source.inputs):
+            self._notice(f"{self._folder.root} holds results of other inputs; images of equal path replace each other")
+
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in."""
         if not self._past.images:
@@ -149,7 +159,7 @@ class Store:
     def _write_run(self, finished: str | None) -> None:
         config = self._config
         settings = {
-            "inputs": [name.encode("utf-8", "backslashreplace").decode() for name in config.source.inputs],
+            "inputs": _printable(config.source.inputs),
             "files_from": config.source.files_from,
             "model": config.detector.model,
             "runtime": config.detector.runtime.value,
@@ -180,6 +190,7 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
 
     Raises:
         UsageError: If it holds no journal, or a run is writing to it.
+        OutputError: If the journal is damaged or a file cannot be written.
     """
     if not (root / JOURNAL).exists():
         raise UsageError(f"{root}: holds no {JOURNAL}; name the output folder of a run")
@@ -216,6 +227,10 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False)
         for exporter in every:
             exporter.close()
     return count
+
+
+def _printable(names: Iterable[str]) -> list[str]:
+    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
 
 
 def _own(folder: OutputFolder, stack: ExitStack) -> None:

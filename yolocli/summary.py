@@ -76,30 +76,6 @@ class RunSummary:
         }
         return values | rounded
 
-    def merge(self, other: RunSummary) -> RunSummary:
-        """Returns the figures of two runs side by side, such as two shards on two machines.
-
-        Counts and stage times add up; wall time is that of the longer run; the worse exit code stands.
-        """
-        classes = Counter(self.classes) + Counter(other.classes)
-        return replace(
-            self,
-            workers=self.workers + other.workers,
-            images=self.images + other.images,
-            detections=self.detections + other.detections,
-            failures=self.failures + other.failures,
-            skipped=self.skipped + other.skipped,
-            skipped_failures=self.skipped_failures + other.skipped_failures,
-            vanished=self.vanished + other.vanished,
-            complete=self.complete and other.complete,
-            exit_code=max(self.exit_code, other.exit_code),
-            wall_seconds=max(self.wall_seconds, other.wall_seconds),
-            load_seconds=max(self.load_seconds, other.load_seconds),
-            stages={name: self.stages.get(name, 0.0) + other.stages.get(name, 0.0) for name in STAGES},
-            peak_memory_bytes=self.peak_memory_bytes + other.peak_memory_bytes,
-            classes=dict(classes.most_common()),
-        )
-
 
 class Tally:
     """Counts outcomes; gives a RunSummary its figures."""

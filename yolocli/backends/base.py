@@ -88,13 +88,19 @@ class Feed:
         self._window = self._chunk * workers * AHEAD
         self.batch = batch
         self._changed = threading.Condition()
-        self._pulling = self._stopped = False
+        self._stopped = False
+        self._puller: threading.Thread | None = None
         self._outstanding = self._sequence = 0
 
     @property
     def drained(self) -> bool:
         """It was stopped, and all that had been handed out has been dealt with."""
         return self._stopped and not self._outstanding
+
+    @property
+    def puller(self) -> threading.Thread | None:
+        """The thread that waits for the next items, perhaps for ever, if one does."""
+        return self._puller
 
     def take(self) -> tuple[int, tuple[Item, ...]] | None:
         """Returns the next chunk and its number; waits for room in the window; None at the end.
@@ -103,17 +109,17 @@ class Feed:
             YolocliError: If discovery did.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or (self._has_room() and not self._pulling))
+            self._changed.wait_for(lambda: self._stopped or (self._has_room() and self._puller is None))
             if self._stopped:
                 return None
-            self._pulling = True
+            self._puller = threading.current_thread()
         chunk: tuple[Item, ...] = ()
         try:
             # outside the lock: the next name may be long in coming from a pipe, and a stop must not wait for it
             chunk = tuple(islice(self._items, self._chunk))
         finally:
             with self._changed:
-                self._pulling = False
+                self._puller = None
                 chunk = () if self._stopped else chunk
                 self._outstanding += len(chunk)
                 self._sequence += 1
@@ -192,10 +198,10 @@ class Crew:
         if self._feed is not None:
             self._feed.stop()
         self._start.set()
-        stuck = self._feed is not None and self._feed.drained  # at most one, in a read of standard input
         for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(STUCK_SECONDS if stuck else None)
+            # a thread in a read of standard input may never come back; the others end their chunk
+            while thread.is_alive() and not (self._feed is not None and self._feed.puller is thread):
+                thread.join(STUCK_SECONDS)
 
     def load(self) -> Loaded:
         """Starts the threads, waits until every worker has its model, and returns what the first one says.

@@ -1,4 +1,4 @@
-"""failures.jsonl: the records of what failed, for `--files-from` of a later look; there only when there are any."""
+"""failures.jsonl: the records of what failed; there only when there are any."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from yolocli.config import DetectorConfig
+from yolocli.errors import UsageError
 from yolocli.letterbox import Canvas, Frame
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ class Runtime(Protocol):
             the configured confidence, before NMS; or, if `suppressed`, after it and by falling confidence.
         """
         ...
+
+
+def fixed_imgsz(fixed: Sequence[int], config: DetectorConfig) -> Sequence[int]:
+    """Returns the size of an export that takes no other.
+
+    Raises:
+        UsageError: If another was asked for.
+    """
+    if config.imgsz is not None and tuple(config.imgsz) != tuple(fixed):
+        raise UsageError(f"--imgsz: {config.model} was exported for {fixed[0]}x{fixed[1]} and takes no other")
+    return fixed
 
 
 def frame_for(imgsz: Sequence[int], stride: int, rectangular: bool) -> Frame:

@@ -66,13 +66,16 @@ def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str
         if _is_whole(folder):
             return folder
         notice(f"converting {weights.name} for OpenVINO, once")
-        with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
-            made = Path(parent) / folder.name
-            made.mkdir()
-            _convert_apart(weights, made, trust_weights)
-            (made / DIGEST).write_text(_digest(made))
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(made, folder)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+                made = Path(parent) / folder.name
+                made.mkdir()
+                _convert_apart(weights, made, trust_weights)
+                (made / DIGEST).write_text(_digest(made))
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(made, folder)
+        except OSError as error:
+            raise ConversionError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return folder
 
 

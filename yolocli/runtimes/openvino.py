@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
-from yolocli.runtimes.base import DETECT, frame_for
+from yolocli.runtimes.base import DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.openvino_network import Session, Setting, candidates, shared_network
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class OpenVinoRuntime:
         self.suppressed = metadata.end_to_end
         self.description = f"openvino {precision.value} on cpu"
         self.best_batch = 1  # it spreads one image over its threads as well as many
-        imgsz = network.fixed_size or config.imgsz or metadata.imgsz  # a fixed input can take no other
+        fixed = network.fixed_size
+        imgsz = fixed_imgsz(fixed, config) if fixed else config.imgsz or metadata.imgsz
         self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:

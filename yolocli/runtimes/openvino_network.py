@@ -225,6 +225,9 @@ def _with_images(ov: Any, model: Any, metadata: Metadata) -> Any:
         process.convert_color(ColorFormat.RGB)
     process.scale(255.0)
     model = steps.build()
+    rows = model.output(0).partial_shape[1]
+    if not metadata.end_to_end and rows.is_static and rows.get_length() != 4 + len(metadata.names):
+        raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
     return model if metadata.end_to_end else _with_best_score(ov, model)
 
 

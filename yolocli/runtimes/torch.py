@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
-from yolocli.runtimes.base import DETECT, frame_for
+from yolocli.runtimes.base import DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.device_nms import suppress_on_device
 from yolocli.runtimes.library import import_ultralytics
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_BATCH = 32
+NAMES_UNKNOWN = 999
+"""Names that AutoBackend makes up for a model that has none."""
 MEMORY_SHARE = 0.25
 """Part of a GPU's free memory that a batch is planned for."""
 
@@ -77,7 +79,7 @@ class TorchRuntime:
         if dynamic or not getattr(backend, "imgsz", None):
             imgsz: Sequence[int] = config.imgsz or trained_imgsz(backend)
         else:
-            imgsz = backend.imgsz  # an export with a fixed input can take no other
+            imgsz = fixed_imgsz(backend.imgsz, config)
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
         self.best_batch = self._fitting_batch()
 
@@ -115,6 +117,8 @@ class TorchRuntime:
             self._end_to_end = self.suppressed = True
             image, box = (output[..., 4] > self._confidence).nonzero(as_tuple=True)
             return torch.cat([image[:, None].float(), output[image, box]], 1)
+        if output.shape[1] != 4 + len(self.names) and len(self.names) != NAMES_UNKNOWN:
+            raise ModelError(f"output of shape {tuple(output.shape)} is not that of a YOLO detector; it cannot be read")
         scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
         image, box = (scores > self._confidence).nonzero(as_tuple=True)
         centre, half = output[image, :2, box], output[image, 2:4, box] / 2
