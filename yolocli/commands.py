@@ -80,6 +80,10 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
         pass
     with suppress(OSError, SystemExit):  # a reader of stderr that has gone changes nothing of what was done
         _tell(run.summary, config, sys.stderr.buffer if stdout else data, quiet, summary_json)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = None  # or Python would try again at its end, and make that the exit code
     return int(run.summary.exit_code)
 
 

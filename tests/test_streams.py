@@ -1,0 +1,120 @@
+"""Pipes: lists that are slow or can be read but once, readers that leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import clean_environment, records, write_image
+
+PATIENCE = 60
+
+
+@pytest.fixture
+def env(weights: Path) -> dict[str, str]:
+    return clean_environment(YOLOCLI_MODEL=str(weights), YOLOCLI_WORKERS="1", YOLOCLI_IMGSZ="64")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path in paths:
+        write_image(path)
+    return paths
+
+
+def start(*arguments: object, env: dict[str, str], **streams: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "yolocli", "detect", *map(str, arguments)]
+    return subprocess.Popen(command, env=env, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+def test_a_list_behind_a_pipe_with_a_name_is_read_once(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path
+) -> None:
+    """What `--files-from <(find ...)` gives; counting for the progress lines must not take names away."""
+    fifo = tmp_path / "list"
+    os.mkfifo(fifo)
+    process = start("--files-from", fifo, "-o", tmp_path / "out", env=env, stderr=subprocess.DEVNULL)
+    with open(fifo, "w") as names:
+        for path in pictures:
+            names.write(f"{path}\n")
+            names.flush()
+            time.sleep(0.3)
+    assert process.wait(PATIENCE) == 0
+    assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_a_run_that_waits_for_its_first_name(
+    env: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    with start(
+        "--files-from", "-", "-o", tmp_path / "out", env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        time.sleep(4)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 128 + number
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_reader_that_leaves_ends_a_run_whose_list_is_still_open(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path
+) -> None:
+    with start(
+        "--files-from", "-", "--stdout", "-q", env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{pictures[0]}\n".encode())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["status"] == "ok"
+        process.stdout.close()
+        process.stdin.write("".join(f"{path}\n" for path in pictures[1:]).encode())
+        process.stdin.flush()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_broken_stderr_changes_neither_the_work_nor_the_exit_code(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path
+) -> None:
+    pictures[2].write_bytes(b"")
+    read, write = os.pipe()
+    process = start(*pictures, "-o", tmp_path / "out", env=env, stderr=write)
+    os.close(write)
+    os.close(read)
+    assert process.wait(PATIENCE) == 1
+    assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
+    assert json.loads((tmp_path / "out/summary.json").read_bytes())["exit_code"] == 1
+
+
+def test_a_killed_run_does_not_leave_the_summary_of_the_one_before(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert start(pictures[0], "-q", "-o", out, env=env).wait(PATIENCE) == 0
+    assert (out / "summary.json").exists()
+    with start("--files-from", "-", "-q", "-o", out, env=env, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{pictures[1]}\n".encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + PATIENCE
+        while len(records(out / "results.jsonl")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.kill()
+    assert not (out / "summary.json").exists()
+
+
+def test_a_sparse_giant_is_a_failure_that_was_not_read(env: dict[str, str], tmp_path: Path) -> None:
+    with open(tmp_path / "giant.jpg", "wb") as stream:
+        stream.truncate(50 << 30)
+    assert start(tmp_path / "giant.jpg", "-q", "-o", tmp_path / "out", env=env).wait(PATIENCE) == 1
+    (record,) = records(tmp_path / "out/results.jsonl")
+    assert (record["stage"], record["error"]) == ("read", "FileTooLarge")
