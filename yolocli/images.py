@@ -34,6 +34,7 @@ MOST_BYTES = 700_000_000
 """Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
 MOST_SCANS = 500
 """A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _pillow_lock = threading.Lock()
 _large_lock = threading.Lock()
@@ -125,7 +126,7 @@ def _decode(data: bytes, suffix: str, channels: int) -> Any:
     import cv2
     import numpy as np
 
-    buffer = np.frombuffer(data, np.uint8)
+    buffer = np.frombuffer(_without_overrun(data), np.uint8)
     pixels: Any = None
     if suffix in {".tif", ".tiff"} and channels != 1:
         pixels = _decode_tiff(buffer)
@@ -134,6 +135,22 @@ def _decode(data: bytes, suffix: str, channels: int) -> Any:
     if pixels is None:
         pixels = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR)
     return pixels
+
+
+def _without_overrun(data: bytes) -> bytes:
+    """Cuts a PNG off before a chunk that says it is longer than the file.
+
+    It could not be read anyway, but OpenCV would first allocate what it says: four gigabytes for one flipped bit.
+    """
+    if not data.startswith(PNG_SIGNATURE):
+        return data
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):  # length, kind, content, checksum
+        following = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if following > len(data):
+            return data[:at]
+        at = following
+    return data
 
 
 def _check_header(data: bytes, max_pixels: int) -> _Header:
