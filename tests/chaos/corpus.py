@@ -477,6 +477,8 @@ def bombs() -> Iterator[Named]:
     # a text longer than Pillow unpacks, so that it never sees the size
     text = png_chunk(b"zTXt", b"a\0\0" + zeros(90_000_000))
     yield "hidden.png", png(60_000, 16_000, zeros(16_000 * (60_000 * 3 + 1)), before=text)
+    healthy = _sample("grey-alpha.png")
+    yield "one-byte.png", healthy[:33] + b"\xef" + healthy[34:]  # a chunk of four gigabytes
     yield "rgba16.png", png(side, side, zeros(side * (side * 8 + 1)), depth=16, colour=6)
     yield "float.tiff", tiff(side, side, zeros(side * side * 3 * 4), bits=32, sample_format=3, compression=8)
     yield "double.tiff", tiff(side, side, bytes(500), bits=64, sample_format=3, compression=8)

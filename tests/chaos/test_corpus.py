@@ -65,7 +65,7 @@ def files_for(long_form: bool) -> Iterator[corpus.Named]:
     """Yields the files to try, and some that want much memory among them."""
     yield from corpus.corpus(int(os.environ.get("YOLOCLI_TEST_HOSTILE", "10000")) if long_form else 150, seed=4)
     for name, data in corpus.bombs():
-        if long_form or name in {"hidden.png", "hollow.jpg", "16bit.tiff", "hollow.jp2", "scans.jpg"}:
+        if long_form or name in {"hidden.png", "one-byte.png", "hollow.jpg", "16bit.tiff", "hollow.jp2", "scans.jpg"}:
             yield f"bomb-{name}", data
 
 
@@ -80,7 +80,8 @@ def test_hostile_files(launcher: Launcher, tmp_path: Path, long_form: bool) -> N
         run.assert_tidy()
         assert_accounted_for(run, files)
         assert_modest(run)
-        assert 0 < summary(run.output)["peak_memory_bytes"] < MEMORY  # by the run's own count
+        # the run's own count takes shared pages more than once
+        assert 0 < summary(run.output)["peak_memory_bytes"] < MEMORY * 1.2
         found[mode] = (run.output / "images.csv").read_bytes()
     assert found["thread"] == found["locked"] == found["process"]
 
