@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ START_ATTEMPTS = 3
 """Deaths in a row while a child loads its model, after which the run gives up."""
 RESTART_SECONDS = 0.2
 """Wait before the second attempt, and twice that before the third."""
+NO_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 SERVER_LOST = 255
 """What multiprocessing gives as exit code of a child whose server died before it could tell."""
 
@@ -124,6 +126,7 @@ class ProcessWorker:
     def _start(self) -> None:
         for attempt in range(START_ATTEMPTS):
             time.sleep(attempt * RESTART_SECONDS)
+            _start_tracker()
             self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
             try:
                 pid, self.description, self.best_batch = self._load().result()
@@ -156,17 +159,34 @@ def _context(runtime: RuntimeName) -> BaseContext:
     return context
 
 
+_starting_tracker = threading.Lock()
+
+
+def _start_tracker() -> None:
+    """Starts what removes the semaphores of a run that ended at once, without its warning that it had to."""
+    if os.name != "posix":
+        return
+    from multiprocessing import resource_tracker
+
+    with _starting_tracker:
+        sys.warnoptions.append(NO_WARNING)  # the options it is started with
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            sys.warnoptions.remove(NO_WARNING)
+
+
 def _start_server(context: BaseContext) -> None:
     """Starts what forks the children, if there is such a thing, deaf to signals that are sent to the whole group.
 
     It would die of a supervisor's SIGTERM, and of Ctrl-C while it imports, and the images in flight with it. What is
-    blocked when it starts stays so, in its children too, which end with their parent.
+    blocked when it starts stays so, in its children too, which end with their parent. The tracker must run before, as
+    its start lifts the block.
     """
     if context.get_start_method() != "forkserver":
         return
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
-    resource_tracker.ensure_running()  # first, as its start lifts the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         forkserver.ensure_running()
