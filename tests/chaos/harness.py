@@ -133,10 +133,10 @@ class Running:
             time.sleep(0.05)
 
     def assert_tidy(self) -> None:
-        """Asserts that it said nothing ugly and left no process."""
+        """Asserts that it left no process, and that none of them said anything ugly, up to its own end."""
+        self.assert_gone()
         ugly = [line for line in self.stderr.splitlines() if any(word in line for word in UGLY)]
         assert not ugly, self.stderr
-        self.assert_gone()
 
 
 class Launcher:
