@@ -31,10 +31,10 @@ def _digest(folder: Path) -> dict[str, str]:
 
 def test_same_seed_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:
     alone, together = tmp_path / "1", tmp_path / "2"
-    write_split(alone, "train", 20, 5, processes=1)
-    write_split(together, "train", 20, 5, processes=2)
+    write_split(alone, "train", 6, 5, processes=1)
+    write_split(together, "train", 6, 5, processes=2)
     assert _digest(alone) == _digest(together)
-    assert len(_digest(alone)) == 40
+    assert len(_digest(alone)) == 12
 
 
 def test_other_seeds_and_other_indices_make_other_scenes() -> None:
@@ -44,8 +44,8 @@ def test_other_seeds_and_other_indices_make_other_scenes() -> None:
 
 
 def test_labels_are_well_formed(tmp_path: Path) -> None:
-    marks = write_split(tmp_path, "val", 24, 11, processes=1)
-    rows = [line.split() for p in (tmp_path / "labels").rglob("*.txt") for line in p.open()]
+    marks = write_split(tmp_path, "val", 8, 11, processes=1)
+    rows = [line.split() for p in (tmp_path / "labels").rglob("*.txt") for line in p.read_text().splitlines()]
     assert len(rows) == marks > 0
     values = np.array(rows, dtype=float)
     assert set(values[:, 0]) <= set(range(len(CODES)))
@@ -56,7 +56,7 @@ def test_labels_are_well_formed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_boxes_lie_inside_the_picture(kind: str) -> None:
-    scenes = [make(3, index, (400, 300), kind) for index in range(8)]
+    scenes = [make(3, index, (400, 300), kind) for index in range(5)]
     boxes = [box for scene in scenes for box in scene.boxes]
     assert bool(boxes) == (kind != "empty")
     assert all(scene.image.shape == (300, 400, 3) for scene in scenes)
@@ -100,7 +100,7 @@ def test_a_panel_has_ink_up_to_every_edge_of_its_outline(name: str) -> None:
         seen = (x.min(), y.min(), x.max() + 1, y.max() + 1)
         (x1, y1), (x2, y2) = shown.outline.min(0), shown.outline.max(0)
         module = max(x2 - x1, y2 - y1) / 10  # round modules stop short of the edge
-        assert seen == pytest.approx((x1, y1, x2, y2), abs=max(1.0, module * 0.6))
+        assert seen == pytest.approx((x1, y1, x2, y2), abs=max(1.0, float(module) * 0.6))
 
 
 def test_the_registries_hold_what_they_promise() -> None:

@@ -47,6 +47,10 @@ class Backend(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Ends what the workers shared; they have ended before."""
+        ...
+
 
 class LocalWorker:
     """A worker whose detector lives in this process."""
@@ -199,9 +203,11 @@ class Crew:
             self._feed.stop()
         self._start.set()
         for thread in self._threads:
-            # a thread in a read of standard input may never come back; the others end their chunk
-            while thread.is_alive() and not (self._feed is not None and self._feed.puller is thread):
+            while thread.is_alive():
                 thread.join(STUCK_SECONDS)
+                if self._feed is not None and self._feed.puller is thread:
+                    break  # in a read of standard input, from which it may never come back
+        self._backend.close()
 
     def load(self) -> Loaded:
         """Starts the threads, waits until every worker has its model, and returns what the first one says.

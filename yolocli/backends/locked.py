@@ -26,3 +26,7 @@ class LockedBackend:
                 detector = self._owner.submit(load_detector, detector_config(self._config, 0)).result()
                 self._detector = share(detector, self._owner)
         return LocalWorker(self._detector, self._config.detector.max_pixels)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._owner.shutdown()

@@ -55,6 +55,9 @@ class ProcessBackend:
         """See `Backend.open_worker`."""
         return ProcessWorker(detector_config(self._config, slot), self._config.limits.timeout, self._context)
 
+    def close(self) -> None:
+        """See `Backend.close`; nothing is shared."""
+
 
 class _ExpiredError(Exception):
     """A child was stopped because an image took too long."""

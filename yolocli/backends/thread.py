@@ -19,3 +19,6 @@ class ThreadBackend:
         """See `Backend.open_worker`."""
         config = replace(detector_config(self._config, slot), streams=self._config.workers)
         return LocalWorker(load_detector(config), config.max_pixels)
+
+    def close(self) -> None:
+        """See `Backend.close`; nothing is shared."""
