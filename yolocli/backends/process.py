@@ -35,10 +35,11 @@ PRELOAD = {
 KILLED_RETRIES = 5
 """Times an image is tried alone when its child is killed from outside each time, which need not be its fault. After a
 crash it is tried once."""
-START_ATTEMPTS = 3
-"""Deaths in a row while a child loads its model, after which the run gives up."""
-RESTART_SECONDS = 0.2
-"""Wait before the second attempt, and twice that before the third."""
+START_ATTEMPTS = 8
+"""Deaths in a row while a child loads its model, after which the run gives up: loading takes seconds on a busy machine,
+and whoever kills a worker every second hits it there as often as at work."""
+RESTART_SECONDS = 0.1
+"""Wait before the second attempt, twice that before the third, and so on."""
 NO_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 SERVER_LOST = 255
 """What multiprocessing gives as exit code of a child whose server died before it could tell."""
