@@ -116,7 +116,8 @@ def test_a_signal_while_models_load(
 ) -> None:
     skip_unless(long_form or mode != "locked")
     for tenths in range(2, 30, 2) if long_form else (6 if mode == "process" else 4,):
-        run = launcher.start(photos, mode=mode, options=["--verbose"], delay=DELAY)
+        output = launcher.folder / f"out-{tenths}"
+        run = launcher.start(photos, mode=mode, options=["--verbose"], output=output, delay=10 * DELAY)
         time.sleep(tenths / 10)
         run.signal_group(signal.SIGINT)
         started = time.monotonic()
@@ -124,7 +125,7 @@ def test_a_signal_while_models_load(
         assert run.wait() in {130, -signal.SIGINT}, run.stderr
         assert time.monotonic() - started < 5 * SOON  # a model that is half loaded is loaded first
         run.assert_tidy()
-    code, run = launcher.run(photos, mode=mode)
+    code, run = launcher.run(photos, mode=mode, output=output)
     assert code == 0, run.stderr
     assert_equal(run.output, photos_baseline)
 
