@@ -12,6 +12,8 @@ import pytest
 from tests.chaos.harness import Launcher
 from tests.support import REPOSITORY, projections
 from yolocli.builtin import WEIGHTS as BUILTIN
+from yolocli.config import DEFAULT_MAX_PIXELS
+from yolocli.images import ImageError, decode
 
 PHOTOS = 10
 COPIES = 4
@@ -40,6 +42,15 @@ def model() -> str:
     pytest.skip(f"no weights at {path} or {BUILTIN}; set YOLOCLI_TEST_WEIGHTS")
 
 
+def is_healthy(image: Path) -> bool:
+    """Tells whether an image can be decoded; the samples hold one that cannot."""
+    try:
+        decode(image.read_bytes(), image.suffix, max_pixels=DEFAULT_MAX_PIXELS)
+    except ImageError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def photographs() -> list[Path]:
     """Images in which the model finds something."""
@@ -48,7 +59,8 @@ def photographs() -> list[Path]:
         REPOSITORY / "sample_images",
     ]
     for folder in map(Path, folders):
-        found = sorted(path for path in folder.rglob("*.jpg") if path.stat().st_size < 300_000)
+        small = sorted(path for path in folder.rglob("*.jpg") if path.stat().st_size < 300_000)
+        found = [path for path in small if is_healthy(path)]
         if found:
             return found
     pytest.skip(f"no images in {folders}; set YOLOCLI_TEST_IMAGES")
