@@ -347,6 +347,14 @@ def test_run_json_says_how_and_when(tree: Path, fake_detectors: list[FakeDetecto
     assert after["versions"].keys() >= {"yolocli", "python", "ultralytics"}
     assert after["settings"]["inputs"] == [str(tree)]
     summary = json.loads((output / "summary.json").read_bytes())
-    wanted = "images detections failures skipped complete exit_code wall_seconds load_seconds images_per_second stages"
-    assert summary.keys() >= {*wanted.split(), "peak_memory_bytes", "mode", "workers", "runtime", "model"}
+    wanted = "images detections failures skipped complete exit_code wall_seconds first_seconds load_seconds stages"
+    assert summary.keys() >= {
+        *wanted.split(),
+        "images_per_second",
+        "peak_memory_bytes",
+        "mode",
+        "workers",
+        "runtime",
+        "model",
+    }
     assert (summary["images"], summary["failures"], summary["complete"], summary["exit_code"]) == (3, 1, True, 1)

@@ -181,6 +181,18 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
 
 
+def test_a_model_that_cannot_be_used_does_not_cost_the_results_that_were_to_be_overwritten(
+    weights: Path, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "in/a.jpg")
+    output = tmp_path / "out"
+    run(tmp_path / "in", model=str(weights), workers=1, output=output)
+    before = (output / "results.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="unicorn"):
+        run(tmp_path / "in", model=str(weights), workers=1, output=output, overwrite=True, classes=("unicorn",))
+    assert (output / "results.jsonl").read_bytes() == before
+
+
 # What lies around the network
 
 

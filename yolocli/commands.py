@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 
 from yolocli.config import RunConfig
 from yolocli.errors import ExitCode, NoImagesError
+from yolocli.memory import keep_freed_memory
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
 from yolocli.results import ImageFailure, Outcome, to_json
@@ -70,6 +71,7 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     _end_on_sigterm()
     data = _claim_stdout()
     _limit_decoders(config.detector.max_pixels)
+    keep_freed_memory()
     if not config.detector.verbose:
         _mute_libraries()
     if stdout:

@@ -90,7 +90,6 @@ class DetectorConfig:
         precision: What it computes in; None takes the model's own, fp32 for weights.
         device: `cpu`, `mps` or `cuda:N`; None lets the runtime choose.
         threads: Intra-op threads of one detector; 0 leaves the library's own number.
-        streams: Detectors of a process that share one compiled model and run at once.
         converted: Folder of the model in the runtime's own form; None where it runs as it is.
         chosen: Why the runtime was chosen, for the summary; empty when it was asked for.
         imgsz: Height and width in pixels that images are letterboxed into; None takes the model's own.
@@ -108,7 +107,6 @@ class DetectorConfig:
     precision: Precision | None = None
     device: str | None = None
     threads: int = 0
-    streams: int = 1
     converted: str | None = None
     chosen: str = ""
     imgsz: tuple[int, int] | None = None

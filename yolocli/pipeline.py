@@ -71,11 +71,13 @@ class Run:
             seen, items = self._peek(discover(config.source, skip=config.output, notice=self._notice))
             if not seen and self._stopped is None:
                 raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
+            crew = None
+            if config.overwrite and self._stopped is None:  # or a model that cannot be used would cost the old results
+                crew = self._open_crew(stack)
             store = self._open_store(stack)
             pending, items = self._peek(store.pending(items) if store else items)
-            crew = None
             if pending and self._stopped is None:
-                crew = stack.enter_context(Crew(make_backend(config), config.workers))
+                crew = crew or self._open_crew(stack)
                 yield from self._detect(crew, items, store)
             self._conclude(crew, store)
 
@@ -121,19 +123,27 @@ class Run:
             raise first
         return bool(first), chain(first, iterator)
 
-    def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
-        config = self._config
+    def _open_crew(self, stack: ExitStack) -> Crew:
         started = time.perf_counter()
         self._mark("first image found")
+        crew = stack.enter_context(Crew(make_backend(self._config), self._config.workers))
         ready = crew.load()
         self._mark("models loaded")
+        self.summary = replace(
+            self.summary,
+            runtime=ready.description,
+            batch=self._config.batch or ready.best_batch,
+            load_seconds=time.perf_counter() - started,
+        )
+        return crew
+
+    def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
+        config = self._config
         loaded = time.perf_counter()
-        batch = config.batch or ready.best_batch
-        self.summary = replace(self.summary, runtime=ready.description, batch=batch, load_seconds=loaded - started)
         for observer in self._observers:
             observer.started()
         self._count()
-        self._feed = Feed(items, batch, config.workers)
+        self._feed = Feed(items, self.summary.batch, config.workers)
         if self._stopped is not None:  # while the models were loading
             self._feed.stop()
         for outcome in crew.run(self._feed, ordered=config.ordered):
@@ -141,6 +151,7 @@ class Run:
             if self._first:
                 self._mark("first result")
                 self._first = False
+                self.summary = replace(self.summary, first_seconds=time.perf_counter() - loaded)
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
 

@@ -32,6 +32,7 @@ class RunSummary:
         complete: False if the run stopped before its inputs ended.
         exit_code: What the process ends with.
         wall_seconds: From the first image to the last, models loaded.
+        first_seconds: Part of it, until the first result; the network warms up in it.
         load_seconds: To load models and start workers.
         stages: Seconds spent in each stage, summed over workers.
         peak_memory_bytes: Of all processes; pages they share are counted in each.
@@ -53,6 +54,7 @@ class RunSummary:
     complete: bool = True
     exit_code: int = ExitCode.OK
     wall_seconds: float = 0.0
+    first_seconds: float = 0.0
     load_seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -68,6 +70,7 @@ class RunSummary:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         rounded = {
             "wall_seconds": round(self.wall_seconds, 3),
+            "first_seconds": round(self.first_seconds, 3),
             "load_seconds": round(self.load_seconds, 3),
             "images_per_second": round(self.images_per_second, 2),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},

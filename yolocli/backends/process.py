@@ -24,7 +24,7 @@ from yolocli.backends.base import LocalWorker, detector_config
 from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import WorkerError
-from yolocli.memory import peak_memory
+from yolocli.memory import keep_freed_memory, peak_memory
 from yolocli.results import ImageFailure, ImageRef, Outcome
 from yolocli.worker import Item
 
@@ -207,6 +207,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so does a kill of the group; a child ends with its parent
     os.dup2(2, 1)  # stdout is the parent's, for data
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, name="yolocli-parent-watch", daemon=True).start()
 
 

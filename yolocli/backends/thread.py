@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from yolocli.backends.base import LocalWorker, detector_config
 from yolocli.config import RunConfig
 from yolocli.detector import load_detector
@@ -17,7 +15,7 @@ class ThreadBackend:
 
     def open_worker(self, slot: int) -> LocalWorker:
         """See `Backend.open_worker`."""
-        config = replace(detector_config(self._config, slot), streams=self._config.workers)
+        config = detector_config(self._config, slot)
         return LocalWorker(load_detector(config), config.max_pixels)
 
     def close(self) -> None:

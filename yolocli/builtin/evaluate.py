@@ -59,7 +59,7 @@ def evaluate(
 
     folder = out / f"check-{seed}"
     write_split(folder, "val", scenes, seed, processes)
-    data = write_yaml(folder, "val", "val")
+    data = write_yaml(folder, ["val"], "val")
     metrics = YOLO(str(weights)).val(
         data=str(data),
         imgsz=imgsz,

@@ -16,6 +16,8 @@ from ultralytics.nn.tasks import DetectionModel, torch_safe_load
 from ultralytics.utils import YAML
 from ultralytics.utils.loss import v8DetectionLoss
 
+from yolocli.builtin.scenes import write_yaml
+
 SCALE: Final = (0.50, 0.1875, 512)
 """Depth, width and most channels of the YOLO11 that is trained; nano is (0.50, 0.25, 1024)."""
 
@@ -31,7 +33,7 @@ class Stage:
     """A part of the training.
 
     Attributes:
-        split: Scenes it sees: ``train`` are of all kinds by chance, ``late`` of the kinds above.
+        splits: Scenes it sees: ``train`` are of all kinds by chance, ``late`` of the kinds above.
         imgsz: Size that pictures are brought to, pixels.
         epochs: How often every scene is seen.
         lr0: Learning rate at the start; it falls to a fiftieth along a cosine.
@@ -40,7 +42,7 @@ class Stage:
         cache: Where decoded pictures are kept, as Ultralytics takes it.
     """
 
-    split: str
+    splits: tuple[str, ...]
     imgsz: int
     epochs: int
     lr0: float
@@ -54,15 +56,17 @@ def stages(imgsz: int, epochs: int) -> tuple[Stage, ...]:
 
     Args:
         imgsz: Size of pictures at the end, pixels.
-        epochs: How often scenes are seen, all stages together: of 13, nine at half the size.
+        epochs: How often scenes are seen, all stages together: of 16, nine at half the size.
     """
     half = max(64, imgsz // 64 * 32)
-    late = max(1, epochs // 4)
-    early = max(1, epochs - 1 - late)
+    most = max(64, imgsz // 160 * 128)
+    late = max(1, epochs // 5)
+    early = max(1, epochs - 1 - 2 * late)
     return (
-        Stage("train", half, early, 2e-3, multi_scale=0.25, cache="ram"),
-        Stage("train", imgsz, 1, 5e-4),
-        Stage("late", imgsz, late, 1e-3),
+        Stage(("train",), half, early, 2e-3, multi_scale=0.25, cache="ram"),
+        Stage(("train",), imgsz, 1, 5e-4),
+        Stage(("late",), imgsz, late, 1e-3),
+        Stage(("train", "late"), most, late, 1e-3, multi_scale=0.25),
     )
 
 
@@ -130,7 +134,7 @@ def fit(
     """Train through every stage.
 
     Args:
-        data: Folder with a description of each split, ``<split>.yaml``, as Ultralytics takes it.
+        data: Folder with the scenes of every split.
         out: Folder for checkpoints and logs.
         plan: Stages, each starting from the weights of the one before.
         seed: Seed of weights, shuffling and augmentation.
@@ -153,7 +157,7 @@ def fit(
         model = YOLO(str(start))
         model.train(
             trainer=CodesTrainer,
-            data=str(data / f"{stage.split}.yaml"),
+            data=str(write_yaml(data, stage.splits, "val")),
             project=str(out.resolve()),
             name=name,
             exist_ok=True,
@@ -180,7 +184,7 @@ def fit(
             erasing=0.0,
             val=False,
             plots=False,
-            **{key: value for key, value in asdict(stage).items() if key != "split"},
+            **{key: value for key, value in asdict(stage).items() if key != "splits"},
         )
         start = last
     return start

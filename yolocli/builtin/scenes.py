@@ -67,11 +67,12 @@ def write_split(
         return sum(pool.map(one, repeat(seed, count), range(count), chunksize=16))
 
 
-def write_yaml(folder: Path, train: str, val: str) -> Path:
-    """Write the data set's description for Ultralytics; returns its path."""
+def write_yaml(folder: Path, train: Sequence[str], val: str) -> Path:
+    """Write the data set's description for Ultralytics, trained on some splits; returns its path."""
     names = "".join(f"  {index}: {name}\n" for index, name in enumerate(CODES))
-    target = folder / f"{train}.yaml"
-    target.write_text(f"path: {folder.resolve()}\ntrain: images/{train}\nval: images/{val}\nnames:\n{names}")
+    target = folder / f"{'-'.join(train)}.yaml"
+    trained = ", ".join(f"images/{split}" for split in train)
+    target.write_text(f"path: {folder.resolve()}\ntrain: [{trained}]\nval: images/{val}\nnames:\n{names}")
     return target
 
 
@@ -83,7 +84,7 @@ def _run(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, help="how many at a time (default: one a core)")
     options = parser.parse_args(argv)
     marks = write_split(options.out, "scenes", options.count, options.seed, options.processes)
-    write_yaml(options.out, "scenes", "scenes")
+    write_yaml(options.out, ["scenes"], "scenes")
     print(f"{options.count} scenes, {marks} marks in {options.out}", file=sys.stderr)
     return 0
 

@@ -197,9 +197,9 @@ def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32
 def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import numpy as np
 
-    from yolocli.runtimes.openvino_network import Network, Session, Setting, candidates
+    from yolocli.runtimes.openvino_network import Network, Setting, candidates
 
-    outputs = Session(Network(Setting(folder, Precision.fp32, 0, 1))).run(images)
+    outputs = Network(Setting(folder, Precision.fp32, 0)).run(images)
     return np.stack([candidates(outputs, position, -1.0) for position in range(len(images))])
 
 

@@ -22,6 +22,10 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "YOLO_VERBOSE": "false",
     }
 )
+WAITING: Mapping[str, str] = MappingProxyType({"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"})
+"""Threads of OpenMP that wait for one another by spinning take the cores from those they wait for, such as decoders: on
+a machine with other work to do that costs nine tenths of the speed. Not spinning at all costs a third of it on a
+machine without; GNU's library, torch's on Linux, can be told to spin for some microseconds."""
 
 _import_lock = threading.Lock()
 
@@ -37,9 +41,8 @@ def import_ultralytics(verbose: bool = False) -> None:
             os.environ.update(ENVIRONMENT)
             settings = cache_folder("ultralytics")
             os.environ.setdefault("YOLO_CONFIG_DIR", str(settings))
-            # threads that wait for one another by spinning take the cores from those they wait for, such as decoders;
-            # on a machine with other work to do that costs nine tenths of the speed
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            for name, value in WAITING.items():
+                os.environ.setdefault(name, value)
             from filelock import FileLock
 
             # its settings file is rewritten in place: a process that reads it half-written would reset it

@@ -1,9 +1,13 @@
-"""An OpenVINO graph, compiled: one for all detectors of a process that are alike, an infer request for each of them."""
+"""An OpenVINO graph, compiled for one detector.
+
+Detectors share none. A compiled graph can serve many threads, but hands each image over to a thread of its own and
+back; a graph for one CPU runs in the thread that asks. With two workers on two cores that gave 56 to 61 images/s
+against 52 to 55, for 50 MiB a worker more.
+"""
 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROMOTE_AFTER = 40
-"""Runs of a shape after which a graph is compiled for that shape alone. It gives the same numbers and saves 4.7 ms
-of 30 (yolo11n at 384x640), for some 0.2 s once, which is what 40 runs have then lost."""
+"""Runs of a shape after which a graph is compiled for that shape alone; the first shape has one at once, as it is
+often the only one. It gives the same numbers and saves 4.7 ms of 30 (yolo11n at 384x640), for some 0.2 s once, which
+is what 40 runs have then lost."""
 FIXED_GRAPHS = 8
 """Graphs compiled for one shape at most; each holds weights and buffers of its own."""
 
@@ -28,25 +33,29 @@ Shape: TypeAlias = tuple[int, ...]
 HINTS = {Precision.fp32: "f32", Precision.bf16: "bf16", Precision.int8: "f32"}
 
 
+_building = threading.Lock()
+"""OpenVINO's binding deadlocks on first use if several threads put graphs together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What two detectors must share to share a network.
+    """How to compile a network.
 
     Attributes:
         folder: An export, see `export_folder`.
         precision: Of the arithmetic; what is quantised in the graph is INT8 whatever this says.
-        threads: Threads of one infer request; 0 leaves the number to OpenVINO.
-        streams: Infer requests that run at once.
+        threads: Threads it runs on; 0 leaves the number to OpenVINO.
     """
 
     folder: Path
     precision: Precision
     threads: int
-    streams: int
 
 
 class Network:
     """A graph for uint8 images, compiled for any shape, and for the shapes that come most for them alone.
+
+    For one thread at a time.
 
     Attributes:
         metadata: Of the export.
@@ -55,8 +64,12 @@ class Network:
     """
 
     def __init__(self, setting: Setting) -> None:
-        ov = import_openvino()
         self.metadata = read_metadata(setting.folder)
+        with _building:
+            self._read(setting)
+
+    def _read(self, setting: Setting) -> None:
+        ov = import_openvino()
         self._core = ov.Core()
         if setting.precision is Precision.bf16 and "BF16" not in self._core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
@@ -75,57 +88,16 @@ class Network:
         self._properties = {
             # without it, a CPU that has bf16 or AMX uses that, and moves boxes
             "INFERENCE_PRECISION_HINT": HINTS[setting.precision],
-            "NUM_STREAMS": setting.streams,
+            "NUM_STREAMS": 1,
             # the scheduler knows which cores are free; OpenVINO pins the models of all processes to the same first ones
             "ENABLE_CPU_PINNING": False,
         }
         if setting.threads:
-            self._properties["INFERENCE_NUM_THREADS"] = setting.threads * setting.streams
-        self._lock = threading.Lock()
+            self._properties["INFERENCE_NUM_THREADS"] = setting.threads
         self._fixed: OrderedDict[Shape, Any] = OrderedDict()
         self._seen: Counter[Shape] = Counter()
-        self._any = None if self._needs_fixed_shapes(setting.folder) else self._compile(self._model)
-
-    def compiled_for(self, shape: Shape) -> Any:
-        """Returns the compiled graph to run an input of a shape with; counts that it was asked for.
-
-        Args:
-            shape: (images, height, width, channels).
-        """
-        with self._lock:
-            if shape in self._fixed:
-                self._fixed.move_to_end(shape)
-                return self._fixed[shape]
-            self._seen[shape] += 1
-            if self._any is not None and (self._seen[shape] != PROMOTE_AFTER or len(self._fixed) >= FIXED_GRAPHS):
-                return self._any
-        model = self._model.clone()
-        model.reshape(list(shape))
-        compiled = self._compile(model)
-        with self._lock:
-            self._fixed[shape] = compiled
-            if len(self._fixed) > FIXED_GRAPHS:
-                self._fixed.popitem(last=False)
-        return compiled
-
-    def _compile(self, model: Any) -> Any:
-        try:
-            return self._core.compile_model(model, "CPU", self._properties)
-        except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot compile the model: {_first_line(error)}") from error
-
-    def _needs_fixed_shapes(self, folder: Path) -> bool:
-        """Tells of the CPUs on which OpenVINO crashes when it runs INT8 with dynamic shapes (AMX; its issue 37577)."""
-        cpus = Path("/proc/cpuinfo")
-        return self._model.is_dynamic() and is_quantised(folder) and cpus.exists() and "amx_int8" in cpus.read_text()
-
-
-class Session:
-    """A network's infer requests for one thread."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._requests: OrderedDict[Any, Any] = OrderedDict()  # by compiled graph
+        self._only_fixed = self._needs_fixed_shapes(setting.folder)
+        self._any: Any = None
 
     def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Runs the network.
@@ -138,7 +110,7 @@ class Session:
         """
         import numpy as np
 
-        size = self._network.fixed_batch
+        size = self.fixed_batch
         if size is None or size == len(images):
             return self._run(images)
         runs = []
@@ -148,25 +120,56 @@ class Session:
             runs.append([output[: len(part)].copy() for output in self._run(padded)])
         return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
 
+    def request_for(self, shape: Shape) -> Any:
+        """Returns the infer request to run an input of a shape with; counts that it was asked for.
+
+        Args:
+            shape: (images, height, width, channels).
+        """
+        if shape not in self._fixed:
+            self._seen[shape] += 1
+            if not self._deserves_its_own(shape):
+                self._any = self._any or self._compile(self._model)
+                return self._any
+            with _building:
+                model = self._model.clone()
+                model.reshape(list(shape))
+            self._fixed[shape] = self._compile(model)
+            if len(self._fixed) > FIXED_GRAPHS:
+                self._fixed.popitem(last=False)
+        self._fixed.move_to_end(shape)
+        return self._fixed[shape]
+
     def _run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         import openvino as ov
 
-        compiled = self._network.compiled_for(images.shape)
-        request = self._requests.get(compiled)
-        if request is None:
-            request = self._requests[compiled] = compiled.create_infer_request()
-            if len(self._requests) > FIXED_GRAPHS + 1:
-                self._requests.popitem(last=False)
+        request = self.request_for(images.shape)
         request.set_input_tensor(ov.Tensor(images, shared_memory=True))
         request.infer(share_outputs=True)
         return [tensor.data for tensor in request.output_tensors]
+
+    def _deserves_its_own(self, shape: Shape) -> bool:
+        if self._only_fixed or not self._fixed:
+            return True
+        return self._seen[shape] >= PROMOTE_AFTER and len(self._fixed) < FIXED_GRAPHS
+
+    def _compile(self, model: Any) -> Any:
+        try:
+            return self._core.compile_model(model, "CPU", self._properties).create_infer_request()
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot compile the model: {_first_line(error)}") from error
+
+    def _needs_fixed_shapes(self, folder: Path) -> bool:
+        """Tells of the CPUs on which OpenVINO crashes when it runs INT8 with dynamic shapes (AMX; its issue 37577)."""
+        cpus = Path("/proc/cpuinfo")
+        return self._model.is_dynamic() and is_quantised(folder) and cpus.exists() and "amx_int8" in cpus.read_text()
 
 
 def candidates(outputs: list[NDArray[np.float32]], image: int, confidence: float) -> NDArray[np.float32]:
     """Reads what a network found in one image.
 
     Args:
-        outputs: Of `Session.run`: (images, boxes, 6) of a network that has done its own NMS; or the boxes of anchors,
+        outputs: Of `Network.run`: (images, boxes, 6) of a network that has done its own NMS; or the boxes of anchors,
             their best scores and all their scores, see `_with_best_score`.
         image: Position in the batch.
         confidence: Boxes above it are given.
@@ -187,25 +190,6 @@ def candidates(outputs: list[NDArray[np.float32]], image: int, confidence: float
     classes = of_found.argmax(1)[:, None].astype(np.float32)
     rows: NDArray[np.float32] = np.concatenate([centre - half, centre + half, best[found, None], classes], 1)
     return rows
-
-
-_networks: weakref.WeakValueDictionary[Setting, Network] = weakref.WeakValueDictionary()
-_networks_lock = threading.Lock()
-
-
-def shared_network(setting: Setting) -> Network:
-    """Returns the network of a setting, compiled by whoever asks first and kept while anyone uses it.
-
-    Two models compiled for a thread each would be given the same core; one with two streams is not.
-
-    Raises:
-        ModelError: If it cannot be read or compiled.
-    """
-    with _networks_lock:
-        network = _networks.get(setting)
-        if network is None:
-            network = _networks[setting] = Network(setting)
-        return network
 
 
 def _with_images(ov: Any, model: Any, metadata: Metadata) -> Any:
