@@ -13,11 +13,12 @@ import pytest
 
 from tests.fakes import FakeDetector
 from tests.support import run_config, write_image
-from yolocli.config import DetectorConfig, RuntimeName, parse_devices
+from yolocli.config import DetectorConfig, RuntimeName
 from yolocli.detector import YoloDetector
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
 from yolocli.nms import suppress
+from yolocli.options import parse_devices
 from yolocli.pipeline import Run
 from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime

@@ -18,8 +18,8 @@ from yolocli.config import (
     RunConfig,
     RuntimeName,
     SourceConfig,
-    parse_devices,
 )
+from yolocli.options import parse_devices
 from yolocli.results import Outcome
 
 PathLike: TypeAlias = str | os.PathLike[str]

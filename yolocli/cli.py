@@ -23,13 +23,9 @@ from yolocli.config import (
     RunConfig,
     RuntimeName,
     SourceConfig,
-    parse_classes,
-    parse_devices,
-    parse_duration,
-    parse_failures,
-    parse_imgsz,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
+from yolocli.options import parse_classes, parse_devices, parse_duration, parse_failures, parse_imgsz
 
 app = typer.Typer(
     name="yolocli",

@@ -1,0 +1,83 @@
+"""What people write on a command line or in a call, read into values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from yolocli.errors import UsageError
+
+SECONDS: Mapping[str, float] = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400})
+
+
+def parse_devices(text: str | None) -> tuple[str, ...]:
+    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
+
+    Raises:
+        UsageError: If an entry is none of these.
+    """
+    if text is None or text.strip() in {"", "auto"}:
+        return ()
+    devices = []
+    for entry in text.replace(" ", "").lower().split(","):
+        if re.fullmatch(r"(cuda:)?\d+", entry):
+            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
+        elif entry == "cuda":
+            devices.append("cuda:0")
+        elif entry in {"cpu", "mps"}:
+            devices.append(entry)
+        else:
+            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
+    return tuple(devices)
+
+
+def parse_imgsz(text: str | None) -> tuple[int, int] | None:
+    """Returns height and width from `640`, `480,640` or `480x640`.
+
+    Raises:
+        UsageError: If the text is none of these.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+([x,]\d+)?", text):
+        raise UsageError(f"--imgsz {text}: give one side, such as 640, or height and width, such as 480x640")
+    sides = [int(side) for side in re.split("[x,]", text)]
+    return sides[0], sides[-1]
+
+
+def parse_classes(texts: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Returns the names and ids of a repeatable, comma-separated option; None when it was not given."""
+    names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+    return names if texts else None
+
+
+def parse_failures(text: str | None) -> tuple[int | None, float | None]:
+    """Returns the (number, share in [0, 1]) of `--max-failures N` or `N%`, one of them None.
+
+    Raises:
+        UsageError: If the text is neither.
+    """
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text.strip())
+    if match and match[2] and float(match[1]) <= 100:
+        return None, float(match[1]) / 100
+    if match and not match[2] and match[1].isdecimal():
+        return int(match[1]), None
+    raise UsageError(f"--max-failures {text}: give a number, such as 100, or a share, such as 5%")
+
+
+def parse_duration(text: str | None, option: str) -> float | None:
+    """Returns the seconds of `90`, `90s`, `15m`, `1.5h`, `2d` or a sum such as `1h30m`.
+
+    Raises:
+        UsageError: If the text is none of these, or zero.
+    """
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        raise UsageError(f"{option} {text}: give a duration, such as 90s, 15m or 1h30m")
+    return seconds
