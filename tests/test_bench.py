@@ -37,9 +37,20 @@ def test_a_short_benchmark_of_the_real_thing(weights: Path, photos: list[Path], 
 
 
 def test_every_combination_is_a_cell() -> None:
-    found = cells(["thread", "locked"], ["torch"], [1, 2], [1, 4])
+    found = cells(["m.pt"], ["thread", "locked"], ["torch"], [1, 2], [1, 4])
     assert len(set(found)) == len(found) == 8
-    assert Cell("locked", "torch", 2, 4) in found
+    assert Cell("m.pt", "locked", "torch", 2, 4) in found
+
+
+def test_an_export_is_not_run_by_torch(tmp_path: Path) -> None:
+    export = tmp_path / "m_openvino_model"
+    export.mkdir()
+    found = cells(["m.pt", str(export)], ["thread"], ["torch", "openvino"], [0], [0])
+    assert [(cell.model, cell.runtime) for cell in found] == [
+        ("m.pt", "torch"),
+        ("m.pt", "openvino"),
+        (str(export), "openvino"),
+    ]
 
 
 def test_agreement_tells_lost_from_moved_from_new_boxes() -> None:
@@ -62,10 +73,10 @@ def test_overlap() -> None:
 
 
 def test_the_ratio_is_to_the_median_of_the_baseline() -> None:
-    config = BenchConfig("folder with space", "m.pt", (), 2, 3)
+    config = BenchConfig("folder with space", ("m.pt",), (), 2, 3)
     rows = [
-        Row("yolo predict", [], images_per_second=[10, 30, 20]),
-        Row("x", ["--mode", "thread"], images_per_second=[50, 60, 70]),
+        Row("yolo predict", "m.pt", [], images_per_second=[10, 30, 20]),
+        Row("x", "m.pt", ["--mode", "thread"], images_per_second=[50, 60, 70]),
     ]
     figures = to_dict(rows, config)
     assert [row["ratio"] for row in figures["rows"]] == [1.0, 3.0]
@@ -74,4 +85,4 @@ def test_the_ratio_is_to_the_median_of_the_baseline() -> None:
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NoImagesError):
-        bench(BenchConfig(str(tmp_path), "m.pt", ()), lambda text: None)
+        bench(BenchConfig(str(tmp_path), ("m.pt",), ()), lambda text: None)

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from yolocli.config import SourceConfig
 from yolocli.errors import NoImagesError, WorkerError
 from yolocli.results import ImageRef
+from yolocli.runtimes.export_folder import is_export
 from yolocli.sources import discover
 from yolocli.worker import STAGES
 
@@ -40,12 +41,14 @@ class Cell:
     """One way to run.
 
     Attributes:
+        model: As `yolocli detect` takes it.
         mode: Who owns the model.
         runtime: What runs the network.
         workers: Workers; 0 lets the run choose.
         batch: Images that go through the network together.
     """
 
+    model: str
     mode: str
     runtime: str
     workers: int
@@ -64,6 +67,7 @@ class Row:
 
     Attributes:
         name: For the table.
+        model: As `yolocli detect` takes it.
         options: Of the command line; empty for the baseline.
         images_per_second: One figure a round, models loaded and warm: the first image of each worker is not counted.
         wall_seconds: One figure a round, start and all.
@@ -75,6 +79,7 @@ class Row:
     """
 
     name: str
+    model: str
     options: list[str]
     images_per_second: list[float] = field(default_factory=list)
     wall_seconds: list[float] = field(default_factory=list)
@@ -96,24 +101,27 @@ class BenchConfig:
 
     Attributes:
         folder: Where the pictures are.
-        model: As `yolocli detect` takes it.
+        models: The first gives the boxes to agree with, and its baseline is what ratios are to.
         cells: The ways to run.
         images: Pictures of a run; fewer in the folder are taken several times.
         repeats: Rounds.
-        baseline: Run Ultralytics' own predict beside it.
+        baseline: Run Ultralytics' own predict beside it, with each model.
     """
 
     folder: str
-    model: str
+    models: tuple[str, ...]
     cells: tuple[Cell, ...]
     images: int = 60
     repeats: int = 3
     baseline: bool = True
 
 
-def cells(modes: Sequence[str], runtimes: Sequence[str], workers: Sequence[int], batches: Sequence[int]) -> list[Cell]:
-    """Returns every combination."""
-    return [Cell(*values) for values in itertools.product(modes, runtimes, workers, batches)]
+def cells(
+    models: Sequence[str], modes: Sequence[str], runtimes: Sequence[str], workers: Sequence[int], batches: Sequence[int]
+) -> list[Cell]:
+    """Returns every combination that there is: an export runs where it was made for."""
+    combinations = (Cell(*values) for values in itertools.product(models, modes, runtimes, workers, batches))
+    return [cell for cell in combinations if cell.runtime != "torch" or not is_export(Path(cell.model))]
 
 
 def bench(config: BenchConfig, say: Callable[[str], None]) -> list[Row]:
@@ -130,31 +138,35 @@ def bench(config: BenchConfig, say: Callable[[str], None]) -> list[Row]:
         NoImagesError: If the folder holds no image.
         WorkerError: If a run fails.
     """
-    rows = [Row(BASELINE, [])] if config.baseline else []
+    rows = [Row(BASELINE, model, []) for model in config.models] if config.baseline else []
     rows += [
-        Row(f"{cell.mode} {cell.runtime} j{cell.workers or '-'} b{cell.batch}", cell.options) for cell in config.cells
+        Row(f"{cell.mode} {cell.runtime} j{cell.workers or '-'} b{cell.batch or '-'}", cell.model, cell.options)
+        for cell in config.cells
     ]
+    if len(config.models) > 1:
+        for row in rows:
+            row.name += f" {Path(row.model).name}"
     with tempfile.TemporaryDirectory(prefix="yolocli-bench-") as temporary:
         root = Path(temporary)
         pictures = _gather(config.folder, root / "pictures", config.images)
         say("reference: torch fp32, one worker")
-        reference = _reference(config.model, pictures, root)
+        reference = _reference(config.models[0], pictures, root)
         for number in range(config.repeats):
             for row in rows:
                 say(f"round {number + 1} of {config.repeats}: {row.name}")
                 if row.options:
-                    _run_cell(row, config.model, pictures, root, reference)
+                    _run_cell(row, pictures, root, reference)
                 else:
-                    _run_baseline(row, config.model, pictures)
+                    _run_baseline(row, pictures)
     return rows
 
 
 def to_dict(rows: Sequence[Row], config: BenchConfig) -> dict[str, Any]:
-    """Returns the figures for machines, with the ratio of each row to the baseline."""
+    """Returns the figures for machines, with the ratio of each row to the first baseline."""
     base = next((row.median for row in rows if not row.options), None)
     return {
         "folder": config.folder,
-        "model": config.model,
+        "models": config.models,
         "images": config.images,
         "rows": [
             asdict(row)
@@ -167,8 +179,8 @@ def to_dict(rows: Sequence[Row], config: BenchConfig) -> dict[str, Any]:
 def command(row: Row, config: BenchConfig) -> str:
     """Returns the command line that runs a row on the whole folder."""
     if not row.options:
-        return f"yolo predict model={shlex.quote(config.model)} source={shlex.quote(config.folder)} save=False"
-    return shlex.join(["yolocli", "detect", config.folder, "--model", config.model, *row.options])
+        return f"yolo predict model={shlex.quote(row.model)} source={shlex.quote(config.folder)} save=False"
+    return shlex.join(["yolocli", "detect", config.folder, "--model", row.model, *row.options])
 
 
 def _gather(folder: str, target: Path, count: int) -> Path:
@@ -188,13 +200,13 @@ def _gather(folder: str, target: Path, count: int) -> Path:
 
 def _reference(model: str, pictures: Path, root: Path) -> Boxes:
     out = root / "reference"
-    _detect(model, pictures, out, Cell("thread", "torch", 1, 1).options)
+    _detect(model, pictures, out, Cell(model, "thread", "torch", 1, 1).options)
     return dict(_boxes(out))
 
 
-def _run_cell(row: Row, model: str, pictures: Path, root: Path, reference: Boxes) -> None:
+def _run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
     out = root / "out"
-    summary, wall = _detect(model, pictures, out, row.options)
+    summary, wall = _detect(row.model, pictures, out, row.options)
     done = summary["images"] + summary["failures"]
     row.images_per_second.append(_warm_rate(summary, done))
     row.wall_seconds.append(wall)
@@ -217,8 +229,8 @@ def _detect(model: str, pictures: Path, out: Path, options: Sequence[str]) -> tu
     return json.loads(line), wall
 
 
-def _run_baseline(row: Row, model: str, pictures: Path) -> None:
-    line, wall = _python(["-c", _PREDICT, model, str(pictures)])
+def _run_baseline(row: Row, pictures: Path) -> None:
+    line, wall = _python(["-c", _PREDICT, row.model, str(pictures)])
     figures = json.loads(line)
     row.images_per_second.append(figures["images_per_second"])
     row.wall_seconds.append(wall)

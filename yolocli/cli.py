@@ -301,7 +301,16 @@ def export(
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
 def bench(
     folder: Annotated[str, typer.Argument(help="Pictures like those you will run on.", show_default=False)],
-    model: Annotated[str, typer.Option("--model", "-m", envvar="YOLOCLI_MODEL", help="As for detect.")] = DEFAULT_MODEL,
+    models: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--model",
+            "-m",
+            envvar="YOLOCLI_MODEL",
+            help="As for detect; repeatable, all are compared with the first.",
+            show_default=DEFAULT_MODEL,
+        ),
+    ] = None,
     modes: Annotated[Optional[list[Mode]], typer.Option("--mode", help="Repeatable.", show_default="all")] = None,
     runtimes: Annotated[
         Optional[list[RuntimeName]],
@@ -325,7 +334,7 @@ def bench(
 
     commands.run_bench(
         folder,
-        model,
+        models or [DEFAULT_MODEL],
         modes=[mode.value for mode in modes or Mode],
         runtimes=[runtime.value for runtime in runtimes or ()],
         workers=workers or [0],

@@ -120,7 +120,7 @@ def export(output: Path, formats: Sequence[str], timings: bool) -> None:
 
 def run_bench(
     folder: str,
-    model: str,
+    models: Sequence[str],
     *,
     modes: Sequence[str],
     runtimes: Sequence[str],
@@ -143,7 +143,9 @@ def run_bench(
     from yolocli.runtimes.openvino_library import openvino_installed
 
     runtimes = runtimes or ["torch", *(["openvino"] if openvino_installed() else [])]
-    config = BenchConfig(folder, model, tuple(cells(modes, runtimes, workers, batches)), images, repeats, baseline)
+    config = BenchConfig(
+        folder, tuple(models), tuple(cells(models, modes, runtimes, workers, batches)), images, repeats, baseline
+    )
     figures = to_dict(bench(config, lambda text: print(text, file=sys.stderr, flush=True)), config)
     if as_json:
         print(json.dumps(figures, indent=2))

@@ -37,7 +37,7 @@ def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     from rich.table import Table
 
     rows = figures["rows"]
-    title = escape(printable(f"{figures['images']} images of {figures['folder']}, {figures['model']}"))
+    title = escape(printable(f"{figures['images']} images of {figures['folder']}, {', '.join(figures['models'])}"))
     table = Table(title=title, title_justify="left")
     for name in ("", "images/s", "spread", "ratio", "whole s", "MiB", "boxes"):
         table.add_column(name, justify="left" if not name else "right")
