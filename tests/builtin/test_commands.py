@@ -35,7 +35,6 @@ def test_scenes_writes_a_data_set(tmp_path: Path) -> None:
     assert "0: qr_code" in (tmp_path / "scenes.yaml").read_text()
 
 
-@pytest.mark.xfail(reason="the training of the embedded model is not finished; see yolocli/builtin/README.md")
 def test_evaluate_prints_a_score_for_every_class(tmp_path: Path) -> None:
     if lacking := extra.missing():
         pytest.skip(f"the generator needs {', '.join(lacking)} (extra: builtin)")

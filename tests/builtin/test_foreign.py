@@ -169,7 +169,6 @@ def cases() -> list[Case]:
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(reason="the training of the embedded model is not finished; see yolocli/builtin/README.md")
 def test_nine_of_ten_marks_of_other_libraries_are_found(detector: Any) -> None:
     drawn = cases()
     missed = []

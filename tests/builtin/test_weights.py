@@ -52,7 +52,6 @@ def test_training_arguments_are_cut_down() -> None:
     assert checkpoint["model"].yaml["yaml_file"] == "yolo11n-codes.yaml"
 
 
-@pytest.mark.xfail(reason="the training of the embedded model is not finished; see yolocli/builtin/README.md")
 def test_no_mark_is_found_in_real_photographs(detector: Any, photographs: list[Path]) -> None:
     wrong = {}
     for path in photographs:

@@ -79,15 +79,15 @@ SAMPLES: Final = (
     Sample("shop/phone.jpg", 30, (600, 800), form="sideways"),
     Sample("shop/counter.webp", 63, (960, 720)),
     Sample("shop/price_tags.jpg", 53, (1200, 500), "sheet"),
-    Sample("shop/nothing_to_scan.jpg", 59, (800, 800), "empty"),
+    Sample("shop/nothing_to_scan.jpg", 106, (800, 800), "empty"),
     Sample("workshop/bench.jpg", 8, (1024, 576)),
     Sample("workshop/tablet.jpg", 17, (800, 800)),
     Sample("workshop/plate_grey.jpg", 28, (960, 720), form="grey"),
     Sample("workshop/parcel_16bit.png", 38, (800, 800), form="deep"),
-    Sample("workshop/pillar.jpg", 47, (420, 900)),
+    Sample("workshop/pillar.jpg", 102, (420, 900)),
     Sample("workshop/racks.jpg", 50, (1024, 576)),
-    Sample("workshop/wall.jpg", 51, (600, 800)),
-    Sample("workshop/no_marks.jpg", 9, (600, 800), "empty"),
+    Sample("workshop/wall.jpg", 104, (600, 800)),
+    Sample("workshop/no_marks.jpg", 104, (600, 800), "empty"),
 )
 
 BROKEN: Final = "broken/cut.jpg"

@@ -1,5 +1,6 @@
-"""Reduce a training checkpoint to what a detector needs, with nothing of the machine in it."""
+"""Reduce training checkpoints to what a detector needs, with nothing of the machine in it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,20 +12,22 @@ _KEPT: Final = ("task", "imgsz")
 """Training arguments that a loader reads back; all others may name files and folders."""
 
 
-def strip(source: Path, target: Path) -> dict[str, Any]:
+def strip(sources: Sequence[Path], target: Path) -> dict[str, Any]:
     """Write a small checkpoint that Ultralytics' safe loader takes.
 
     Args:
-        source: A checkpoint of Ultralytics' trainer.
+        sources: Checkpoints of Ultralytics' trainer, of one architecture; their weights are averaged.
         target: Where to; half precision, no optimizer, no paths, no dates.
 
     Returns:
         What was written.
     """
-    model, checkpoint = load_checkpoint(str(source), device="cpu")
+    loaded = [load_checkpoint(str(source), device="cpu") for source in sources]
+    model, checkpoint = loaded[-1]
+    model.load_state_dict(_mean([model.float().state_dict() for model, _ in loaded]))
     arguments = {**{key: checkpoint["train_args"][key] for key in _KEPT}, "single_cls": False}
     arguments["data"] = None
-    model.float().half().eval()
+    model.half().eval()
     model.criterion = None
     model.args = dict(arguments)
     model.pt_path = None
@@ -52,3 +55,11 @@ def strip(source: Path, target: Path) -> dict[str, Any]:
     with target.open("wb") as stream:
         torch.save(kept, stream)
     return kept
+
+
+def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Averages what is a number with a fraction; counters are taken from the last."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if last.is_floating_point() else last
+        for name, last in states[-1].items()
+    }

@@ -22,7 +22,7 @@ WATCH = 100  # scenes that Ultralytics validates on after each stage, of the see
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m yolocli.builtin.train", description=__doc__)
     parser.add_argument("--scenes", type=int, default=7000, help="scenes by chance; of the others 6 for 7")
-    parser.add_argument("--epochs", type=int, default=16, help="passes over them, all stages together")
+    parser.add_argument("--epochs", type=int, default=17, help="passes over them, all stages together")
     parser.add_argument("--imgsz", type=int, default=640, help="picture size of the last pass, pixels")
     parser.add_argument("--seed", type=int, default=0, help="of scenes, weights and shuffling")
     parser.add_argument("--device", default="cpu", help="as Ultralytics takes it: cpu, 0, mps")
@@ -56,9 +56,9 @@ def _run(argv: Sequence[str] | None = None) -> int:
         write_split(folder, "late", -(-options.scenes * 6 // 7), options.seed + 2, options.workers, LATE)
         print(f"scenes made in {time.monotonic() - started:.0f} s", file=sys.stderr)
     plan = stages(options.imgsz, options.epochs)
-    last = fit(folder, out, plan, options.seed, options.device, options.workers or 0, options.resume)
+    ends = fit(folder, out, plan, options.seed, options.device, options.workers or 0, options.resume)
     weights = out / WEIGHTS.name
-    strip(last, weights)
+    strip(ends, weights)
     print(f"{weights} in {time.monotonic() - started:.0f} s", file=sys.stderr)
     if options.check_scenes:
         found = evaluate(weights, options.check_scenes, SEED, options.imgsz, options.device, out)

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,11 +78,9 @@ def nvidia_gpu_present() -> bool:
     """Tells whether torch could find a GPU of NVIDIA's, without asking torch, whose import takes seconds."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"} or sys.platform == "darwin":
         return False
-    try:
+    with suppress(PackageNotFoundError):
         if version("torch").endswith("+cpu"):
             return False
-    except PackageNotFoundError:
-        pass
     return any(Path(file).exists() for file in NVIDIA_FILES)
 
 
