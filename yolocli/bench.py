@@ -26,7 +26,7 @@ from yolocli.errors import NoImagesError, WorkerError
 from yolocli.results import ImageRef
 from yolocli.runtimes.export_folder import is_export
 from yolocli.sources import discover
-from yolocli.worker import STAGES
+from yolocli.worker import STAGES, chunk_size
 
 BASELINE = "yolo predict"
 MATCH_IOU = 0.9
@@ -216,8 +216,8 @@ def _run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
 
 
 def _warm_rate(summary: Mapping[str, Any], done: int) -> float:
-    """Returns images a second after the first ones, which all workers finish at about the same time."""
-    warm = done - summary["workers"] * summary["batch"]
+    """Returns images a second after the first chunks, which all workers finish at about the same time."""
+    warm = done - summary["workers"] * chunk_size(summary["batch"])
     if warm <= 0:
         return float(summary["images_per_second"])
     return float(warm / (summary["wall_seconds"] - summary["first_seconds"]))
