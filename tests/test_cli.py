@@ -187,7 +187,7 @@ def test_stdout_is_ndjson_and_nothing_else(
     assert not (tmp_path / "yolocli-out").exists()
 
 
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", ["thread", "locked", "process"])
 def test_each_line_is_out_before_the_next_image_is_known(photos_folder: Path, env: dict[str, str], mode: str) -> None:
     command = [sys.executable, "-m", "yolocli", "detect", "--stdout", "-q", "--mode", mode, "--files-from", "-", "-0"]
     with subprocess.Popen(

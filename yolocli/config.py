@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,11 @@ class SourceConfig:
             raise UsageError("no input: name files or folders, or give a list with --files-from")
         if self.null and self.files_from is None:
             raise UsageError("--null says how the list of --files-from is separated: give both")
+
+    @property
+    def piped(self) -> bool:
+        """Whether names come from a pipe, which can be read but once and may be slow."""
+        return self.files_from is not None and not os.path.isfile(self.files_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from yolocli.cpus import usable_cpus
+
 KEPT_BLOCK = 128 << 20
 """Blocks up to this size, in bytes, come from memory that is used again: an image of 42 megapixels is one."""
 KEPT_MEMORY = 256 << 20
 """Free bytes at the end of the heap above which they go back to the system."""
 OLDER_BLOCK = 32 << 20
 """The largest `KEPT_BLOCK` that older versions of glibc take."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 
 
 def peak_memory() -> int:
@@ -38,3 +40,4 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, KEPT_BLOCK) or mallopt(_M_MMAP_THRESHOLD, OLDER_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, KEPT_MEMORY)
+        mallopt(_M_ARENA_MAX, usable_cpus())  # more threads than that would each keep some for themselves

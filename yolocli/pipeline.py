@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -12,8 +11,8 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from yolocli.backends import make_backend
-from yolocli.backends.base import STUCK_SECONDS, Crew, Feed
-from yolocli.config import RunConfig, fingerprint
+from yolocli.backends.base import STUCK_SECONDS, Crew, Feed, Loaded
+from yolocli.config import RunConfig, RuntimeName, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.exporters import exporter_factory
@@ -132,10 +131,15 @@ class Run:
         self.summary = replace(
             self.summary,
             runtime=ready.description,
-            batch=self._config.batch or ready.best_batch,
+            batch=self._config.batch or self._best_batch(ready),
             load_seconds=time.perf_counter() - started,
         )
         return crew
+
+    def _best_batch(self, ready: Loaded) -> int:
+        """Returns the worker's own choice, but no image waits for others in a pipe where a batch gains little."""
+        on_gpu = self._config.detector.runtime is RuntimeName.torch
+        return ready.best_batch if on_gpu or not self._config.source.piped else 1
 
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config
@@ -214,7 +218,7 @@ class Run:
     def _count(self) -> None:
         """Counts the inputs beside the run, so that people see how long it will take; a pipe can be read but once."""
         source = self._config.source
-        if not self._observers or (source.files_from is not None and not os.path.isfile(source.files_from)):
+        if not self._observers or source.piped:
             return
 
         def tell() -> None:

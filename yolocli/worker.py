@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STAGES = ("read", "decode", "prepare", "infer", "post", "write")
 """In the order an image passes them; the last is the run's, the others the worker's."""
 
-BATCHES_PER_CHUNK = 4
+BATCHES_PER_CHUNK = 2
 
 Item: TypeAlias = ImageRef | ImageFailure
 """What a worker is handed: a file, or what discovery could not make one of, which passes through."""
@@ -59,7 +59,7 @@ class _Job:
 
 
 def chunk_size(batch: int) -> int:
-    """Returns how many images a worker is handed at once, so that most batches of equal shape can be full ones."""
+    """Returns how many images a worker is handed at once, so that many batches of equal shape are full ones."""
     return batch if batch == 1 else batch * BATCHES_PER_CHUNK
 
 
