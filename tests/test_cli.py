@@ -507,3 +507,28 @@ def test_shell_completion() -> None:
         [script], capture_output=True, text=True, env=clean_environment(**words), timeout=60, check=False
     )
     assert answer.stdout.split() == ["thread", "locked", "process"]
+
+
+def test_an_output_folder_that_is_an_input_is_refused(one: Path, env: dict[str, str]) -> None:
+    before = sorted(one.parent.iterdir())
+    _says(yolocli("detect", one.parent, "-q", "-o", one.parent, env=env), 2, "is an input, too")
+    assert sorted(one.parent.iterdir()) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_is_exit_code_4_and_no_defect(one: Path, env: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "yolocli", "detect", str(one), "--stdout", "-q"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=clean_environment(**env), timeout=120, check=False
+        )
+    assert done.returncode == 4
+    assert done.stderr.decode().startswith("yolocli: stdout: cannot be written: No space left")
+
+
+def test_fail_fast_says_so_in_its_own_words(tmp_path: Path, env: dict[str, str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/bad.jpg").write_text("no image")
+    answer = yolocli("detect", tmp_path / "in", "--fail-fast", "-o", tmp_path / "out", env=env)
+    assert answer.returncode == 1
+    assert "stopped: an image failed" in str(answer.stderr)

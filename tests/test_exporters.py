@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support import box, projections, ref, result
 from tests.test_results import outcomes
 from yolocli.errors import UsageError
-from yolocli.exporters import EXPORTERS, OUTPUTS, exporter_factory, open_exporter
+from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.exporters.base import FORMULA_STARTS
 from yolocli.folder import OutputFolder
 from yolocli.journal import JOURNAL, Journal, replay
@@ -89,7 +89,7 @@ def _failure(path: str, error: str = "TruncatedImage") -> ImageFailure:
 def test_it_writes_only_what_the_registry_names(name: str, folder: OutputFolder) -> None:
     files = _export(name, folder, [result("a/x.jpg", [box()]), result("../../y.jpg"), _failure("z.jpg")])
     assert files
-    assert {path.split("/")[0] for path in files} <= set(OUTPUTS)
+    assert {path.split("/")[0] for path in files} <= {*PER_IMAGE, *TABLES}
     assert [path for path in folder.root.parent.iterdir() if path != folder.root] == []
 
 
@@ -133,12 +133,12 @@ def test_made_again_from_the_journal_it_is_the_same_bytes(name: str, folder: Out
         live.close()
     else:
         project(folder, [name])
-    before = projections(folder.root, *(set(OUTPUTS) - {"failures.jsonl"}))
+    before = projections(folder.root, *({*PER_IMAGE, *TABLES} - {"failures.jsonl"}))
     assert before
     again = _opened(tmp_path / "again")
     (again.root / JOURNAL).write_bytes((folder.root / JOURNAL).read_bytes())
     assert project(again, [name]) == len(list(replay(folder.root / JOURNAL)))
-    assert projections(again.root, *(set(OUTPUTS) - {"failures.jsonl"})) == before
+    assert projections(again.root, *({*PER_IMAGE, *TABLES} - {"failures.jsonl"})) == before
 
 
 @every_format

@@ -329,9 +329,18 @@ def test_overwrite_removes_nothing_that_is_not_its_own(tree: Path, fake_detector
     (output / "json/mine.txt").write_text("keep")
     run(tree, output=output, workers=1, overwrite=True)
     assert (output / "json/mine.txt").exists()
-    (output / "notes.txt").write_text("keep")
-    run(tree, output=output, workers=1, overwrite=True)
-    assert (output / "notes.txt").exists()
+    mine = [output / name for name in ("notes.txt", "json/a.jpg", "json/mine.json", "csv/mine.csv")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("keep")
+    made = set((output / "json").rglob("*.json")) - set(mine)
+    assert made
+    empty = tree.parent / "other"
+    empty.mkdir()
+    write_image(empty / "new.jpg")
+    run(empty, output=output, workers=1, overwrite=True)
+    assert all(path.read_text() == "keep" for path in mine)
+    assert not [path for path in made if path.exists()]
 
 
 def test_run_json_says_how_and_when(tree: Path, fake_detectors: list[FakeDetector]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from yolocli.config import RunConfig
-from yolocli.errors import ExitCode, NoImagesError
+from yolocli.errors import ExitCode, NoImagesError, OutputError
 from yolocli.memory import keep_freed_memory
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
@@ -49,6 +49,8 @@ class Ndjson(Silent):
             self._stream.flush()
         except BrokenPipeError as error:
             raise ReaderLeftError from error
+        except OSError as error:
+            raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from error
 
 
 def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> int:

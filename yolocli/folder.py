@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -137,6 +138,22 @@ class OutputFolder:
                     shutil.rmtree(target)
                 else:
                     target.unlink(missing_ok=True)
+        self._made.clear()
+
+    def remove_images(self, paths: Iterable[Path]) -> None:
+        """Removes files of an image, and the sub-folders that are left empty.
+
+        Args:
+            paths: Relative to the folder; what lies outside it, behind a link, is left.
+        """
+        for path in paths:
+            target = self.root / path
+            if not os.path.realpath(target.parent).startswith(self._real):
+                continue
+            with suppress(OSError):  # not there, or the sub-folder holds more
+                target.unlink()
+                for folder in itertools.takewhile(lambda parent: parent != self.root, target.parents):
+                    folder.rmdir()
         self._made.clear()
 
     def close(self) -> None:

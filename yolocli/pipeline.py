@@ -38,7 +38,7 @@ class Run:
 
     def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
         self._began = time.perf_counter()
-        check_inputs(config.source)
+        check_inputs(config.source, config.output)
         self._model = config.detector.model
         self._observers = observers
         self._config = settle(config, self._notice)
@@ -173,7 +173,9 @@ class Run:
         self._tally.spent("write", time.perf_counter() - started)
         failures = self._tally.failures
         if self._stopped is None and self._config.limits.too_many(failures, self._tally.images + failures):
-            self._notice(f"stopped: {failures:,} failures are more than --max-failures allows")
+            most = self._config.limits.max_failures
+            why = f"{failures:,} failures are more than --max-failures allows" if most != 0 else "an image failed"
+            self._notice(f"stopped: {why}")
             self.stop(ExitCode.SOME_FAILED)
 
     def _stop_in_time(self, stack: ExitStack) -> None:

@@ -109,7 +109,9 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
     if summary.vanished:
         rows.insert(3, ("vanished", f"{summary.vanished:,} images of earlier runs are no longer there"))
     if not summary.complete:
-        rows.append(("not complete", "run the same command again to go on"))
+        rows.append(
+            ("not complete", "run the same command again to go on" if output else "nothing is kept to go on from")
+        )
     if output is not None:
         rows.append(("results", str(output)))
     return rows

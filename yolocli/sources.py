@@ -35,7 +35,7 @@ def discover(
     Raises:
         UsageError: If an input named on the command line does not exist, or the list cannot be read.
     """
-    check_inputs(config)
+    check_inputs(config, skip)
     walker = Walker(config, skip, notice)
     found = _all(config, walker, notice)
     one_walk = len(config.inputs) == 1 and config.files_from is None and os.path.isdir(config.inputs[0])
@@ -49,20 +49,26 @@ def count(config: SourceConfig, *, skip: Path | None = None) -> int:
     Raises:
         UsageError: As `discover` does.
     """
-    check_inputs(config)
+    check_inputs(config, skip)
     quiet: Notice = lambda message: None  # noqa: E731
     return sum(1 for _ in _all(config, Walker(config, skip, quiet), quiet))
 
 
-def check_inputs(config: SourceConfig) -> None:
+def check_inputs(config: SourceConfig, skip: Path | None) -> None:
     """Says at once, before a model is loaded, that a name was mistyped.
 
+    Args:
+        config: What to look for.
+        skip: The output folder, which a walk leaves out.
+
     Raises:
-        UsageError: If an input neither exists nor is a pattern.
+        UsageError: If an input neither exists nor is a pattern, or is the output folder.
     """
     for name in config.inputs:
         if not os.path.lexists(name) and not glob.has_magic(name):
             raise UsageError(f"{name}: no such file or folder")
+        if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
+            raise UsageError(f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}")
 
 
 def _all(config: SourceConfig, walker: Walker, notice: Notice) -> Iterator[Found]:

@@ -13,10 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from yolocli.config import RunConfig, changed_settings
-from yolocli.errors import UsageError
-from yolocli.exporters import OUTPUTS, exporter_factory, open_exporter
+from yolocli.errors import OutputError, UsageError
+from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.exporters.failures import Failures
-from yolocli.folder import OutputFolder
+from yolocli.folder import OutputFolder, per_image
 from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
@@ -125,9 +125,13 @@ class Store:
         self._write_run(_now())
 
     def _clear(self) -> None:
-        """Removes an earlier run, and nothing that is not one's own."""
-        if self._folder.read_json(RUN) is not None:
-            self._folder.remove(*OUTPUTS, JOURNAL, SUMMARY, RUN)
+        """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
+        if self._folder.read_json(RUN) is None:
+            return
+        with suppress(OutputError, FileNotFoundError):  # a damaged journal: what it cannot name is left
+            for outcome in replay(self._folder.root / JOURNAL):
+                self._folder.remove_images(per_image(name, outcome.path, suffix) for name, suffix in PER_IMAGE.items())
+        self._folder.remove(*TABLES, JOURNAL, SUMMARY, RUN)
 
     def _check_fingerprint(self) -> None:
         journal = self._folder.root / JOURNAL
@@ -242,8 +246,9 @@ def _own(folder: OutputFolder, stack: ExitStack) -> None:
     """
     path = folder.root / LOCK
     lock = FileLock(path)
-    with folder.writing(path):
+    with folder.writing(folder.root):
         folder.root.mkdir(parents=True, exist_ok=True)
+    with folder.writing(path):
         try:
             lock.acquire(timeout=0)
         except Timeout:

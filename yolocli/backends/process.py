@@ -143,7 +143,7 @@ class ProcessWorker:
                 raise
         raise WorkerError(
             f"worker processes die while they load {self._config.model}; is there memory for one more model? "
-            "Try fewer --workers"
+            "Try fewer --workers. A script that is run needs if __name__ == '__main__' around its calls"
         )
 
     def _load(self) -> Future[tuple[int, str, int]]:

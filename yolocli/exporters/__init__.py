@@ -17,8 +17,10 @@ EXPORTERS: Mapping[str, str] = MappingProxyType(
         "csv-per-image": "yolocli.exporters.csv_files:CsvFiles",
     }
 )
-OUTPUTS = ("json", "csv", "detections.csv", "images.csv", "failures.jsonl")
-"""All that exporters may put into the output folder."""
+PER_IMAGE: Mapping[str, str] = MappingProxyType({"json": ".json", "csv": ".csv"})
+"""Sub-folders of the output folder with a file for each image, and the suffix of those files."""
+TABLES = ("detections.csv", "images.csv", "failures.jsonl")
+"""All else that exporters may put into the output folder."""
 
 
 def exporter_factory(name: str) -> ExporterFactory:

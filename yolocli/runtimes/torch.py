@@ -6,6 +6,7 @@ and gives up NMS by the clock. What is used is what lies under it: the loader, a
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -208,6 +209,8 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
             f"{path}: refused, as loading it would run code that is not part of a YOLO checkpoint. If you trust where "
             "it comes from, use --trust-weights"
         )
+    if isinstance(error, (KeyError, EOFError, pickle.UnpicklingError)):  # of bytes that are no pickle
+        return f"{path}: cannot be loaded: not a checkpoint"
     return f"{path}: cannot be loaded: {first_line}"
 
 
