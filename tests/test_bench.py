@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from yolocli.bench import BenchConfig, Cell, Row, _agreement, bench, cells, command, overlap, to_dict
+from yolocli.bench import BenchConfig, Cell, Row, _agreement, bench, cells, command, to_dict
 from yolocli.errors import NoImagesError
+from yolocli.overlap import iou
 
 
 def test_a_short_benchmark_of_the_real_thing(weights: Path, photos: list[Path], tmp_path: Path) -> None:
@@ -66,10 +67,10 @@ def test_agreement_tells_lost_from_moved_from_new_boxes() -> None:
     assert _agreement({"a": [box, box]}, {"a": [box]}) == (2, 1, 0), "a box answers for one other only"
 
 
-def test_overlap() -> None:
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 2, 2), (2, 2, 3, 3)) == 0
-    assert overlap((1, 1, 1, 1), (1, 1, 1, 1)) == 0
+def test_iou() -> None:
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 2, 2), (2, 2, 3, 3)) == 0
+    assert iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
 
 
 def test_the_ratio_is_to_the_median_of_the_baseline() -> None:

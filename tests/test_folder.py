@@ -66,6 +66,16 @@ def test_different_images_have_different_files_that_can_all_exist(paths: list[st
             os.makedirs(os.path.dirname(place), exist_ok=True)
             with open(place, "xb"):  # x: fails where another image's file or folder stands
                 pass
+        assert len([name for _, _, names in os.walk(out) for name in names]) == len(there)
+
+
+def test_removing_follows_no_link_out_of_the_folder(folder: OutputFolder) -> None:
+    beside = folder.root.with_name(folder.root.name + "-old")  # its path begins like the folder's own
+    beside.mkdir()
+    (beside / "a.jpg.json").write_text("keep")
+    (folder.root / "json").symlink_to(beside)
+    folder.remove_images([per_image("json", "a.jpg", ".json")])
+    assert (beside / "a.jpg.json").exists()
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv"])

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 
 from yolocli.config import SourceConfig
 from yolocli.errors import NoImagesError, WorkerError
+from yolocli.overlap import iou
 from yolocli.results import ImageRef
 from yolocli.runtimes.export_folder import is_export
 from yolocli.sources import discover
@@ -69,7 +70,7 @@ class Row:
         name: For the table.
         model: As `yolocli detect` takes it.
         options: Of the command line; empty for the baseline.
-        images_per_second: One figure a round, models loaded and warm: the first image of each worker is not counted.
+        images_per_second: One figure a round, models loaded and warm: the first chunk of each worker is not counted.
         wall_seconds: One figure a round, start and all.
         stage_ms: Milliseconds an image of each stage, in the last round; they overlap between workers.
         peak_memory_bytes: Of all processes, the largest of the rounds.
@@ -148,14 +149,14 @@ def bench(config: BenchConfig, say: Callable[[str], None]) -> list[Row]:
             row.name += f" {Path(row.model).name}"
     with tempfile.TemporaryDirectory(prefix="yolocli-bench-") as temporary:
         root = Path(temporary)
-        pictures = _gather(config.folder, root / "pictures", config.images)
+        pictures = gather(config.folder, root / "pictures", config.images)
         say("reference: torch fp32, one worker")
         reference = _reference(config.models[0], pictures, root)
         for number in range(config.repeats):
             for row in rows:
                 say(f"round {number + 1} of {config.repeats}: {row.name}")
                 if row.options:
-                    _run_cell(row, pictures, root, reference)
+                    run_cell(row, pictures, root, reference)
                 else:
                     _run_baseline(row, pictures)
     return rows
@@ -183,8 +184,12 @@ def command(row: Row, config: BenchConfig) -> str:
     return shlex.join(["yolocli", "detect", config.folder, "--model", row.model, *row.options])
 
 
-def _gather(folder: str, target: Path, count: int) -> Path:
-    """Puts pictures into a folder: links to those of the user, again and again until there are enough."""
+def gather(folder: str, target: Path, count: int) -> Path:
+    """Puts pictures into a folder: links to those of the user, again and again until there are enough.
+
+    Raises:
+        NoImagesError: If there is none.
+    """
     found = [item for item in itertools.islice(discover(SourceConfig((folder,))), count) if isinstance(item, ImageRef)]
     if not found:
         raise NoImagesError(f"{folder}: no image found")
@@ -204,7 +209,18 @@ def _reference(model: str, pictures: Path, root: Path) -> Boxes:
     return dict(_boxes(out))
 
 
-def _run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
+def run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
+    """Runs a cell once, and adds its figures to its row.
+
+    Args:
+        row: Of the cell.
+        pictures: Folder to run on.
+        root: Folder for the results.
+        reference: Boxes to compare with, by path.
+
+    Raises:
+        WorkerError: If the run fails.
+    """
     out = root / "out"
     summary, wall = _detect(row.model, pictures, out, row.options)
     done = summary["images"] + summary["failures"]
@@ -293,18 +309,9 @@ def _agreement(reference: Boxes, found: Boxes) -> tuple[int, int, int]:
         left = list(found.get(path, ()))
         for name, _, xyxy in reference.get(path, ()):
             boxes += 1
-            best = max((box for box in left if box[0] == name), key=lambda box: overlap(xyxy, box[2]), default=None)
-            if best is not None and overlap(xyxy, best[2]) >= MATCH_IOU:
+            best = max((box for box in left if box[0] == name), key=lambda box: iou(xyxy, box[2]), default=None)
+            if best is not None and iou(xyxy, best[2]) >= MATCH_IOU:
                 matched += 1
                 left.remove(best)
         extra += len(left)
     return boxes, matched, extra
-
-
-def overlap(one: Sequence[float], two: Sequence[float]) -> float:
-    """Returns the intersection over union of two boxes given as x1, y1, x2, y2, in [0, 1]."""
-    width = min(one[2], two[2]) - max(one[0], two[0])
-    height = min(one[3], two[3]) - max(one[1], two[1])
-    inner = max(width, 0.0) * max(height, 0.0)
-    areas = (one[2] - one[0]) * (one[3] - one[1]) + (two[2] - two[0]) * (two[3] - two[1])
-    return inner / (areas - inner) if areas > inner else 0.0

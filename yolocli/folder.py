@@ -145,13 +145,17 @@ class OutputFolder:
 
         Args:
             paths: Relative to the folder; what lies outside it, behind a link, is left.
+
+        Raises:
+            OutputError: If one cannot be removed.
         """
         for path in paths:
             target = self.root / path
-            if not os.path.realpath(target.parent).startswith(self._real):
+            if not target.is_file() or not self._holds(os.path.realpath(target.parent)):
                 continue
-            with suppress(OSError):  # not there, or the sub-folder holds more
+            with self.writing(target):
                 target.unlink()
+            with suppress(OSError):  # the sub-folder holds more
                 for folder in itertools.takewhile(lambda parent: parent != self.root, target.parents):
                     folder.rmdir()
         self._made.clear()
@@ -176,10 +180,13 @@ class OutputFolder:
         if folder in self._made:
             return
         real = os.path.realpath(folder)  # before it is made, too, as links may lead there
-        if real != self._real and not real.startswith(self._real + os.sep):
+        if not self._holds(real):
             raise OSError(f"it leads out of the output folder, to {real}")
         folder.mkdir(parents=True, exist_ok=True)
         self._made.add(folder)
+
+    def _holds(self, real: str) -> bool:
+        return real == self._real or real.startswith(self._real + os.sep)
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

@@ -20,6 +20,7 @@ from yolocli.errors import ModelError, OutputError, UsageError
 from yolocli.images import ImageError, decode, read
 from yolocli.letterbox import Canvas
 from yolocli.models import resolve_model
+from yolocli.overlap import iou
 from yolocli.results import Detection, ImageRef
 from yolocli.runtimes.choose import choose_runtime
 from yolocli.runtimes.export_folder import SUFFIX
@@ -205,19 +206,12 @@ def match(sure: Sequence[Detection], seen: Sequence[Detection]) -> tuple[list[tu
         if box.confidence < SURE:
             continue
         same = [other for other in seen if other.class_id == box.class_id and other.confidence >= SEEN]
-        best = max(same, key=lambda other: _iou(box, other), default=None)
-        if best is not None and _iou(box, best) >= OVERLAP:
-            found.append((best.confidence - box.confidence, _iou(box, best)))
+        best = max(same, key=lambda other: iou(box.xyxy, other.xyxy), default=None)
+        if best is not None and iou(box.xyxy, best.xyxy) >= OVERLAP:
+            found.append((best.confidence - box.confidence, iou(box.xyxy, best.xyxy)))
         else:
             missed += 1
     return found, missed
-
-
-def _iou(one: Detection, other: Detection) -> float:
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one.xyxy, other.xyxy
-    shared = max(min(ax2, bx2) - max(ax1, bx1), 0) * max(min(ay2, by2) - max(ay1, by1), 0)
-    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
-    return shared / union if union > 0 else 0.0
 
 
 def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRef]]:

@@ -137,9 +137,9 @@ class Run:
         return crew
 
     def _best_batch(self, ready: Loaded) -> int:
-        """Returns the worker's own choice, but no image waits for others in a pipe where a batch gains little."""
-        on_gpu = self._config.detector.runtime is RuntimeName.torch
-        return ready.best_batch if on_gpu or not self._config.source.piped else 1
+        """Returns the worker's own choice; but on OpenVINO, where it gains little, no image from a pipe waits for others."""
+        waits = self._config.source.piped and self._config.detector.runtime is RuntimeName.openvino
+        return 1 if waits else ready.best_batch
 
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config

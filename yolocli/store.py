@@ -128,10 +128,15 @@ class Store:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
         if self._folder.read_json(RUN) is None:
             return
-        with suppress(OutputError, FileNotFoundError):  # a damaged journal: what it cannot name is left
-            for outcome in replay(self._folder.root / JOURNAL):
-                self._folder.remove_images(per_image(name, outcome.path, suffix) for name, suffix in PER_IMAGE.items())
+        for path in self._recorded():
+            self._folder.remove_images(per_image(name, path, suffix) for name, suffix in PER_IMAGE.items())
         self._folder.remove(*TABLES, JOURNAL, SUMMARY, RUN)
+
+    def _recorded(self) -> Iterator[str]:
+        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
+        with suppress(OutputError, FileNotFoundError):
+            for outcome in replay(self._folder.root / JOURNAL):
+                yield outcome.path
 
     def _check_fingerprint(self) -> None:
         journal = self._folder.root / JOURNAL

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolocli.bench import Cell, Row, _gather, _run_cell
+from yolocli.bench import Cell, Row, gather, run_cell
 from yolocli.config import DetectorConfig, RuntimeName, SourceConfig
 from yolocli.cpus import usable_cpus
 from yolocli.detector import Detector, load_detector
@@ -46,11 +46,11 @@ def main() -> None:
     _stages(detector, refs)
     limits, rates = [], []
     with tempfile.TemporaryDirectory() as folder:
-        pictures = _gather(options.folder, Path(folder) / "pictures", options.images)
+        pictures = gather(options.folder, Path(folder) / "pictures", options.images)
         row = Row("run", str(model), Cell(str(model), "thread", options.runtime, 0, 0).options)
         for number in range(options.rounds):
             alone = _stages(detector, refs)
-            _run_cell(row, pictures, Path(folder), {})
+            run_cell(row, pictures, Path(folder), {})
             limits.append(usable_cpus() / sum(alone.values()))
             rates.append(row.images_per_second[-1])
             told = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in alone.items())

@@ -1,7 +1,7 @@
 """How the shipped weights are trained, on Ultralytics' own trainer.
 
 Nothing here is larger than it must be: the shipped weights were made on two processor cores, in
-somewhat over two hours. A GPU runs the same recipe.
+some two hours, to judge by its parts. A GPU runs the same recipe.
 """
 
 import os
@@ -22,8 +22,8 @@ SCALE: Final = (0.50, 0.1875, 512)
 """Depth, width and most channels of the YOLO11 that is trained; nano is (0.50, 0.25, 1024)."""
 
 AVERAGED: Final = 3
-"""Last stages whose weights are averaged ("Model soups", Wortsman et al., 2022): as many marks are found as by the best
-of them, and less in photographs is taken for one."""
+"""Last stages whose weights are averaged ("Model soups", Wortsman et al., 2022): about as many marks are found as by
+the best of them, and less in photographs is taken for one."""
 
 LATE: Final[tuple[str | None, ...]] = (
     "close", "wild", None, "close", "wild", None, "close", None, "close", "wild",
