@@ -137,7 +137,7 @@ class Run:
         return crew
 
     def _best_batch(self, ready: Loaded) -> int:
-        """Returns the worker's own choice; but on OpenVINO, where it gains little, no image from a pipe waits for others."""
+        """Returns the worker's own choice; but on OpenVINO, where it gains little, a piped image waits for no other."""
         waits = self._config.source.piped and self._config.detector.runtime is RuntimeName.openvino
         return 1 if waits else ready.best_batch
 
