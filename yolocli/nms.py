@@ -18,6 +18,9 @@ CLASS_OFFSET = 7680
 float32 rounding of the shifted boxes decides ties."""
 MAX_CANDIDATES = 30_000
 """Candidates of an image looked at, best first (Ultralytics' max_nms)."""
+BLOCK = 64
+"""Boxes compared with all lesser ones at once: most images are done in one go, and 30,000 candidates take 10 MB each
+for a few arrays."""
 
 
 def suppress(candidates: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
@@ -38,17 +41,29 @@ def suppress(candidates: NDArray[np.float32], iou: float, limit: int) -> NDArray
     order = np.argsort(-candidates[:, 4], kind="stable")[:MAX_CANDIDATES]
     candidates = candidates[order]
     boxes = candidates[:, :4] + candidates[:, 5:6] * np.float32(CLASS_OFFSET)
-    x1, y1, x2, y2 = boxes.T
-    areas = (x2 - x1) * (y2 - y1)
     alive = np.arange(len(candidates))
-    threshold = np.float64(iou)  # compared in double precision, as torchvision does
     kept: list[int] = []
     while alive.size and len(kept) < limit:
-        best, alive = alive[0], alive[1:]
-        kept.append(best)
-        width = np.minimum(x2[best], x2[alive]) - np.maximum(x1[best], x1[alive])
-        height = np.minimum(y2[best], y2[alive]) - np.maximum(y1[best], y1[alive])
-        overlap = np.maximum(width, 0) * np.maximum(height, 0)
-        with np.errstate(invalid="ignore"):  # two boxes without area: nan, which suppresses nothing
-            alive = alive[~(overlap / (areas[best] + areas[alive] - overlap) > threshold)]
-    return candidates[kept]
+        overlapping = _overlapping(boxes[alive[:BLOCK]], boxes[alive], iou)
+        dropped = np.zeros(len(alive), np.bool_)
+        for position, overlaps in enumerate(overlapping):
+            if not dropped[position]:
+                kept.append(alive[position])
+                dropped |= overlaps
+        alive = alive[BLOCK:][~dropped[BLOCK:]]
+    return candidates[kept[:limit]]
+
+
+def _overlapping(some: NDArray[np.float32], others: NDArray[np.float32], iou: float) -> NDArray[np.bool_]:
+    """Tells for every pair of boxes, in an array (some, others), whether they overlap by more than `iou`."""
+    import numpy as np
+
+    left, top, right, bottom = some.T[..., None]
+    x1, y1, x2, y2 = others.T
+    width = np.minimum(right, x2) - np.maximum(left, x1)
+    height = np.minimum(bottom, y2) - np.maximum(top, y1)
+    inner = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (right - left) * (bottom - top) + (x2 - x1) * (y2 - y1)
+    with np.errstate(invalid="ignore"):  # two boxes without area: nan, which suppresses nothing
+        above: NDArray[np.bool_] = inner / (areas - inner) > np.float64(iou)  # in double precision, as torchvision does
+    return above
