@@ -185,6 +185,16 @@ def huge_jpeg(width: int = 40_000, height: int = 40_000) -> bytes:
     return bytes(small)
 
 
+def many_scans(*, progressive: bool) -> bytes:
+    """A JPEG whose colours come in scans of their own, one of them 1,000 times over."""
+    whole = _encoded(".jpg")
+    scan = whole.index(b"\xff\xda")
+    frame = whole.index(b"\xff\xc0")
+    kind = b"\xff\xc2" if progressive else b"\xff\xc0"
+    one_colour = b"\xff\xda\0\x08\x01\x01\0\0" + (b"\0\0" if progressive else b"\x3f\0") + bytes(4)
+    return whole[:frame] + kind + whole[frame + 2 : scan] + one_colour * 1_000 + b"\xff\xd9"
+
+
 BAD: dict[str, tuple[Callable[[], bytes], str, set[str]]] = {
     "empty.jpg": (lambda: b"", "read", {"EmptyFile"}),
     "text.jpg": (lambda: b"this is no image\n" * 20, "decode", {"NotAnImage"}),
@@ -195,6 +205,8 @@ BAD: dict[str, tuple[Callable[[], bytes], str, set[str]]] = {
     "huge.jpg": (huge_jpeg, "decode", {"TooManyPixels"}),
     "magic.heic": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "decode", {"NotAnImage"}),
     "magic.dng": (lambda: b"II*\0\x08\0\0\0" + bytes(99), "decode", {"NotAnImage", "TruncatedImage"}),
+    "scans.jpg": (lambda: many_scans(progressive=False), "decode", {"TooManyScans"}),
+    "progressive-scans.jpg": (lambda: many_scans(progressive=True), "decode", {"TooManyScans"}),
     "float.tif": (
         lambda: cv2.imencode(".tiff", np.ones((9, 9, 3), np.float32))[1].tobytes(),
         "decode",
@@ -224,6 +236,15 @@ def test_bad_bytes_are_a_record(tmp_path: Path, name: str) -> None:
     assert outcome.error in kinds
     assert outcome.message.strip() == outcome.message != ""
     assert "\n" not in outcome.message
+
+
+def test_bytes_that_look_like_scans_do_no_harm(tmp_path: Path) -> None:
+    """In a comment, and after the one scan that there is."""
+    marks = b"\xff\xda" * 1_000
+    whole = _encoded(".jpg")
+    comment = b"\xff\xfe" + struct.pack(">H", len(marks) + 2) + marks
+    (tmp_path / "a.jpg").write_bytes(whole[:2] + comment + whole[2:] + marks)
+    assert isinstance(through(tmp_path / "a.jpg"), ImageResult)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])

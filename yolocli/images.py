@@ -35,6 +35,9 @@ MOST_BYTES = 700_000_000
 MOST_SCANS = 500
 """A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+START_OF_SCAN = b"\xff\xda"
+SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1, 0xC9})
+"""Second bytes of the markers (ITU-T T.81, table B.1) of frames that are not progressive."""
 
 _pillow_lock = threading.Lock()
 _large_lock = threading.Lock()
@@ -184,9 +187,22 @@ def _check_header(data: bytes, max_pixels: int) -> _Header:
             f"decoding this {known} of {width}x{height} takes up to {decode_bytes / 1e9:.1f} GB, more than other "
             f"images of --max-pixels {max_pixels} take; raise it if this is meant",
         )
-    if known in {"JPEG", "MPO"} and data.count(b"\xff\xda") > MOST_SCANS:
+    if known in {"JPEG", "MPO"} and not _has_one_scan(data) and data.count(START_OF_SCAN) > MOST_SCANS:
         raise ImageError("TooManyScans", f"a JPEG of more than {MOST_SCANS} scans, which would take minutes to decode")
     return _Header(known, decode_bytes)
+
+
+def _has_one_scan(data: bytes) -> bool:
+    """Tells whether the first scan of a JPEG is all of it, as it mostly is; False for any header that is unusual."""
+    at, components = 2, 0
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == START_OF_SCAN[1]:
+            return components > 0 and data[at + 4] == components
+        if marker in SEQUENTIAL_FRAMES:
+            components = data[at + 9]
+        at += 2 + length
+    return False
 
 
 def _bytes_per_pixel(image: Any) -> int:
