@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 from yolocli.backends import make_backend
 from yolocli.backends.base import STUCK_SECONDS, Crew, Feed, Loaded
-from yolocli.config import RunConfig, RuntimeName, fingerprint
+from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.exporters import exporter_factory
@@ -20,6 +20,7 @@ from yolocli.memory import peak_memory
 from yolocli.models import resolve_model, sha256
 from yolocli.progress import Observer
 from yolocli.results import Outcome
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.choose import choose_runtime
 from yolocli.sources import check_inputs, count, discover
 from yolocli.store import Store
@@ -137,9 +138,9 @@ class Run:
         return crew
 
     def _best_batch(self, ready: Loaded) -> int:
-        """Returns the worker's own choice; but on OpenVINO, where it gains little, a piped image waits for no other."""
-        waits = self._config.source.piped and self._config.detector.runtime is RuntimeName.openvino
-        return 1 if waits else ready.best_batch
+        """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other."""
+        small = ready.best_batch <= BATCH_OF_MANY_THREADS
+        return 1 if small and self._config.source.piped else ready.best_batch
 
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
-from yolocli.runtimes.base import DETECT, fixed_imgsz, frame_for
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.openvino_network import Network, Setting, candidates
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-BATCH_OF_MANY_THREADS = 4
-"""Threads share four images out with less waiting for one another than one: a fifth more images/s on two cores, in
-locked mode. A batch changes no box here, as it does with torch."""
 
 
 def load(config: DetectorConfig) -> OpenVinoRuntime:

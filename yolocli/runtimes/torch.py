@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
-from yolocli.runtimes.base import DETECT, fixed_imgsz, frame_for
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.device_nms import suppress_on_device
 from yolocli.runtimes.library import import_ultralytics
 
@@ -56,13 +56,14 @@ def load(config: DetectorConfig) -> TorchRuntime:
         backend = load_backend(config, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    return TorchRuntime(backend, config, device)
+    fused = device.type == "cpu" and backend.format == "pt" and config.precision is not Precision.bf16
+    return TorchRuntime(backend, config, device, fused=fused and _fuse(backend))
 
 
 class TorchRuntime:
     """A network behind AutoBackend; see `Runtime`."""
 
-    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device) -> None:
+    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device, *, fused: bool = False) -> None:
         self._backend = backend
         self._device = device
         self._confidence = config.confidence
@@ -82,7 +83,7 @@ class TorchRuntime:
         else:
             imgsz = fixed_imgsz(backend.imgsz, config)
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
-        self.best_batch = self._fitting_batch()
+        self.best_batch = BATCH_OF_MANY_THREADS if fused and config.threads > 1 else self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
@@ -148,6 +149,12 @@ class TorchRuntime:
         while batch > 1 and batch * one > free * MEMORY_SHARE:
             batch //= 2
         return batch
+
+
+def _fuse(backend: Any) -> bool:
+    from yolocli.runtimes.fused_conv import fuse_convolutions
+
+    return fuse_convolutions(backend.backend.model, backend.channels, int(backend.stride))
 
 
 def load_backend(config: DetectorConfig, device: torch.device) -> Any:

@@ -1,0 +1,115 @@
+"""What makes PyTorch faster on a CPU, and that it changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from yolocli.builtin import WEIGHTS
+from yolocli.config import DetectorConfig, Precision, RuntimeName
+from yolocli.detector import load_detector
+from yolocli.letterbox import Canvas
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
+from yolocli.runtimes.library import import_ultralytics
+from yolocli.runtimes.torch import load_backend
+
+on_x86 = pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"
+)
+
+
+@pytest.fixture(scope="module")
+def fused_conv() -> ModuleType:
+    """The module, imported like torch's runtime does: Ultralytics must not reach for the user's settings first."""
+    import_ultralytics()
+    from yolocli.runtimes import fused_conv
+
+    return fused_conv
+
+
+def network(model: Path = WEIGHTS) -> Any:
+    return load_backend(DetectorConfig(str(model)), torch.device("cpu")).backend.model
+
+
+def kinds(model: nn.Module) -> set[str]:
+    return {type(module).__name__ for module in model.modules()}
+
+
+def outputs(model: nn.Module, height: int = 96, width: int = 160) -> torch.Tensor:
+    pixels = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return model(pixels)[0]
+
+
+@on_x86
+def test_every_convolution_is_replaced_and_none_finds_anything_else(fused_conv: ModuleType, weights: Path) -> None:
+    for path in (WEIGHTS, weights):
+        model = network(path)
+        before = outputs(model)
+        assert fused_conv.fuse_convolutions(model, 3, 32)
+        assert "FusedConv" in kinds(model)
+        assert not kinds(model) & {"Conv2d", "SiLU"}
+        after = outputs(model)
+        assert not torch.equal(after, before)  # else this would not have run the other kernels
+        torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-3)
+
+
+@on_x86
+@pytest.mark.parametrize("shape", [(384, 640), (640, 480), (160, 640), (64, 64)])
+def test_in_one_thread_an_image_does_not_depend_on_its_batch(shape: tuple[int, int]) -> None:
+    detector = load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=1, confidence=0.001))
+    noise = np.random.default_rng(0).integers(0, 256, (5, *shape, 3), np.uint8)
+    batch = [Canvas(pixels, shape[1], shape[0]) for pixels in noise]
+    alone = [detector.infer([canvas])[0] for canvas in batch]
+    assert any(len(candidates) for candidates in alone)
+    for count in (2, 4, 5):
+        for one, together in zip(alone, detector.infer(batch[:count]), strict=False):
+            assert one.tobytes() == together.tobytes()
+
+
+def test_another_cpu_leaves_the_network_alone(fused_conv: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    _assert_left_alone(fused_conv)
+
+
+@on_x86
+def test_a_network_that_would_find_something_else_is_left_alone(
+    fused_conv: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_conv, "ACTIVATIONS", {nn.SiLU: "relu"})
+    _assert_left_alone(fused_conv)
+
+
+@on_x86
+def test_a_pytorch_without_the_operators_leaves_the_network_alone(
+    fused_conv: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*arguments: Any) -> None:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_convolution_pointwise'")
+
+    monkeypatch.setattr(fused_conv.FusedConv, "__init__", missing)
+    _assert_left_alone(fused_conv)
+
+
+def _assert_left_alone(fused_conv: ModuleType) -> None:
+    model = network()
+    before, modules = outputs(model), list(map(id, model.modules()))
+    assert not fused_conv.fuse_convolutions(model, 3, 32)
+    assert list(map(id, model.modules())) == modules
+    assert torch.equal(outputs(model), before)
+
+
+@on_x86
+@pytest.mark.parametrize(
+    ("threads", "precision", "batch"),
+    [(1, Precision.fp32, 1), (2, Precision.fp32, BATCH_OF_MANY_THREADS), (2, Precision.bf16, 1)],
+)
+def test_a_batch_is_for_many_threads(threads: int, precision: Precision, batch: int) -> None:
+    config = DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=threads, precision=precision)
+    assert load_detector(config).best_batch == batch
