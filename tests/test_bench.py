@@ -38,9 +38,17 @@ def test_a_short_benchmark_of_the_real_thing(weights: Path, photos: list[Path], 
 
 
 def test_every_combination_is_a_cell() -> None:
-    found = cells(["m.pt"], ["thread", "locked"], ["torch"], [1, 2], [1, 4])
-    assert len(set(found)) == len(found) == 8
+    found = cells(["m.pt"], ["thread", "locked"], ["torch"], [1, 2], [1, 4], [None, "bf16"])
+    assert len(set(found)) == len(found) == 16
     assert Cell("m.pt", "locked", "torch", 2, 4) in found
+    assert Cell("m.pt", "locked", "torch", 2, 4, "bf16") in found
+    assert len({cell.name for cell in found}) == 16
+
+
+def test_a_cell_is_a_command_line() -> None:
+    assert Cell("m.pt", "thread", "torch", 0, 0).options == ["--mode", "thread", "--runtime", "torch", "--batch", "0"]
+    options = Cell("m.pt", "thread", "torch", 2, 4, "bf16").options
+    assert options[4:] == ["--batch", "4", "--workers", "2", "--precision", "bf16"]
 
 
 def test_an_export_is_not_run_by_torch(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Cell:
         runtime: What runs the network.
         workers: Workers; 0 lets the run choose.
         batch: Images that go through the network together.
+        precision: What the network computes in; None for the runtime's default.
     """
 
     model: str
@@ -54,12 +55,20 @@ class Cell:
     runtime: str
     workers: int
     batch: int
+    precision: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in the table."""
+        words = [self.mode, self.runtime, f"j{self.workers or '-'}", f"b{self.batch or '-'}"]
+        return " ".join([*words, self.precision] if self.precision else words)
 
     @property
     def options(self) -> list[str]:
         """The options of `yolocli detect` that ask for it."""
         options = ["--mode", self.mode, "--runtime", self.runtime, "--batch", str(self.batch)]
-        return options + (["--workers", str(self.workers)] if self.workers else [])
+        options += ["--workers", str(self.workers)] if self.workers else []
+        return options + (["--precision", self.precision] if self.precision else [])
 
 
 @dataclass(slots=True)
@@ -118,10 +127,16 @@ class BenchConfig:
 
 
 def cells(
-    models: Sequence[str], modes: Sequence[str], runtimes: Sequence[str], workers: Sequence[int], batches: Sequence[int]
+    models: Sequence[str],
+    modes: Sequence[str],
+    runtimes: Sequence[str],
+    workers: Sequence[int],
+    batches: Sequence[int],
+    precisions: Sequence[str | None] = (None,),
 ) -> list[Cell]:
     """Returns every combination that there is: an export runs where it was made for."""
-    combinations = (Cell(*values) for values in itertools.product(models, modes, runtimes, workers, batches))
+    axes = itertools.product(models, modes, runtimes, workers, batches, precisions)
+    combinations = (Cell(*values) for values in axes)
     return [cell for cell in combinations if cell.runtime != "torch" or not is_export(Path(cell.model))]
 
 
@@ -140,10 +155,7 @@ def bench(config: BenchConfig, say: Callable[[str], None]) -> list[Row]:
         WorkerError: If a run fails.
     """
     rows = [Row(BASELINE, model, []) for model in config.models] if config.baseline else []
-    rows += [
-        Row(f"{cell.mode} {cell.runtime} j{cell.workers or '-'} b{cell.batch or '-'}", cell.model, cell.options)
-        for cell in config.cells
-    ]
+    rows += [Row(cell.name, cell.model, cell.options) for cell in config.cells]
     if len(config.models) > 1:
         for row in rows:
             row.name += f" {Path(row.model).name}"

@@ -322,6 +322,10 @@ def bench(
     batches: Annotated[
         Optional[list[int]], typer.Option("--batch", help="Repeatable; 0 chooses.", show_default="0")
     ] = None,
+    precisions: Annotated[
+        Optional[list[Precision]],
+        typer.Option("--precision", help="Repeatable.", show_default="that of the model and runtime"),
+    ] = None,
     images: Annotated[int, typer.Option(help="Pictures of each run.", min=2)] = 60,
     repeats: Annotated[int, typer.Option(help="Rounds.", min=1)] = 3,
     baseline: Annotated[
@@ -329,7 +333,7 @@ def bench(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure which mode, runtime, workers and batch suit this machine and these pictures."""
+    """Measure which mode, runtime, workers, batch and precision suit this machine and these pictures."""
     from yolocli import commands
 
     commands.run_bench(
@@ -339,6 +343,7 @@ def bench(
         runtimes=[runtime.value for runtime in runtimes or ()],
         workers=workers or [0],
         batches=batches or [0],
+        precisions=[precision.value for precision in precisions or ()],
         images=images,
         repeats=repeats,
         baseline=baseline,

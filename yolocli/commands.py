@@ -128,6 +128,7 @@ def run_bench(
     runtimes: Sequence[str],
     workers: Sequence[int],
     batches: Sequence[int],
+    precisions: Sequence[str],
     images: int,
     repeats: int,
     baseline: bool,
@@ -145,9 +146,8 @@ def run_bench(
     from yolocli.runtimes.openvino_library import openvino_installed
 
     runtimes = runtimes or ["torch", *(["openvino"] if openvino_installed() else [])]
-    config = BenchConfig(
-        folder, tuple(models), tuple(cells(models, modes, runtimes, workers, batches)), images, repeats, baseline
-    )
+    ways = cells(models, modes, runtimes, workers, batches, precisions or [None])
+    config = BenchConfig(folder, tuple(models), tuple(ways), images, repeats, baseline)
     figures = to_dict(bench(config, lambda text: print(text, file=sys.stderr, flush=True)), config)
     if as_json:
         print(json.dumps(figures, indent=2))
