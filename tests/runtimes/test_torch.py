@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,16 +62,38 @@ def test_every_convolution_is_replaced_and_none_finds_anything_else(fused_conv: 
 
 
 @on_x86
-@pytest.mark.parametrize("shape", [(384, 640), (640, 480), (160, 640), (64, 64)])
-def test_in_one_thread_an_image_does_not_depend_on_its_batch(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(384, 640), (640, 480), (320, 640), (256, 256)])
+def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, int]) -> None:
     detector = load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=1, confidence=0.001))
     noise = np.random.default_rng(0).integers(0, 256, (5, *shape, 3), np.uint8)
     batch = [Canvas(pixels, shape[1], shape[0]) for pixels in noise]
     alone = [detector.infer([canvas])[0] for canvas in batch]
     assert any(len(candidates) for candidates in alone)
-    for count in (2, 4, 5):
-        for one, together in zip(alone, detector.infer(batch[:count]), strict=False):
-            assert one.tobytes() == together.tobytes()
+    before = torch.get_num_threads()
+    try:
+        for threads, count in itertools.product((1, 2, 3), (1, 2, 4, 5)):
+            torch.set_num_threads(threads)
+            for one, together in zip(alone, detector.infer(batch[:count]), strict=False):
+                assert one.tobytes() == together.tobytes(), (threads, count)
+    finally:
+        torch.set_num_threads(before)
+
+
+@on_x86
+def test_boxes_of_the_faster_head_are_those_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def anchors(confidence: float) -> np.ndarray:
+        config = DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=1, confidence=confidence)
+        return load_detector(config).infer([Canvas(noise, 160, 96)])[0]
+
+    noise = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    faster = {confidence: anchors(confidence) for confidence in (0.0, 0.01, 1.0)}
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    plain = anchors(0.0)
+    assert len(plain) == 12 * 20 + 6 * 10 + 3 * 5
+    np.testing.assert_allclose(faster[0.0], plain, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(faster[0.01], plain[plain[:, 4] > 0.01], rtol=1e-4, atol=1e-3)
+    assert 0 < len(faster[0.01]) < len(plain)
+    assert len(faster[1.0]) == 0
 
 
 def test_another_cpu_leaves_the_network_alone(fused_conv: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

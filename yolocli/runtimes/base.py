@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 DETECT = "detect"
 """The one task of a model that can be used so far."""
 BATCH_OF_MANY_THREADS = 4
-"""Threads of one network share four images out with less waiting for one another than one: a fifth more images/s on two
-cores, in locked mode. For networks of which an image's outputs do not depend on its batch, to the last bit."""
+"""Threads of one network share four images out with less waiting for one another than one: a fifth to a half more
+images/s on two cores, in locked mode. For networks of which an image's outputs do not depend on its batch."""
 
 
 class Runtime(Protocol):

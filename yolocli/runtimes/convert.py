@@ -20,7 +20,6 @@ from yolocli.cache import cache_folder
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.models import sha256
-from yolocli.runtimes.detect_head import channels_last
 from yolocli.runtimes.export_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.openvino_library import import_openvino, openvino_version
 
@@ -170,6 +169,8 @@ def _graph(ov: Any, backend: Any) -> Any:
     import warnings
 
     import torch
+
+    from yolocli.runtimes.detect_head import channels_last
 
     module = backend.backend.model
     head = module.model[-1]

@@ -42,8 +42,9 @@ class FusedConv(nn.Module):  # type: ignore[misc]
 def fuse_convolutions(model: nn.Module, channels: int, stride: int) -> bool:
     """Makes an Ultralytics model faster, in place; it is for inference in fp32 on the CPU only, then.
 
-    Its outputs differ by a rounding of float32. Those of an image no longer depend on the other images of its batch, to
-    the last bit, while PyTorch itself takes another kernel for a batch of one.
+    Its outputs differ by a rounding of float32. Those of an image no longer depend on its batch or on the number of
+    threads, to the last bit and for all but very narrow pictures, while PyTorch itself takes another kernel for a batch
+    of one in one thread.
 
     Args:
         model: Its batch normalisation must be folded into the convolutions.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from yolocli.runtimes.detect_head import RowsDetect
+
 LARGEST_BATCH = 32
 NAMES_UNKNOWN = 999
 """Names that AutoBackend makes up for a model that has none."""
@@ -56,14 +58,13 @@ def load(config: DetectorConfig) -> TorchRuntime:
         backend = load_backend(config, device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    fused = device.type == "cpu" and backend.format == "pt" and config.precision is not Precision.bf16
-    return TorchRuntime(backend, config, device, fused=fused and _fuse(backend))
+    return TorchRuntime(backend, config, device)
 
 
 class TorchRuntime:
     """A network behind AutoBackend; see `Runtime`."""
 
-    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device, *, fused: bool = False) -> None:
+    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device) -> None:
         self._backend = backend
         self._device = device
         self._confidence = config.confidence
@@ -83,7 +84,9 @@ class TorchRuntime:
         else:
             imgsz = fixed_imgsz(backend.imgsz, config)
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
-        self.best_batch = BATCH_OF_MANY_THREADS if fused and config.threads > 1 else self._fitting_batch()
+        on_cpu = device.type == "cpu" and backend.format == "pt"
+        self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
+        self.best_batch = BATCH_OF_MANY_THREADS if self._head and config.threads > 1 else self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
@@ -91,17 +94,10 @@ class TorchRuntime:
         import torch
 
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
-            if (
-                self._device.type == "cuda"
-            ):  # bytes cross the bus, not floats, and from pinned memory while the GPU works
-                pixels = pixels.pin_memory()
-            pixels = pixels.to(self._device, non_blocking=True)
-            pixels = pixels.permute(0, 3, 1, 2).contiguous()
-            if self.channels == 3:
-                pixels = pixels.flip(1)  # BGR to RGB
-            inputs = pixels.half() if self._backend.fp16 else pixels.float()
-            output = self._backend(inputs.div_(255))
+            output = self._backend(self._inputs(batch))
+            if self._head is not None:
+                above = (self._head.boxes_above(output, image, self._confidence) for image in range(len(batch)))
+                return [boxes.numpy() for boxes in above]
             if isinstance(output, (list, tuple)):
                 output = output[0]
             found = self._candidates(output.float())
@@ -110,6 +106,21 @@ class TorchRuntime:
             rows = found.cpu().numpy()
         ends = np.searchsorted(rows[:, 0], np.arange(1, len(batch)))
         return np.split(rows[:, 1:], ends)
+
+    def _inputs(self, batch: Sequence[Canvas]) -> torch.Tensor:
+        """Returns (images, channels, height, width) in [0, 1], RGB or grey, on the device."""
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
+        if self._device.type == "cuda":  # bytes cross the bus, not floats, and from pinned memory while the GPU works
+            pixels = pixels.pin_memory()
+        pixels = pixels.to(self._device, non_blocking=True)
+        pixels = pixels.permute(0, 3, 1, 2).contiguous()
+        if self.channels == 3:
+            pixels = pixels.flip(1)  # BGR to RGB
+        inputs = pixels.half() if self._backend.fp16 else pixels.float()
+        return inputs.div_(255)
 
     def _candidates(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
@@ -151,10 +162,16 @@ class TorchRuntime:
         return batch
 
 
-def _fuse(backend: Any) -> bool:
+def _make_faster(backend: Any) -> RowsDetect | None:
+    """Changes a model on the CPU in place, if it is one that can be; returns its new head then."""
+    from yolocli.runtimes.detect_head import RowsDetect, can_be_rows
     from yolocli.runtimes.fused_conv import fuse_convolutions
 
-    return fuse_convolutions(backend.backend.model, backend.channels, int(backend.stride))
+    model = backend.backend.model
+    if not fuse_convolutions(model, backend.channels, int(backend.stride)) or not can_be_rows(model.model[-1]):
+        return None
+    head = model.model[-1] = RowsDetect(model.model[-1])
+    return head
 
 
 def load_backend(config: DetectorConfig, device: torch.device) -> Any:
