@@ -21,7 +21,7 @@ from yolocli.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.runtimes import openvino_network
 from yolocli.runtimes.export_folder import read_metadata
-from yolocli.runtimes.openvino_network import FIXED_GRAPHS, Network, Setting, candidates
+from yolocli.runtimes.openvino_network import FIXED_GRAPHS, Network, Setting
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -39,8 +39,7 @@ def setting(folder: Path, **fields: Any) -> Setting:
 
 def output(network: Network, images: np.ndarray) -> np.ndarray:
     """All rows of all images, in memory of their own."""
-    outputs = network.run(images)
-    return np.stack([candidates(outputs, position, -1.0) for position in range(len(images))])
+    return np.stack(network.candidates(images, -1.0))
 
 
 def is_static(network: Network, images: np.ndarray) -> bool:
@@ -185,11 +184,11 @@ import sys, threading
 from pathlib import Path
 import numpy as np
 from yolocli.config import Precision
-from yolocli.runtimes.openvino_network import Network, Setting, candidates
+from yolocli.runtimes.openvino_network import Network, Setting
 images = [np.random.default_rng(index).integers(0, 256, (1, 64, 32 * (2 + index), 3), np.uint8) for index in range(8)]
 setting, found = Setting(Path(sys.argv[1]), Precision.fp32, 1), {}
 def rows(network, image):
-    return candidates(network.run(image), 0, -1.0)
+    return network.candidates(image, -1.0)[0]
 def build(index):
     network = Network(setting)
     found[index] = [rows(network, images[index]) for _ in range(5)]

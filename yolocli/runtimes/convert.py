@@ -198,10 +198,9 @@ def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32
 def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import numpy as np
 
-    from yolocli.runtimes.openvino_network import Network, Setting, candidates
+    from yolocli.runtimes.openvino_network import Network, Setting
 
-    outputs = Network(Setting(folder, Precision.fp32, 0)).run(images)
-    return np.stack([candidates(outputs, position, -1.0) for position in range(len(images))])
+    return np.stack(Network(Setting(folder, Precision.fp32, 0)).candidates(images, -1.0))
 
 
 def _convert_apart(weights: Path, folder: Path, trust_weights: bool) -> None:

@@ -10,7 +10,7 @@ from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
-from yolocli.runtimes.openvino_network import Network, Setting, candidates
+from yolocli.runtimes.openvino_network import Network, Setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,5 +58,4 @@ class OpenVinoRuntime:
             images = np.ascontiguousarray(batch[0].pixels)[None]
         else:
             images = np.stack([canvas.pixels for canvas in batch])
-        outputs = self._network.run(images)
-        return [candidates(outputs, position, self._confidence) for position in range(len(batch))]
+        return self._network.candidates(images, self._confidence)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError
-from yolocli.runtimes.export_folder import Metadata, graph_file, is_quantised, read_metadata
+from yolocli.runtimes.export_folder import graph_file, is_quantised, read_metadata
+from yolocli.runtimes.openvino_graph import for_images
 from yolocli.runtimes.openvino_library import import_openvino
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Network:
         try:
             model = self._core.read_model(str(graph))
             shape = model.input(0).partial_shape
-            self._model = _with_images(ov, model, self.metadata)
+            self._graph = for_images(ov, model, self.metadata)
         except (RuntimeError, IndexError) as error:
             raise ModelError(f"{graph}: cannot be read by OpenVINO: {_first_line(error)}") from error
         self.fixed_batch = None if shape[0].is_dynamic else shape[0].get_length()
@@ -99,26 +100,28 @@ class Network:
         self._only_fixed = self._needs_fixed_shapes(setting.folder)
         self._any: Any = None
 
-    def run(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[NDArray[np.float32]]:
         """Runs the network.
 
         Args:
             images: Array (images, height, width, channels), BGR or grey.
+            confidence: Boxes above it are given.
 
         Returns:
-            What `candidates` reads. Valid until the next run.
+            For each image an array (n, 6) of x1, y1, x2, y2 in pixels, score, class.
         """
         import numpy as np
 
-        size = self.fixed_batch
-        if size is None or size == len(images):
-            return self._run(images)
-        runs = []
+        size = self.fixed_batch or len(images)
+        found = []
         for start in range(0, len(images), size):
             part = images[start : start + size]
-            padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), np.uint8)])
-            runs.append([output[: len(part)].copy() for output in self._run(padded)])
-        return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
+            missing = size - len(part)
+            full = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
+            outputs = self._run(full)
+            side = images.shape[1:3]
+            found += [self._graph.candidates(outputs, image, side, confidence) for image in range(len(part))]
+        return found
 
     def request_for(self, shape: Shape) -> Any:
         """Returns the infer request to run an input of a shape with; counts that it was asked for.
@@ -129,10 +132,10 @@ class Network:
         if shape not in self._fixed:
             self._seen[shape] += 1
             if not self._deserves_its_own(shape):
-                self._any = self._any or self._compile(self._model)
+                self._any = self._any or self._compile(self._graph.model)
                 return self._any
             with _building:
-                model = self._model.clone()
+                model = self._graph.model.clone()
                 model.reshape(list(shape))
             self._fixed[shape] = self._compile(model)
             if len(self._fixed) > FIXED_GRAPHS:
@@ -162,90 +165,9 @@ class Network:
     def _needs_fixed_shapes(self, folder: Path) -> bool:
         """Tells of the CPUs on which OpenVINO crashes when it runs INT8 with dynamic shapes (AMX; its issue 37577)."""
         cpus = Path("/proc/cpuinfo")
-        return self._model.is_dynamic() and is_quantised(folder) and cpus.exists() and "amx_int8" in cpus.read_text()
-
-
-def candidates(outputs: list[NDArray[np.float32]], image: int, confidence: float) -> NDArray[np.float32]:
-    """Reads what a network found in one image.
-
-    Args:
-        outputs: Of `Network.run`: (images, boxes, 6) of a network that has done its own NMS; or the boxes of anchors,
-            their best scores and all their scores, see `_with_best_score`.
-        image: Position in the batch.
-        confidence: Boxes above it are given.
-
-    Returns:
-        Array (n, 6) of x1, y1, x2, y2 in pixels, score, class, in memory of its own.
-    """
-    import numpy as np
-
-    if len(outputs) == 1:
-        done = outputs[0][image]
-        above: NDArray[np.float32] = done[done[:, 4] > confidence]
-        return above
-    boxes, best, scores = (output[image] for output in outputs)
-    found = best > confidence
-    centre, half = boxes[found, :2], boxes[found, 2:] / 2
-    of_found = scores[found] if len(scores) == len(best) else scores[:, found].T
-    classes = of_found.argmax(1)[:, None].astype(np.float32)
-    rows: NDArray[np.float32] = np.concatenate([centre - half, centre + half, best[found, None], classes], 1)
-    return rows
-
-
-def _with_images(ov: Any, model: Any, metadata: Metadata) -> Any:
-    """Puts into the graph what comes before and after the network, so that it is fast and holds no GIL.
-
-    Before: uint8 to float, BGR to RGB, rows of pixels to planes, 255 to 1. After: the best score of each anchor, so
-    that the host looks at the classes of those alone that count.
-    """
-    from openvino.preprocess import ColorFormat, PrePostProcessor
-
-    steps = PrePostProcessor(model)
-    image = steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    steps.input().model().set_layout(ov.Layout("NCHW"))
-    process = steps.input().preprocess().convert_element_type(ov.Type.f32)
-    if metadata.channels == 3:
-        image.set_color_format(ColorFormat.BGR)
-        process.convert_color(ColorFormat.RGB)
-    process.scale(255.0)
-    model = steps.build()
-    rows = model.output(0).partial_shape[1]
-    if not metadata.end_to_end and rows.is_static and rows.get_length() != 4 + len(metadata.names):
-        raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
-    return model if metadata.end_to_end else _with_best_score(ov, model)
-
-
-def _with_best_score(ov: Any, model: Any) -> Any:
-    """Replaces (images, 4 + classes, anchors) by three outputs.
-
-    They are boxes (images, anchors, 4), best scores (images, anchors), and what the best class is found from:
-    (images, anchors, classes) if the network has the numbers of an anchor side by side, see `detect_head`, else
-    (images, classes, anchors).
-    """
-    from openvino import opset13 as ops
-
-    whole = model.output(0).get_node().input_value(0)
-    node = whole.get_node()
-    if node.get_type_name() == "Transpose" and _kind(node, 0) == "Concat" and _kind(_before(node, 0), 1) == "Sigmoid":
-        joined = _before(node, 0)
-        boxes, scores = joined.input_value(0), _before(joined, 1).input_value(0)
-        # the best is the best before the sigmoid, too, and only that one needs it
-        best = ops.sigmoid(ops.reduce_max(scores, ops.constant([2], ov.Type.i32)))
-    else:
-        split = ops.variadic_split(whole, 1, [4, -1])
-        boxes, scores = ops.transpose(split.output(0), [0, 2, 1]).output(0), split.output(1)
-        best = ops.reduce_max(scores, ops.constant([1], ov.Type.i32))
-    results = [ops.result(boxes), ops.result(best), ops.result(scores)]
-    return ov.Model(results, model.get_parameters(), "detector")
-
-
-def _before(node: Any, position: int) -> Any:
-    return node.input_value(position).get_node()
-
-
-def _kind(node: Any, position: int) -> str:
-    kind: str = _before(node, position).get_type_name()
-    return kind
+        return (
+            self._graph.model.is_dynamic() and is_quantised(folder) and cpus.exists() and "amx_int8" in cpus.read_text()
+        )
 
 
 def _first_line(error: Exception) -> str:
