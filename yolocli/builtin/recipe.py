@@ -1,7 +1,7 @@
 """How the shipped weights are trained, on Ultralytics' own trainer.
 
 Nothing here is larger than it must be: the shipped weights were made on two processor cores, in
-some two hours, to judge by its parts. A GPU runs the same recipe.
+two hours and twenty minutes. A GPU runs the same recipe.
 """
 
 import os
