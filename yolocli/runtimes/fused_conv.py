@@ -81,8 +81,8 @@ def _fused(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
         for name, child in parent.named_children():
             if isinstance(child, nn.Conv2d) and child.padding_mode == "zeros" and not isinstance(child.padding, str):
                 yield parent, name, FusedConv(child, activation)
-        if activation != "none":
-            yield parent, "act", nn.Identity()
+                if activation != "none":
+                    yield parent, "act", nn.Identity()
 
 
 def _activation_after_convolution(module: nn.Module) -> str:
