@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
 from yolocli.runtimes.export_folder import Metadata
+from yolocli.runtimes.openvino_rewrite import rewrite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +111,7 @@ def for_images(ov: Any, model: Any, metadata: Metadata) -> Graph:
     Raises:
         ModelError: If the outputs are not those of a YOLO detector.
     """
+    rewrite(model)
     model = _with_pixels(ov, model, metadata.channels)
     rows = model.output(0).partial_shape[1]
     if not metadata.end_to_end and rows.is_static and rows.get_length() != 4 + len(metadata.names):
