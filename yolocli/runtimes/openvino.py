@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+FEW_BOXES_FROM = 0.05
+"""Confidence from which on anchors that count are some tens in an image. Their boxes take as long as all would when
+they are some 800."""
+
 
 def load(config: DetectorConfig) -> OpenVinoRuntime:
     """Loads a model.
@@ -35,7 +39,7 @@ class OpenVinoRuntime:
     def __init__(self, config: DetectorConfig) -> None:
         folder = Path(config.converted or config.model)
         precision = config.precision or Precision.fp32
-        network = Network(Setting(folder, precision, config.threads))
+        network = Network(Setting(folder, precision, config.threads, config.confidence >= FEW_BOXES_FROM))
         metadata = network.metadata
         if metadata.task != DETECT:
             raise ModelError(f"{folder}: a model for '{metadata.task}'; only detection models are supported so far")

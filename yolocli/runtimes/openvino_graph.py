@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
 from yolocli.runtimes.export_folder import Metadata
+from yolocli.runtimes.openvino_anchors import branches, graphs_of, run
 from yolocli.runtimes.openvino_rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -35,18 +36,27 @@ class Graph:
             classes) if the network has the numbers of an anchor side by side, else (images, classes, anchors).
         strides: Of the anchors, if the first output is what boxes are made from: for each side of a box the
             probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances). Else none.
+        branches: Graphs of what comes before that output, for each stride two; see `openvino_anchors.graphs_of`. If
+            there are some, in place of that output stand the maps they look at, (images, rows, columns, channels).
     """
 
     model: Any
     strides: tuple[int, ...] = ()
+    branches: tuple[tuple[Any, Any], ...] = ()
 
     def candidates(
-        self, outputs: list[NDArray[np.float32]], image: int, size: tuple[int, int], confidence: float
+        self,
+        outputs: list[NDArray[np.float32]],
+        requests: Sequence[tuple[Any, Any]],
+        image: int,
+        size: tuple[int, int],
+        confidence: float,
     ) -> NDArray[np.float32]:
         """Reads what the network found in one image.
 
         Args:
             outputs: See `model`.
+            requests: To infer `branches` with.
             image: Position in the batch.
             size: Height and width of the input.
             confidence: Boxes above it are given.
@@ -60,13 +70,11 @@ class Graph:
             done = outputs[0][image]
             above: NDArray[np.float32] = done[done[:, 4] > confidence]
             return above
-        boxes, best, scores = (output[image] for output in outputs)
+        *made_from, best, scores = (output[image] for output in outputs)
         found = (best > confidence).nonzero()[0]
+        boxes = run(requests, made_from, found) if self.branches else made_from[0][found]
         if self.strides:
-            points, strides = (array[found] for array in anchors(*size, self.strides))
-            boxes = _decoded(boxes[found], points, strides)
-        else:
-            boxes = boxes[found]
+            boxes = _decoded(boxes, *(array[found] for array in anchors(*size, self.strides)))
         centre, half = boxes[:, :2], boxes[:, 2:] / 2
         of_found = scores[found] if len(scores) == len(best) else scores[:, found].T
         classes = of_found.argmax(1)[:, None].astype(np.float32)
@@ -102,7 +110,7 @@ def _decoded(
     return boxes
 
 
-def for_images(ov: Any, model: Any, metadata: Metadata) -> Graph:
+def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False) -> Graph:
     """Puts into a graph what comes before and after the network, so that it is fast and holds no GIL.
 
     Before: rows of pixels to planes, BGR to RGB, uint8 to float, 255 to 1. After: the best score of each anchor, so
@@ -116,7 +124,7 @@ def for_images(ov: Any, model: Any, metadata: Metadata) -> Graph:
     rows = model.output(0).partial_shape[1]
     if not metadata.end_to_end and rows.is_static and rows.get_length() != 4 + len(metadata.names):
         raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
-    return Graph(model) if metadata.end_to_end else _with_best_score(ov, model, metadata)
+    return Graph(model) if metadata.end_to_end else _with_best_score(ov, model, metadata, few_boxes)
 
 
 def _with_pixels(ov: Any, model: Any, channels: int) -> Any:
@@ -182,7 +190,7 @@ def _is_of_all(node: Any, axis: int) -> bool:
     return all(([1] * (rank - len(shape)) + shape)[axis] == 1 for shape in shapes)
 
 
-def _with_best_score(ov: Any, model: Any, metadata: Metadata) -> Graph:
+def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -> Graph:
     """Replaces the output (images, 4 + classes, anchors) by those of `Graph`."""
     from openvino import opset13 as ops
 
@@ -200,8 +208,11 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata) -> Graph:
         boxes, scores = ops.transpose(split.output(0), [0, 2, 1]).output(0), split.output(1)
         best = ops.reduce_max(scores, ops.constant([1], ov.Type.i32))
     strides = () if logits is None else _strides(ov, logits, model, metadata)
-    results = [ops.result(logits if strides else boxes), ops.result(best), ops.result(scores)]
-    return Graph(ov.Model(results, model.get_parameters(), "detector"), strides)
+    found = branches(logits) if strides and few_boxes else ()
+    made_from = [ops.transpose(branch.map, [0, 2, 3, 1]) for branch in found] or [logits if strides else boxes]
+    results = [ops.result(output) for output in (*made_from, best, scores)]
+    graphs = tuple(graphs_of(ov, branch) for branch in found)
+    return Graph(ov.Model(results, model.get_parameters(), "detector"), strides, graphs)
 
 
 def _logits(boxes: Any) -> Any:

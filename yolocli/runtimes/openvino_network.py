@@ -46,11 +46,13 @@ class Setting:
         folder: An export, see `export_folder`.
         precision: Of the arithmetic; what is quantised in the graph is INT8 whatever this says.
         threads: Threads it runs on; 0 leaves the number to OpenVINO.
+        few_boxes: Few anchors of an image will count; see `for_images`.
     """
 
     folder: Path
     precision: Precision
     threads: int
+    few_boxes: bool = False
 
 
 class Network:
@@ -80,7 +82,7 @@ class Network:
         try:
             model = self._core.read_model(str(graph))
             shape = model.input(0).partial_shape
-            self._graph = for_images(ov, model, self.metadata)
+            self._graph = for_images(ov, model, self.metadata, setting.few_boxes)
         except (RuntimeError, IndexError) as error:
             raise ModelError(f"{graph}: cannot be read by OpenVINO: {_first_line(error)}") from error
         self.fixed_batch = None if shape[0].is_dynamic else shape[0].get_length()
@@ -99,6 +101,7 @@ class Network:
         self._seen: Counter[Shape] = Counter()
         self._only_fixed = self._needs_fixed_shapes(setting.folder)
         self._any: Any = None
+        self._branches = [(self._compile(first), self._compile(rest)) for first, rest in self._graph.branches]
 
     def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[NDArray[np.float32]]:
         """Runs the network.
@@ -120,7 +123,9 @@ class Network:
             full = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
             outputs = self._run(full)
             side = images.shape[1:3]
-            found += [self._graph.candidates(outputs, image, side, confidence) for image in range(len(part))]
+            found += [
+                self._graph.candidates(outputs, self._branches, image, side, confidence) for image in range(len(part))
+            ]
         return found
 
     def request_for(self, shape: Shape) -> Any:
