@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEW_BOXES_FROM = 0.05
-"""Confidence from which on anchors that count are some tens in an image. Their boxes take as long as all would when
-they are some 800."""
+"""Confidence from which on few anchors of an image count: 127 in a street scene at 0.25, 295 at 0.05. Their boxes alone
+take as long as those of all 5040 do when some 900 of them count."""
 
 
 def load(config: DetectorConfig) -> OpenVinoRuntime:
