@@ -30,7 +30,7 @@ class Branch:
 
     Attributes:
         map: What it looks at, an output of the network's graph: (images, channels, rows, columns).
-        layers: Weights (outputs, inputs, kernel, kernel) and bias (1, outputs, 1, 1) of the convolutions.
+        layers: Weights (outputs, inputs, kernel, kernel) and bias, a number an output, of the convolutions.
     """
 
     map: Any
@@ -51,28 +51,28 @@ def _branch(output: Any) -> Branch | None:
     layers = []
     for kinds, kernel in (("Reshape", "Transpose"), 1), (("Swish",), 3), (("Swish",), 3):
         for kind in kinds:
-            if output.get_node().get_type_name() != kind:
+            node = output.get_node()
+            if node.get_type_name() != kind or (kind == "Swish" and node.get_input_size() != 1):
                 return None
-            output = output.get_node().input_value(0)
+            output = node.input_value(0)
         added = output.get_node()
         if added.get_type_name() != "Add":
             return None
-        convolution, bias = added.input_value(0).get_node(), added.input_value(1).get_node()
-        if convolution.get_type_name() != "Convolution" or bias.get_type_name() != "Constant":
+        convolution, bias = added.input_value(0).get_node(), _array(added.input_value(1))
+        if convolution.get_type_name() != "Convolution" or not _keeps_size(convolution.get_attributes(), kernel):
             return None
-        weights = convolution.input_value(1).get_node()
-        if weights.get_type_name() != "Constant" or not _keeps_size(convolution.get_attributes(), kernel):
+        weights = _array(convolution.input_value(1))
+        if weights is None or bias is None or weights.shape[2:] != (kernel, kernel) or bias.size != len(weights):
             return None
-        if weights.get_data().shape[2:] != (kernel, kernel) or bias.get_data().shape != (
-            1,
-            len(weights.get_data()),
-            1,
-            1,
-        ):
-            return None
-        layers.append((weights.get_data().copy(), bias.get_data().copy()))
+        layers.append((weights, bias))
         output = convolution.input_value(0)
     return Branch(output, tuple(reversed(layers)))
+
+
+def _array(output: Any) -> NDArray[np.float32] | None:
+    """Returns a copy of a constant, as the graph that holds it may go; None if it is none."""
+    node = output.get_node()
+    return node.get_data().copy() if node.get_type_name() == "Constant" else None
 
 
 def _keeps_size(attributes: dict[str, Any], kernel: int) -> bool:
