@@ -1,4 +1,8 @@
-"""Rewrites of an OpenVINO graph that give the same numbers, but for a rounding, with less to compute and to copy."""
+"""Rewrites of an OpenVINO graph that give the same numbers, but for a rounding, with less to compute and to copy.
+
+Side by side in one process, yolo11n at 384x640 on one core: 28.95 ms with both, 29.97 without the first, 29.25 without
+the second, 30.28 with neither.
+"""
 
 from __future__ import annotations
 
