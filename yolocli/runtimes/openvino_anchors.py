@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from yolocli.runtimes.openvino_nodes import before, constant
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -58,21 +60,15 @@ def _branch(output: Any) -> Branch | None:
         added = output.get_node()
         if added.get_type_name() != "Add":
             return None
-        convolution, bias = added.input_value(0).get_node(), _array(added.input_value(1))
+        convolution, bias = before(added, 0), constant(added, 1)
         if convolution.get_type_name() != "Convolution" or not _keeps_size(convolution.get_attributes(), kernel):
             return None
-        weights = _array(convolution.input_value(1))
+        weights = constant(convolution, 1)
         if weights is None or bias is None or weights.shape[2:] != (kernel, kernel) or bias.size != len(weights):
             return None
         layers.append((weights, bias))
         output = convolution.input_value(0)
     return Branch(output, tuple(reversed(layers)))
-
-
-def _array(output: Any) -> NDArray[np.float32] | None:
-    """Returns a copy of a constant, as the graph that holds it may go; None if it is none."""
-    node = output.get_node()
-    return node.get_data().copy() if node.get_type_name() == "Constant" else None
 
 
 def _keeps_size(attributes: dict[str, Any], kernel: int) -> bool:

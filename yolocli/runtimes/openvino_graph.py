@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yolocli.errors import ModelError
 from yolocli.runtimes.export_folder import Metadata
 from yolocli.runtimes.openvino_anchors import branches, graphs_of, run
+from yolocli.runtimes.openvino_nodes import before
 from yolocli.runtimes.openvino_rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
     Before: rows of pixels to planes, BGR to RGB, uint8 to float, 255 to 1. After: the best score of each anchor, so
     that the host looks at those alone that count. Boxes of the others are not made at all if that can be left out.
 
+    Args:
+        ov: The library.
+        model: OpenVINO's own object, as it was exported; it is changed.
+        metadata: Of the export.
+        few_boxes: Few anchors will count, so that it pays to run the branch that boxes come from at these alone.
+
     Raises:
         ModelError: If the outputs are not those of a YOLO detector.
     """
@@ -136,14 +143,14 @@ def _with_pixels(ov: Any, model: Any, channels: int) -> Any:
     from openvino import opset13 as ops
 
     swapped = channels != 3 or _swap_channels(ov, model)
-    before = model.input(0).get_node()
-    images, planes, height, width = before.get_output_partial_shape(0)
+    planar = model.input(0).get_node()
+    images, planes, height, width = planar.get_output_partial_shape(0)
     pixels = ops.parameter(ov.PartialShape([images, height, width, planes]), ov.Type.u8)
     scaled = ops.divide(ops.convert(pixels, "f32"), ops.constant(255, ov.Type.f32))
     if not swapped:
         scaled = ops.gather(scaled, ops.constant([2, 1, 0], ov.Type.i32), ops.constant(3, ov.Type.i32))
     moved = ops.transpose(scaled, ops.constant([0, 3, 1, 2], ov.Type.i32))
-    for target in before.output(0).get_target_inputs():
+    for target in planar.output(0).get_target_inputs():
         target.replace_source_output(moved.output(0))
     return ov.Model(model.get_results(), [pixels], "detector")
 
@@ -172,11 +179,11 @@ def _first_weights(model: Any) -> Any:
         node, port = target.get_node(), target.get_index()
         if port != 0 or node.get_type_name() not in {"Convolution", "FakeQuantize"}:
             return None
-    node = _before(node, 1)
+    node = before(node, 1)
     while node.get_type_name() in WEIGHTS:
         if not _is_of_all(node, 1):
             return None
-        node = _before(node, 0)
+        node = before(node, 0)
     known = (
         node.get_type_name() == "Constant" and len(node.get_output_shape(0)) == 4 and node.get_output_shape(0)[1] == 3
     )
@@ -197,9 +204,9 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
     whole = model.output(0).get_node().input_value(0)
     node = whole.get_node()
     logits = None
-    if node.get_type_name() == "Transpose" and _kind(node, 0) == "Concat" and _kind(_before(node, 0), 1) == "Sigmoid":
-        joined = _before(node, 0)
-        boxes, scores = joined.input_value(0), _before(joined, 1).input_value(0)
+    if node.get_type_name() == "Transpose" and _kind(node, 0) == "Concat" and _kind(before(node, 0), 1) == "Sigmoid":
+        joined = before(node, 0)
+        boxes, scores = joined.input_value(0), before(joined, 1).input_value(0)
         # the best is the best before the sigmoid, too, and only that one needs it
         best = ops.sigmoid(ops.reduce_max(scores, ops.constant([2], ov.Type.i32)))
         logits = _logits(boxes.get_node())
@@ -222,10 +229,10 @@ def _logits(boxes: Any) -> Any:
     for node in _decoding(boxes):
         if node.get_type_name() == "Softmax" and _kind(node, 0) == "Reshape":
             mean = [target.get_node() for target in node.output(0).get_target_inputs()]
-            factors = [_before(mean[0], port) for port in range(mean[0].get_input_size())]
+            factors = [before(mean[0], port) for port in range(mean[0].get_input_size())]
             distances = [factor.get_data().ravel() for factor in factors if factor.get_type_name() == "Constant"]
             if len(mean) == len(distances) == 1 and np.array_equal(distances[0], np.arange(len(distances[0]))):
-                return _before(node, 0).input_value(0)
+                return before(node, 0).input_value(0)
     return None
 
 
@@ -238,7 +245,7 @@ def _decoding(boxes: Any) -> Iterator[Any]:
             seen.add(node.get_name())
             yield node
             if node.get_type_name() in DECODING:
-                waiting += [_before(node, port) for port in range(node.get_input_size())]
+                waiting += [before(node, port) for port in range(node.get_input_size())]
 
 
 def _strides(ov: Any, logits: Any, model: Any, metadata: Metadata) -> tuple[int, ...]:
@@ -258,10 +265,6 @@ def _strides(ov: Any, logits: Any, model: Any, metadata: Metadata) -> tuple[int,
     return ()
 
 
-def _before(node: Any, port: int) -> Any:
-    return node.input_value(port).get_node()
-
-
 def _kind(node: Any, port: int) -> str:
-    kind: str = _before(node, port).get_type_name()
+    kind: str = before(node, port).get_type_name()
     return kind

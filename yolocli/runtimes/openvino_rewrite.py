@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from yolocli.runtimes.openvino_nodes import before, constant
+
 CHANNELS = 1
 """Axis of the channels of what lies between the layers of a network: (images, channels, rows, columns)."""
 
@@ -30,7 +32,7 @@ def _enlarge_after(convolution: Any) -> None:
     """
     from openvino import opset13 as ops
 
-    joined = _before(convolution, 0)
+    joined = before(convolution, 0)
     if not (_is_pointwise(convolution) and _joins_channels(joined) and len(_consumers(joined.output(0))) == 1):
         return
     first, *others = joined.input_values()
@@ -42,7 +44,7 @@ def _enlarge_after(convolution: Any) -> None:
     rest = _convolve(beside, _slice(weights, channels, _channels(weights)))
     end = convolution
     followers = _consumers(convolution.output(0))
-    if len(followers) == 1 and followers[0].get_type_name() == "Add" and _constant(followers[0], 1) is not None:
+    if len(followers) == 1 and followers[0].get_type_name() == "Add" and constant(followers[0], 1) is not None:
         # the bias is added first, as OpenVINO computes convolution, bias, sum and activation at once in this order
         end = followers[0]
         rest = ops.add(rest, end.input_value(1))
@@ -59,7 +61,7 @@ def _copy_one_half(split: Any) -> None:
     """Joins a map as it is, where its two halves would be joined again side by side: one half is then not copied."""
     from openvino import opset13 as ops
 
-    axis = _constant(split, 1)
+    axis = constant(split, 1)
     if split.get_output_size() != 2 or axis is None or axis.tolist() != CHANNELS:
         return
     whole, first, second = split.input_value(0), split.output(0), split.output(1)
@@ -98,7 +100,7 @@ def _is_enlargement(node: Any) -> bool:
     if node.get_type_info().version_id != "opset11" or node.get_input_size() != 3:
         return False
     attributes = node.get_attributes()
-    scales, axes = _constant(node, 1), _constant(node, 2)
+    scales, axes = constant(node, 1), constant(node, 2)
     return (
         attributes["mode"] == "nearest"
         and attributes["shape_calculation_mode"] == "scales"
@@ -127,10 +129,6 @@ def _replace(old: Any, new: Any) -> None:
         target.replace_source_output(new)
 
 
-def _before(node: Any, port: int) -> Any:
-    return node.input_value(port).get_node()
-
-
 def _consumers(output: Any) -> list[Any]:
     return [target.get_node() for target in output.get_target_inputs()]
 
@@ -143,9 +141,3 @@ def _same(output: Any, other: Any) -> bool:
 def _channels(output: Any) -> int:
     count: int = output.get_partial_shape()[CHANNELS].get_length()
     return count
-
-
-def _constant(node: Any, port: int) -> Any:
-    """Returns the array that an operation is fed with, None if it is not a constant."""
-    source = _before(node, port)
-    return source.get_data() if source.get_type_name() == "Constant" else None
