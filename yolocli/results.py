@@ -23,16 +23,15 @@ class ImageRef:
     """One file to read, as discovery saw it.
 
     Attributes:
-        path: Name in the records: relative to the input it was found under, '/'-separated, unique in a run.
-        source: The path to open; bytes that are not UTF-8 are carried as surrogate escapes.
-        input: Position of that input among the inputs, from 0.
+        path: Name in the records, '/'-separated and unique in an output folder; see `names`.
+        source: What opens the file from anywhere: its absolute path. Bytes that are not UTF-8 are carried as surrogate
+            escapes. Empty in what was read back from a folder that an earlier version wrote without it.
         size: Bytes at discovery, or -1 when it could not be told.
         mtime_ns: Modification time at discovery in nanoseconds, or -1 when it could not be told.
     """
 
     path: str
     source: str
-    input: int = 0
     size: int = -1
     mtime_ns: int = -1
 
@@ -103,8 +102,7 @@ class ImageResult:
     def to_dict(self, *, timings: bool = False) -> dict[str, Any]:
         """Returns the record; timings stay out unless asked for, so that records can be compared."""
         record: dict[str, Any] = {
-            "schema": SCHEMA_VERSION,
-            "path": self.ref.path,
+            **_head(self.ref),
             "status": self.status,
             "width": self.width,
             "height": self.height,
@@ -141,8 +139,7 @@ class ImageFailure:
     def to_dict(self, *, timings: bool = False) -> dict[str, Any]:
         """Returns the record; timings stay out unless asked for, so that records can be compared."""
         record: dict[str, Any] = {
-            "schema": SCHEMA_VERSION,
-            "path": self.ref.path,
+            **_head(self.ref),
             "status": self.status,
             "stage": self.stage,
             "error": self.error,
@@ -163,8 +160,7 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     """
     if record["schema"] != SCHEMA_VERSION:
         raise ValueError(f"record schema {record['schema']}, this version reads {SCHEMA_VERSION}")
-    path = record["path"]
-    ref = ImageRef(path, path, record.get("input", 0), record.get("size", -1), record.get("mtime_ns", -1))
+    ref = ImageRef(record["path"], record.get("source", ""), record.get("size", -1), record.get("mtime_ns", -1))
     timings = record.get("timings_ms", {})
     if record["status"] == ImageResult.status:
         detections = tuple(Detection.from_dict(item) for item in record["detections"])
@@ -195,6 +191,11 @@ def to_json_file(record: Mapping[str, Any]) -> bytes:
 
 
 _dumps = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _head(ref: ImageRef) -> dict[str, Any]:
+    head: dict[str, Any] = {"schema": SCHEMA_VERSION, "path": ref.path}
+    return head | {"source": ref.source} if ref.source else head
 
 
 def _timings(timings: Mapping[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Inputs to a sorted, de-duplicated stream of ImageRef.
+"""Inputs to a sorted stream in which every image is once.
 
 The first image comes out when the first folder has been listed. What cannot be read is an ImageFailure in the same
 stream, so it is never lost.
@@ -12,135 +12,176 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
+from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
+
+
+class Discovery:
+    """What the inputs hold, to be iterated over once: each file once, in input order, a folder's entries by name.
+
+    Attributes:
+        walker: What it has walked so far, and passed over.
+    """
+
+    def __init__(
+        self, config: SourceConfig, *, skip: Path | None = None, notice: Notice = lambda message: None
+    ) -> None:
+        """Says at once, before a model is loaded, that a name was mistyped.
+
+        Args:
+            config: What to look for.
+            skip: A directory that is never walked into: the output folder.
+            notice: Called with a line about what is left out for a reason the user may want to know.
+
+        Raises:
+            UsageError: If an input neither exists nor is a pattern, or is the output folder.
+        """
+        for name in config.inputs:
+            if not os.path.lexists(name) and not glob.has_magic(name):
+                raise UsageError(f"{name}: no such file or folder")
+            if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
+                raise UsageError(
+                    f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}"
+                )
+        self.walker = Walker(config, skip, notice)
+        self._config = config
+        self._notice = notice
+        self._here = current_folder()
+
+    def __iter__(self) -> Iterator[Found]:
+        """Yields what was found.
+
+        Raises:
+            UsageError: If the list cannot be read.
+        """
+        inputs = self._config.inputs
+        found = self._all()
+        one_walk = len(inputs) == 1 and self._config.files_from is None and os.path.isdir(inputs[0])
+        return found if one_walk else _distinct(found)  # one walk finds no file twice
+
+    @property
+    def bases(self) -> list[Root]:
+        """What the names of all that was named on the command line are to be relative to."""
+        return [self._base(name) for name in self._config.inputs]
+
+    def _base(self, name: str) -> Root:
+        if os.path.isdir(name):
+            return base_of_folder(name)
+        if os.path.lexists(name):
+            return base_of_file(_real(name)[0], self._here)
+        return base_of_folder(_fixed_part(name))
+
+    def _all(self) -> Iterator[Found]:
+        for name in self._config.inputs:
+            if os.path.isdir(name):
+                yield from self.walker.walk(name)
+            elif os.path.lexists(name):
+                yield from self._named(name)
+            else:
+                yield from self._glob(name)
+        if self._config.files_from is not None:
+            for name in _listed(self._config.files_from, b"\0" if self._config.null else b"\n"):
+                if os.path.isdir(name):
+                    yield from self.walker.walk(name, base=base_of_file(os.path.realpath(name), self._here))
+                else:
+                    yield from self._named(name)
+
+    def _named(self, name: str) -> Iterator[Found]:
+        folder, base = _real(name)
+        if self.walker.wanted(base, _as_given(name)):
+            yield Found(folder, base, base_of_file(folder, self._here), walked=False)
+
+    def _glob(self, pattern: str) -> Iterator[Found]:
+        if sys.version_info >= (3, 11):
+            names = glob.iglob(pattern, recursive=True, include_hidden=self._config.hidden)
+        else:  # hidden names must be asked for in the pattern
+            names = glob.iglob(pattern, recursive=True)
+        matches = sorted(names, key=os.fsencode)
+        if not matches:
+            self._notice(f"{pattern}: the pattern matches nothing")
+        fixed = _fixed_part(pattern)
+        base = base_of_folder(fixed)
+        for name in matches:
+            if os.path.isdir(name):
+                if "**" not in pattern:  # a '**' pattern names the files below each folder by itself
+                    yield from self.walker.walk(name, _slashes(os.path.relpath(name, fixed)), base)
+            elif is_image(name) and self.walker.wanted(os.path.basename(name), name):
+                yield Found(*_real(name), base)
+
+
+def count(config: SourceConfig, *, skip: Path | None = None) -> int:
+    """Returns how many images there are, without a look at each.
+
+    Raises:
+        UsageError: As `Discovery` does.
+    """
+    return sum(1 for _ in Discovery(config, skip=skip))
 
 
 def discover(
     config: SourceConfig, *, skip: Path | None = None, notice: Notice = lambda message: None
 ) -> Iterator[ImageRef | ImageFailure]:
-    """Yields every image of the inputs once, in input order, a folder's entries by name.
+    """Yields every image of the inputs once, by the names that an empty output folder would give them.
+
+    Raises:
+        UsageError: As `Discovery` does.
+    """
+    found = Discovery(config, skip=skip, notice=notice)
+    names = Names()
+    names.start(found.bases)
+    return identify(found, names)
+
+
+def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageFailure]:
+    """Yields what was found by its name, after a look at the file.
 
     Args:
-        config: What to look for.
-        skip: A directory that is never walked into: the output folder.
-        notice: Called with a line about what is left out for a reason the user may want to know.
-
-    Raises:
-        UsageError: If an input named on the command line does not exist, or the list cannot be read.
+        found: Files and folders.
+        names: Gives the names; a root is added to it where it has none for a file.
     """
-    check_inputs(config, skip)
-    walker = Walker(config, skip, notice)
-    found = _all(config, walker, notice)
-    one_walk = len(config.inputs) == 1 and config.files_from is None and os.path.isdir(config.inputs[0])
-    for file in found if one_walk else _distinct(found):  # one walk names no file twice
-        yield _stat(file)
-
-
-def count(config: SourceConfig, *, skip: Path | None = None) -> int:
-    """Returns how many images `discover` would yield, without a look at each; a file named twice counts twice.
-
-    Raises:
-        UsageError: As `discover` does.
-    """
-    check_inputs(config, skip)
-    quiet: Notice = lambda message: None  # noqa: E731
-    return sum(1 for _ in _all(config, Walker(config, skip, quiet), quiet))
-
-
-def check_inputs(config: SourceConfig, skip: Path | None) -> None:
-    """Says at once, before a model is loaded, that a name was mistyped.
-
-    Args:
-        config: What to look for.
-        skip: The output folder, which a walk leaves out.
-
-    Raises:
-        UsageError: If an input neither exists nor is a pattern, or is the output folder.
-    """
-    for name in config.inputs:
-        if not os.path.lexists(name) and not glob.has_magic(name):
-            raise UsageError(f"{name}: no such file or folder")
-        if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
-            raise UsageError(f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}")
-
-
-def _all(config: SourceConfig, walker: Walker, notice: Notice) -> Iterator[Found]:
-    for number, name in enumerate(config.inputs):
-        if os.path.isdir(name):
-            yield from walker.walk(name, number)
-        elif os.path.lexists(name):
-            if walker.wanted(os.path.basename(name), _as_given(name)):
-                yield Found(name, os.path.basename(name), _real(name), number)
-        else:
-            yield from _glob(name, number, config, walker, notice)
-    if config.files_from is not None:
-        names = _listed(config.files_from, b"\0" if config.null else b"\n")
-        for number, name in enumerate(names, len(config.inputs)):
-            if os.path.isdir(name):
-                yield from walker.walk(name, number)
-            elif walker.wanted(os.path.basename(name), _as_given(name)):
-                yield Found(name, _as_given(name), _real(name), number)
-
-
-def _glob(pattern: str, number: int, config: SourceConfig, walker: Walker, notice: Notice) -> Iterator[Found]:
-    if sys.version_info >= (3, 11):
-        names = glob.iglob(pattern, recursive=True, include_hidden=config.hidden)
-    else:  # hidden names must be asked for in the pattern
-        names = glob.iglob(pattern, recursive=True)
-    matches = sorted(names, key=os.fsencode)
-    if not matches:
-        notice(f"{pattern}: the pattern matches nothing")
-    fixed = pattern
-    while glob.has_magic(fixed):
-        fixed = os.path.dirname(fixed)
-    for name in matches:
-        path = _slashes(os.path.relpath(name, fixed or os.curdir))
-        if os.path.isdir(name):
-            if "**" not in pattern:  # a '**' pattern names the files below each folder by itself
-                yield from walker.walk(name, number, path)
-        elif is_image(name) and walker.wanted(os.path.basename(name), name):
-            yield Found(name, path, _real(name), number)
+    for file in found:
+        if not names.covers(file.folder):
+            names.add(file.base)
+        yield _stat(file, names)
 
 
 def _distinct(found: Iterable[Found]) -> Iterator[Found]:
-    """Drops files that were named before, and gives files of equal name under different inputs different paths."""
+    """Drops what was found before."""
     seen: set[bytes] = set()
-    taken: set[int] = set()
     for file in found:
-        digest = hashlib.blake2b(os.fsencode(file.key), digest_size=16).digest()
-        if digest in seen:
-            continue
-        seen.add(digest)
-        path = file.path
-        above = file.path.count("/") + 1
-        parents = os.path.abspath(file.source).split(os.sep)[:-above]
-        while hash(path) in taken:  # a/x.jpg and b/x.jpg: the second is called b/x.jpg
-            path = f"{parents.pop() or '~'}/{path}" if parents else f"~/{path}"
-        taken.add(hash(path))
-        yield replace(file, path=path)
+        digest = hashlib.blake2b(os.fsencode(file.source), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield file
 
 
-def _stat(file: Found) -> ImageRef | ImageFailure:
-    ref = ImageRef(file.path, file.source, file.input)
+def _stat(file: Found, names: Names) -> ImageRef | ImageFailure:
+    source = file.source
     if file.error is not None:
+        ref = ImageRef(names.of_folder(file.folder), source)
         return _failure(ref, "discover", file.error, "the folder cannot be listed")
+    ref = ImageRef(names.of(file.folder, file.name), source)
     try:
-        status = os.stat(file.source)
+        status = os.stat(source)
+    except FileNotFoundError as error:
+        if os.path.islink(source):
+            return _failure(ref, "read", error, "a link that leads nowhere")
+        return _failure(ref, "read", error, "gone since it was listed" if file.walked else "there is no such file")
     except OSError as error:
-        dangling = os.path.islink(file.source)
-        return _failure(ref, "read", error, "dangling or looping link" if dangling else "gone since it was listed")
-    except ValueError as error:  # a NUL byte in a listed name
-        return ImageFailure(ref, "read", "InvalidName", str(error))
+        return _failure(ref, "read", error, "a link that loops" if os.path.islink(source) else "it cannot be looked at")
+    except ValueError:
+        return ImageFailure(
+            ref, "read", "InvalidName", "a NUL byte in the name; if NUL bytes separate the list, give --null"
+        )
     if not stat.S_ISREG(status.st_mode):
         return ImageFailure(ref, "read", "NotAFile", "not a regular file (FIFO, socket, device or folder)")
-    return ImageRef(file.path, file.source, file.input, status.st_size, status.st_mtime_ns)
+    return ImageRef(ref.path, source, status.st_size, status.st_mtime_ns)
 
 
 def _failure(ref: ImageRef, stage: str, error: OSError, reason: str) -> ImageFailure:
@@ -175,19 +216,27 @@ def _names(names: Iterable[bytes], separator: bytes) -> Iterator[str]:
 
 
 def _as_given(name: str) -> str:
-    """Returns the path of a listed file: as it was listed, but never absolute and never with a '..'."""
+    """Returns what patterns see of a file's path: as it was given, but never absolute and never with a '..'."""
     path = os.path.normpath(name)
     if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
         path = os.path.abspath(path)
     return _slashes(os.path.splitdrive(path)[1].lstrip(os.sep))
 
 
-def _real(name: str) -> str:
+def _real(name: str) -> tuple[str, str]:
+    """Returns the folder of a file, absolute and without links, and the rest of its name."""
     folder, base = os.path.split(os.path.abspath(name))
     try:
-        return os.path.join(os.path.realpath(folder), base)
+        return os.path.realpath(folder), base
     except ValueError:  # a NUL byte in a listed name
-        return os.path.join(folder, base)
+        return folder, base
+
+
+def _fixed_part(pattern: str) -> str:
+    """Returns the folder that a glob pattern is about."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern or os.curdir
 
 
 def _slashes(path: str) -> str:

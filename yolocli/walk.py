@@ -8,11 +8,12 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from yolocli.config import SourceConfig
+from yolocli.names import Root, base_of_folder
 
 IMAGE_SUFFIXES = frozenset(
     (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
@@ -28,45 +29,59 @@ _Listing: TypeAlias = "Iterator[Found | _Listing]"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file before it has a place in the stream.
+    """A file, or a folder that cannot be listed, before it has a name.
 
     Attributes:
-        source: Path to open.
-        path: Wanted name in the records, '/'-separated.
-        key: What is the same for two ways to name one file.
-        input: Position of the input that it was found under.
+        folder: Where it lies, absolute and without links; with the name, this is the same however it was found.
+        name: Last part of its path; empty for a folder that cannot be listed.
+        base: What its name is to be relative to, where the output folder knows no root for it.
+        walked: It was seen in its folder, and not named by somebody.
         error: Why a folder cannot be listed.
     """
 
-    source: str
-    path: str
-    key: str
-    input: int = 0
+    folder: str
+    name: str
+    base: Root
+    walked: bool = True
     error: OSError | None = None
+
+    @property
+    def source(self) -> str:
+        """What opens it from anywhere."""
+        return os.path.join(self.folder, self.name) if self.name else self.folder
 
 
 class Walker:
-    """Walks directory trees with an explicit stack, so that depth is bounded by the file system alone."""
+    """Walks directory trees with an explicit stack, so that depth is bounded by the file system alone.
+
+    Attributes:
+        walked: Folders that were walked, with all below them: absolute, without links.
+        passed_over: Files that have no suffix of an image.
+    """
 
     def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
         self._config = config
         self._skip = os.path.realpath(skip) if skip is not None else None
         self._notice = notice
         self._visited: set[tuple[int, int]] = set()
+        self.walked: set[str] = set()
+        self.passed_over = 0
 
-    def walk(self, root: str, number: int, prefix: str = "") -> Iterator[Found]:
+    def walk(self, root: str, prefix: str = "", base: Root | None = None) -> Iterator[Found]:
         """Yields the images below a directory.
 
         Args:
             root: The directory.
-            number: Position of the input.
-            prefix: Put before the paths, which are relative to the root.
+            prefix: What patterns see before the paths, which are relative to the root.
+            base: What the names are to be relative to; the directory if None.
         """
-        stack = [self._list(root, prefix, os.path.realpath(root), ())]
+        own = base_of_folder(root)
+        self.walked.add(own.path)
+        stack = [self._list(root, prefix, own.path, base or own, ())]
         while stack:
             for item in stack[-1]:
                 if isinstance(item, Found):
-                    yield replace(item, input=number) if number else item
+                    yield item
                 else:
                     stack.append(item)
                     break
@@ -80,7 +95,7 @@ class Walker:
         include = self._config.include
         return not include or any(_matches(pattern, name, path) for pattern in include)
 
-    def _list(self, folder: str, path: str, real: str, ignored: tuple[tuple[str, str], ...]) -> _Listing:
+    def _list(self, folder: str, path: str, real: str, base: Root, ignored: tuple[tuple[str, str], ...]) -> _Listing:
         """Yields the folder's images and, in their place by name, the listings of its sub-folders.
 
         `ignored` holds (path of the folder with the ignore file, pattern) from all the folders above.
@@ -90,7 +105,7 @@ class Walker:
         try:
             names, folders = self._scan(folder)
         except OSError as error:
-            yield Found(folder, path or os.path.basename(real) or folder, real, error=error)
+            yield Found(real, "", base, error=error)
             return
         if os.fsencode(IGNORE_FILE) in names:
             ignored += tuple((path, pattern) for pattern in _patterns(os.path.join(folder, IGNORE_FILE)))
@@ -102,13 +117,17 @@ class Walker:
             below = os.path.join(folder, name)
             if name in folders:
                 if self._config.recursive and not any(_matches(p, name, inner) for p in self._config.exclude):
-                    # only a link can lead elsewhere than below the real folder
-                    linked = self._config.follow_symlinks and os.path.islink(below)
-                    yield self._list(
-                        below, inner, os.path.realpath(below) if linked else os.path.join(real, name), ignored
-                    )
+                    yield self._list(below, inner, *self._enter(below, real, name, base), ignored)
             elif is_image(name) and self.wanted(name, inner):
-                yield Found(below, inner, os.path.join(real, name))
+                yield Found(real, name, base)
+
+    def _enter(self, folder: str, above: str, name: str, base: Root) -> tuple[str, Root]:
+        """Returns the real path of a sub-folder, and its base: only a link can lead elsewhere than below `above`."""
+        if not (self._config.follow_symlinks and os.path.islink(folder)):
+            return os.path.join(above, name), base
+        real = os.path.realpath(folder)
+        self.walked.add(real)
+        return real, Root(real, name)
 
     def _scan(self, folder: str) -> tuple[list[bytes], set[str]]:
         """Returns the names that matter, the first by its bytes at the end, and which of them are folders.
@@ -121,6 +140,7 @@ class Walker:
                 if self._is_folder(entry):
                     folders.add(entry.name)
                 elif not (is_image(entry.name) or entry.name == IGNORE_FILE):
+                    self.passed_over += 1
                     continue
                 names.append(os.fsencode(entry.name))
         names.sort(reverse=True)

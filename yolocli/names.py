@@ -1,0 +1,181 @@
+"""What images are called in an output folder: each file by one name, whatever way and in whatever order it is found.
+
+An output folder keeps roots: folders that names are relative to, each with a name of its own that is put before them.
+One root, mostly the only one, has no name. A file belongs to the innermost root that it lies in, so its name depends on
+the roots alone, not on which inputs led to it; and no two files can have one name:
+
+- named roots differ, and a name of the nameless root that would begin like one of theirs is put below `~`;
+- a new root takes a name that nothing in the folder begins with, so it takes no file from an older root but those that
+  lie in both, and of these a root that comes later is never the inner one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ASIDE = "~"
+"""First part of names that would else begin like those of another root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that names are relative to.
+
+    Attributes:
+        path: Absolute, without links.
+        name: First part of the names of its files; empty for none.
+    """
+
+    path: str
+    name: str = ""
+
+
+class Names:
+    """Gives names, and remembers what they depend on.
+
+    Attributes:
+        changed: Roots have been added that nobody has written down yet.
+    """
+
+    def __init__(self, roots: Iterable[Root] = (), taken: Iterable[str] = ()) -> None:
+        """Starts from what an output folder holds.
+
+        Args:
+            roots: Of the folder.
+            taken: First parts of the names in it that have more than one.
+        """
+        self._names = {root.path: root.name for root in roots}
+        self._named = {root.name.casefold() for root in roots if root.name}
+        self._taken = {part.casefold() for part in taken}
+        self._last: tuple[str, str] | None = None
+        self.changed = False
+
+    @property
+    def roots(self) -> list[Root]:
+        """Returns the roots, in the order in which they came."""
+        return [Root(path, name) for path, name in self._names.items()]
+
+    def covers(self, folder: str) -> bool:
+        """Tells whether a folder, absolute and without links, lies in a root or is one."""
+        return (self._last is not None and self._last[0] == folder) or self._root_of(folder) is not None
+
+    def start(self, bases: Iterable[Root]) -> list[Root]:
+        """Makes roots of what a run was told to search, in one step, so that their order does not matter.
+
+        An empty output folder gets one: what all of them have in common. One that has roots gets those it lacks.
+
+        Args:
+            bases: Folders, each with the name that would suit it.
+
+        Returns:
+            Roots that were added to others.
+        """
+        unknown = sorted({base for base in bases if not self.covers(base.path)}, key=lambda base: base.path)
+        if not unknown:
+            return []
+        if not self._names:
+            try:
+                self.add(Root(os.path.commonpath([base.path for base in unknown])))
+            except ValueError:  # drives of Windows have nothing in common
+                pass
+            else:
+                return []
+        return [self.add(base) for base in unknown if not self.covers(base.path)]
+
+    def add(self, base: Root) -> Root:
+        """Adds a root that no other covers; the first one needs no name.
+
+        Args:
+            base: With the name that would suit it.
+
+        Returns:
+            The root, with the name it got.
+        """
+        root = Root(base.path, self._free(base.name) if self._names else "")
+        self._names[root.path] = root.name
+        if root.name:
+            self._named.add(root.name.casefold())
+        self._last = None
+        self.changed = True
+        return root
+
+    def of(self, folder: str, name: str) -> str:
+        """Returns the name of a file.
+
+        Args:
+            folder: Where it lies: absolute, without links, covered by a root.
+            name: The last part of its path.
+        """
+        if self._last is None or self._last[0] != folder:
+            self._last = (folder, self._prefix(folder))
+        return self._last[1] + name
+
+    def of_folder(self, folder: str) -> str:
+        """Returns the name of a folder that is itself what a record is about, not the name of a file in any root."""
+        if self._names.get(folder):
+            return f"{self._names[folder]}/{ASIDE}"
+        return self._prefix(folder)[:-1] or os.path.basename(folder) or ASIDE
+
+    def _prefix(self, folder: str) -> str:
+        """Returns what stands before the names of a folder's files."""
+        root = self._root_of(folder)
+        assert root is not None, folder
+        name = self._names[root]
+        inner = os.path.relpath(folder, root).replace(os.sep, "/") if folder != root else ""
+        if not name and inner:
+            first = inner.split("/", 1)[0]
+            if first == ASIDE or first.casefold() in self._named:
+                return f"{ASIDE}/{inner}/"
+            self._taken.add(first.casefold())
+        prefix = "/".join(part for part in (name, inner) if part)
+        return f"{prefix}/" if prefix else ""
+
+    def _root_of(self, folder: str) -> str | None:
+        while folder not in self._names:
+            parent = os.path.dirname(folder)
+            if parent == folder:
+                return None
+            folder = parent
+        return folder
+
+    def _free(self, wanted: str) -> str:
+        """Returns the name, or one made from it, that no name in the folder begins with."""
+        number, name = 1, wanted
+        while name.casefold() in self._named | self._taken | {ASIDE}:
+            number += 1
+            name = f"{wanted}{ASIDE}{number}"
+        return name
+
+
+def base_of_folder(path: str) -> Root:
+    """Returns a folder as a root, named like it."""
+    real = os.path.realpath(path)
+    return Root(real, os.path.basename(real) or _anchor_name(real))
+
+
+def current_folder() -> Root | None:
+    """Returns the current folder as a root, None if it has been removed."""
+    try:
+        return base_of_folder(os.getcwd())
+    except OSError:
+        return None
+
+
+def base_of_file(folder: str, here: Root | None) -> Root:
+    """Returns the root for a file that is named by itself: the current folder if it lies there, else the whole disk.
+
+    Args:
+        folder: Where the file lies, absolute and without links.
+        here: See `current_folder`.
+    """
+    if here is not None and (folder == here.path or folder.startswith(here.path.rstrip(os.sep) + os.sep)):
+        return here
+    drive, tail = os.path.splitdrive(folder)
+    anchor = drive + tail[:1]
+    return Root(anchor, _anchor_name(anchor))
+
+
+def _anchor_name(path: str) -> str:
+    return "".join(char for char in path if char.isalnum()) or "root"
