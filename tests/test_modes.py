@@ -17,6 +17,7 @@ from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
 from yolocli.backends.base import AHEAD, Crew, Feed
 from yolocli.config import Mode
+from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
@@ -164,6 +165,13 @@ def test_the_summary_adds_up(mode: str, run_of: Callable, photos: list[Path]) ->
     assert summary.load_seconds > 0
     assert summary.peak_memory_bytes > 50 << 20
     assert "cpu" in summary.runtime or "cuda" in summary.runtime
+
+
+@every_mode
+def test_a_crew_says_what_its_model_knows(mode: str, weights: Path) -> None:
+    config = run_config("x", model=str(weights), mode=mode, workers=1)
+    with Crew(make_backend(config), 1) as crew:
+        assert crew.load().names == load_detector(config.detector).names != {}
 
 
 @every_mode
