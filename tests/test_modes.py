@@ -189,6 +189,21 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
 
 
+def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "in/a.jpg")
+    fakes.install(monkeypatch)
+    tried: list[object] = []
+
+    def load(config: object) -> None:
+        tried.append(config)
+        raise ModelError("no")
+
+    monkeypatch.setattr("yolocli.backends.locked.load_detector", load)
+    with pytest.raises(ModelError, match="no"):
+        run(tmp_path, mode="locked", workers=8)
+    assert len(tried) == 1
+
+
 def test_a_model_that_cannot_be_used_does_not_cost_the_results_that_were_to_be_overwritten(
     weights: Path, tmp_path: Path
 ) -> None:
