@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class FakeDetector:
     channels = 3
     description = "fake"
     best_batch = 1
+    names: Mapping[int, str] = MappingProxyType({0: "thing"})
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
         self.born = threading.get_ident()

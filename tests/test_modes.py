@@ -17,6 +17,7 @@ from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
 from yolocli.backends.base import AHEAD, Crew, Feed
 from yolocli.config import Mode
+from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
@@ -167,6 +168,13 @@ def test_the_summary_adds_up(mode: str, run_of: Callable, photos: list[Path]) ->
 
 
 @every_mode
+def test_a_crew_says_what_its_model_knows(mode: str, weights: Path) -> None:
+    config = run_config("x", model=str(weights), mode=mode, workers=1)
+    with Crew(make_backend(config), 1) as crew:
+        assert crew.load().names == load_detector(config.detector).names != {}
+
+
+@every_mode
 @pytest.mark.parametrize("defect", ["text", "unknown class"])
 def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
     mode: str, defect: str, weights: Path, tmp_path: Path
@@ -179,6 +187,21 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
     else:
         with pytest.raises(UsageError, match=r"--classes unicorn: the model knows \w+, "):
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
+
+
+def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "in/a.jpg")
+    fakes.install(monkeypatch)
+    tried: list[object] = []
+
+    def load(config: object) -> None:
+        tried.append(config)
+        raise ModelError("no")
+
+    monkeypatch.setattr("yolocli.backends.locked.load_detector", load)
+    with pytest.raises(ModelError, match="no"):
+        run(tmp_path, mode="locked", workers=8)
+    assert len(tried) == 1
 
 
 def test_a_model_that_cannot_be_used_does_not_cost_the_results_that_were_to_be_overwritten(

@@ -34,11 +34,13 @@ class Detector(Protocol):
         channels: Of the pixels that `prepare` takes: 3 (BGR) or 1 (grey).
         description: What runs where, for the summary.
         best_batch: Images that should go through the network together, where the user does not say.
+        names: Class names by class index, of all the model knows.
     """
 
     channels: int
     description: str
     best_batch: int
+    names: Mapping[int, str]
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image, (height, width, channels) uint8."""
@@ -63,6 +65,7 @@ class YoloDetector:
         self.channels = runtime.channels
         self.description = runtime.description
         self.best_batch = runtime.best_batch
+        self.names = runtime.names
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image; see `Detector.prepare`."""
@@ -80,13 +83,12 @@ class YoloDetector:
             candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
         limit = self._config.max_detections
         kept = candidates[:limit] if self._runtime.suppressed else suppress(candidates, self._config.iou, limit)
-        names = self._runtime.names
         # double precision, so that a rounded number is written with no more digits than it was rounded to
         boxes = to_image(kept[:, :4], canvas).astype(np.float64).round(PIXEL_DIGITS).tolist()
         scores = kept[:, 4].astype(np.float64).round(CONFIDENCE_DIGITS).tolist()
         ids = kept[:, 5].astype(np.int64).tolist()
         return tuple(
-            Detection(names[class_id], class_id, score, (x1, y1, x2, y2))
+            Detection(self.names[class_id], class_id, score, (x1, y1, x2, y2))
             for (x1, y1, x2, y2), score, class_id in zip(boxes, scores, ids, strict=True)
         )
 
@@ -102,6 +104,7 @@ class LockedDetector:
         self.channels = detector.channels
         self.description = detector.description
         self.best_batch = detector.best_batch
+        self.names = detector.names
         self.prepare = detector.prepare
         self.infer = lock(lambda batch: owner.submit(detector.infer, batch).result())
         self.finish = detector.finish

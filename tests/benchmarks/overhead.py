@@ -31,6 +31,7 @@ class FakeDetector:
     channels = 3
     description = "fake"
     best_batch = 1
+    names = {0: "thing"}  # noqa: RUF012
 
     def prepare(self, pixels: Any) -> Canvas:
         return Canvas(pixels, pixels.shape[1], pixels.shape[0])

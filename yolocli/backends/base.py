@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,11 +21,29 @@ STUCK_SECONDS = 0.5
 """How often a run that was stopped looks whether all is done but a read that never returns."""
 
 
-class Worker(Protocol):
-    """One detector and the hand that feeds it. All its methods are called from one thread."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a worker that is ready says of itself.
+
+    Attributes:
+        description: What runs where.
+        best_batch: Images that should go through the network together there.
+        names: The model's class names by class index.
+    """
 
     description: str
     best_batch: int
+    names: Mapping[int, str]
+
+
+class Worker(Protocol):
+    """One detector and the hand that feeds it. All its methods are called from one thread.
+
+    Attributes:
+        loaded: What it says of itself.
+    """
+
+    loaded: Loaded
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """Returns one Outcome for each item, in their order; so many go through the network together at most."""
@@ -58,8 +76,7 @@ class LocalWorker:
     def __init__(self, detector: Detector, max_pixels: int) -> None:
         self._detector = detector
         self._max_pixels = max_pixels
-        self.description = detector.description
-        self.best_batch = detector.best_batch
+        self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names))
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
@@ -145,19 +162,6 @@ class Feed:
 
     def _has_room(self) -> bool:
         return self._outstanding + self._chunk <= self._window
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a worker that is ready says of itself.
-
-    Attributes:
-        description: What runs where.
-        best_batch: Images that should go through the network together there.
-    """
-
-    description: str
-    best_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +264,7 @@ class Crew:
                 worker = self._backend.open_worker(slot)
                 peak: list[int] = []
                 stack.callback(lambda: peak.append(worker.close()))
-                self._messages.put(Loaded(worker.description, worker.best_batch))
+                self._messages.put(worker.loaded)
                 self._start.wait()
                 while (feed := self._feed) is not None and (taken := feed.take()) is not None:
                     sequence, items = taken

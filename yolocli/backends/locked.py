@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from yolocli.backends.base import LocalWorker, detector_config
 from yolocli.config import RunConfig
@@ -15,18 +15,20 @@ class LockedBackend:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._building = threading.Lock()
+        self._asking = threading.Lock()
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="yolocli-network")
-        self._detector: Detector | None = None
+        self._shared: Future[Detector] | None = None
 
     def open_worker(self, slot: int) -> LocalWorker:
-        """See `Backend.open_worker`; the first caller builds the detector, the others wait for it."""
-        with self._building:
-            if self._detector is None:
-                detector = self._owner.submit(load_detector, detector_config(self._config, 0)).result()
-                self._detector = share(detector, self._owner)
-        return LocalWorker(self._detector, self._config.detector.max_pixels)
+        """See `Backend.open_worker`; the first caller has the detector built, and all get it, or what went wrong."""
+        with self._asking:
+            if self._shared is None:
+                self._shared = self._owner.submit(self._load)
+        return LocalWorker(self._shared.result(), self._config.detector.max_pixels)
 
     def close(self) -> None:
         """See `Backend.close`."""
         self._owner.shutdown()
+
+    def _load(self) -> Detector:
+        return share(load_detector(detector_config(self._config, 0)), self._owner)

@@ -20,7 +20,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
-from yolocli.backends.base import LocalWorker, detector_config
+from yolocli.backends.base import Loaded, LocalWorker, detector_config
 from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import WorkerError
@@ -133,7 +133,7 @@ class ProcessWorker:
             _start_tracker()
             self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
             try:
-                pid, self.description, self.best_batch = self._load().result()
+                pid, self.loaded = self._load().result()
                 self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
                 return
             except (BrokenProcessPool, StopIteration):  # it died while it loaded, or just after
@@ -146,7 +146,7 @@ class ProcessWorker:
             "Try fewer --workers. A script that is run needs if __name__ == '__main__' around its calls"
         )
 
-    def _load(self) -> Future[tuple[int, str, int]]:
+    def _load(self) -> Future[tuple[int, Loaded]]:
         try:
             _start_server(self._context)
             return self._pool.submit(_own_detector, self._config)
@@ -219,10 +219,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _own_detector(config: DetectorConfig) -> tuple[int, str, int]:
+def _own_detector(config: DetectorConfig) -> tuple[int, Loaded]:
     global _worker
     _worker = LocalWorker(load_detector(config), config.max_pixels)
-    return os.getpid(), _worker.description, _worker.best_batch
+    return os.getpid(), _worker.loaded
 
 
 def _detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:
