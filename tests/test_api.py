@@ -88,3 +88,8 @@ def test_it_is_typed_and_each_argument_is_told_of() -> None:
 
 def test_all_that_is_published_is_there() -> None:
     assert [name for name in yolocli.__all__ if not hasattr(yolocli, name)] == []
+
+
+def test_prune_without_an_output_folder_is_wrong_usage(folder: Path) -> None:
+    with pytest.raises(yolocli.UsageError, match="--prune drops records from a folder: give --output"):
+        yolocli.detect([folder], prune=True)

@@ -51,6 +51,7 @@ def detect(
     ordered: bool = False,
     timeout: float | None = None,
     output: PathLike | None = None,
+    prune: bool = False,
     formats: Sequence[str] = DEFAULT_FORMATS,
 ) -> Iterator[Outcome]:
     """Detects objects in many images.
@@ -83,6 +84,7 @@ def detect(
         ordered: Yield in input order instead of as images end.
         timeout: Seconds an image may take; mode "process" only.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
+        prune: Drop the records there of images that are gone from the folders walked.
         formats: What to write there.
 
     Yields:
@@ -123,6 +125,7 @@ def detect(
         devices=parse_devices(device),
         batch=batch,
         output=None if output is None else Path(output),
+        prune=prune,
         formats=tuple(formats),
         ordered=ordered,
         limits=Limits(timeout=timeout),

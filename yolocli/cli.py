@@ -201,6 +201,12 @@ def detect(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew in a folder with results.", rich_help_panel=OUTPUT)
     ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Drop records of images that are gone from the folders walked.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed/--no-retry-failed", help="Try failures again.", rich_help_panel=OUTPUT)
     ] = True,
@@ -259,6 +265,7 @@ def detect(
         timings=timings,
         retry_failed=retry_failed,
         overwrite=overwrite,
+        prune=prune,
         limits=Limits(
             max_failures=failures,
             max_failure_share=share,

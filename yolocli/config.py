@@ -174,6 +174,7 @@ class RunConfig:
         timings: Put the milliseconds of each stage into the records.
         retry_failed: On a second run, try again what failed.
         overwrite: Start anew in an output folder that holds another run.
+        prune: Drop the records of images that are gone from the folders walked.
         limits: When to stop early.
     """
 
@@ -189,6 +190,7 @@ class RunConfig:
     timings: bool = False
     retry_failed: bool = True
     overwrite: bool = False
+    prune: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -198,6 +200,7 @@ class RunConfig:
             self.mode is not Mode.locked or len(self.devices) < 2,
             "--mode locked has one model, on one --device; use thread or process for several",
         )
+        _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
         _check(self.limits.timeout is None or self.limits.timeout > 0, "--timeout: must be more than 0")
         _check(
             self.limits.timeout is None or self.mode is Mode.process,

@@ -46,3 +46,8 @@ class OutputError(YolocliError):
 
 class WorkerError(YolocliError):
     """Workers cannot be started or kept alive."""
+
+
+def install_hint(extra: str) -> str:
+    """Returns the command that installs an extra, as this checkout installs it."""
+    return f"pip install '.[{extra}]'"

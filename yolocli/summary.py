@@ -29,6 +29,7 @@ class RunSummary:
         skipped: Images that an earlier run had done.
         skipped_failures: Among those, failures that were not tried again.
         vanished: Images in the journal that the inputs no longer hold.
+        other_files: Files that the walk passed over because their suffix is no image's.
         complete: False if the run stopped before its inputs ended.
         exit_code: What the process ends with.
         wall_seconds: From the first image to the last, models loaded.
@@ -51,6 +52,7 @@ class RunSummary:
     skipped: int = 0
     skipped_failures: int = 0
     vanished: int = 0
+    other_files: int = 0
     complete: bool = True
     exit_code: int = ExitCode.OK
     wall_seconds: float = 0.0
