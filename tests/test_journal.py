@@ -14,7 +14,7 @@ from tests.support import box, projections, records, ref, result, run, run_confi
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.folder import OutputFolder
-from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
+from yolocli.journal import JOURNAL, Journal, Known, Past, heads, recover, replay
 from yolocli.pipeline import Run
 from yolocli.results import ImageFailure, ImageResult, Outcome
 from yolocli.store import rebuild
@@ -56,7 +56,7 @@ def test_a_second_run_appends(tmp_path: Path) -> None:
 
 
 def test_replay_gives_back_what_was_appended(tmp_path: Path) -> None:
-    written = [result("a.jpg", [box(), box("bus", 5)], size=3, mtime_ns=4), failure("b.jpg", input=1)]
+    written = [result("a.jpg", [box(), box("bus", 5)], size=3, mtime_ns=4), failure("b.jpg")]
     assert list(replay(write(tmp_path, *written))) == written
 
 
@@ -65,9 +65,44 @@ def test_the_last_line_wins(tmp_path: Path) -> None:
     assert list(replay(path)) == [result("a.jpg", [box()], size=9), result("b.jpg")]
 
 
-def test_the_last_line_wins_when_inputs_were_named_in_another_order(tmp_path: Path) -> None:
-    path = write(tmp_path, result("a.jpg", input=1, size=1), result("c.jpg"), result("a.jpg", input=0, size=2))
-    assert list(replay(path)) == [result("a.jpg", input=0, size=2), result("c.jpg")]
+def test_a_name_with_a_nul_byte_hides_no_other(tmp_path: Path) -> None:
+    lines = [result("x\0y.jpg"), result("x/y.jpg"), result("x\1\1y.jpg"), result("x\1\2y.jpg"), result("x\1y.jpg")]
+    assert len(list(replay(write(tmp_path, *lines)))) == len(lines)
+
+
+def test_a_line_can_be_taken_back_and_written_again(tmp_path: Path) -> None:
+    path = write(tmp_path, result("a.jpg"), result("b.jpg"))
+    journal = Journal(opened(tmp_path))
+    for head in list(heads(path)):
+        journal.drop(head)
+    journal.append(result("b.jpg", size=5))
+    journal.close()
+    assert list(replay(path)) == [result("b.jpg", size=5)]
+    past = Past(path)
+    assert past.images == 1
+    assert past.look_up(ref("a.jpg")) is Known.NEW
+    assert [head.path for head in past.unseen()] == ["b.jpg"]
+    assert past.look_up(ref("b.jpg", size=5)) is Known.DONE
+    assert list(past.unseen()) == []
+    past.close()
+
+
+@pytest.mark.parametrize("change", ["replaced", "cut", "gone", "added to"])
+def test_a_journal_that_another_program_changed_is_no_truth(tmp_path: Path, change: str) -> None:
+    journal = Journal(opened(tmp_path))
+    journal.append(result("a.jpg"))
+    path = tmp_path / JOURNAL
+    journal.check()
+    if change == "replaced":
+        (tmp_path / "copy").write_bytes(path.read_bytes())
+        os.replace(tmp_path / "copy", path)
+    elif change == "gone":
+        path.unlink()
+    else:
+        os.truncate(path, 0) if change == "cut" else path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(OutputError, match=r"results\.jsonl"):
+        journal.check()
+    journal.close()
 
 
 def test_replay_has_the_order_of_the_walk(tmp_path: Path) -> None:
@@ -178,23 +213,26 @@ def test_what_is_known_of_a_file(tmp_path: Path) -> None:
             result("\udcff\n\\.jpg", size=1, mtime_ns=2),
         )
     )
-    known = {name: past.status(ref(name, size=1, mtime_ns=2)) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")}
+    known = {
+        name: past.look_up(ref(name, size=1, mtime_ns=2)) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")
+    }
     assert known == {
         "ok.jpg": Known.DONE,
         "bad.jpg": Known.FAILED,
         "again.jpg": Known.DONE,
         "new.jpg": Known.NEW,
     }
-    assert past.status(ref("\udcff\n\\.jpg", size=1, mtime_ns=2)) is Known.DONE
-    assert past.status(ref("ok.jpg", size=2, mtime_ns=2)) is Known.CHANGED
-    assert past.status(ref("ok.jpg", size=1, mtime_ns=3)) is Known.CHANGED
+    assert past.look_up(ref("\udcff\n\\.jpg", size=1, mtime_ns=2)) is Known.DONE
+    assert past.look_up(ref("ok.jpg", size=2, mtime_ns=2)) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", size=1, mtime_ns=3)) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", source="/elsewhere/ok.jpg", size=1, mtime_ns=2)) is Known.CHANGED
     assert past.images == 4
     past.close()
 
 
 def test_an_empty_journal_knows_nothing(tmp_path: Path) -> None:
     past = Past(tmp_path / "gone")
-    assert past.status(ref()) is Known.NEW
+    assert past.look_up(ref()) is Known.NEW
     assert past.images == 0
     past.close()
 
@@ -277,11 +315,11 @@ def test_projections_made_again_are_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"confidence": 0.5}, "confidence was 0.25, is 0.5"),
-        ({"iou": 0.1}, "iou was 0.7, is 0.1"),
-        ({"max_detections": 1}, "max_detections"),
-        ({"imgsz": (320, 320)}, "imgsz"),
-        ({"classes": ("person",)}, "classes"),
+        ({"confidence": 0.5}, "--conf was 0.25, is 0.5"),
+        ({"iou": 0.1}, "--iou was 0.7, is 0.1"),
+        ({"max_detections": 1}, "--max-det was 300, is 1"),
+        ({"imgsz": (320, 320)}, "--imgsz was not given, is 320,320"),
+        ({"classes": ("person",)}, "--classes was not given, is person"),
     ],
 )
 def test_other_settings_are_refused_by_name(
@@ -306,7 +344,7 @@ def test_other_weights_are_refused_and_other_speed_is_not(
     run(tree, output=output, workers=1)
     run(tree, output=output, workers=3, batch=2, threads=1, mode="locked", ordered=True)
     monkeypatch.setattr("yolocli.pipeline.sha256", lambda path: "1" * 64)
-    with pytest.raises(UsageError, match="weights_sha256"):
+    with pytest.raises(UsageError, match=r"the file of --model fake\.pt has changed"):
         run(tree, output=output, workers=1)
 
 

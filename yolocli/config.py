@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from yolocli.errors import UsageError
@@ -231,10 +232,50 @@ def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
     }
 
 
-def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each entry that differs between two fingerprints."""
-    keys = sorted(before.keys() | now.keys())
-    return [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
+OPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "runtime": "--runtime",
+        "precision": "--precision",
+        "imgsz": "--imgsz",
+        "confidence": "--conf",
+        "iou": "--iou",
+        "max_detections": "--max-det",
+        "classes": "--classes",
+    }
+)
+"""What people call the entries of a fingerprint."""
+
+
+def changed_settings(
+    before: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """Returns a line for each entry that differs between two fingerprints, but for that of the weights.
+
+    Args:
+        before: Of the records in a folder.
+        now: Of a run that wants to add to them.
+        names: Class names by index, if known: `person` and `0` may be the same class.
+    """
+    keys = sorted((before.keys() | now.keys()) - {"weights_sha256"})
+    return [
+        f"{OPTIONS.get(key, key)} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
+        for key in keys
+        if _plain(key, before.get(key), names) != _plain(key, now.get(key), names)
+    ]
+
+
+def _plain(key: str, value: Any, names: Mapping[str, str]) -> Any:
+    if key != "classes" or value is None:
+        return value
+    ids = {name.lower(): index for index, name in names.items()}
+    return sorted({ids.get(str(entry).lower(), str(entry)) for entry in value})
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as people write it after its option."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "not given" if value is None else str(value)
 
 
 def _check(valid: bool, message: str) -> None:

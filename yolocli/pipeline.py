@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain, islice
+from typing import TypeVar
 
 from yolocli.backends import make_backend
 from yolocli.backends.base import STUCK_SECONDS, Crew, Feed, Loaded
@@ -18,20 +19,23 @@ from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.exporters import exporter_factory
 from yolocli.memory import peak_memory
 from yolocli.models import resolve_model, sha256
+from yolocli.names import Names
 from yolocli.progress import Observer
 from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.choose import choose_runtime
-from yolocli.sources import check_inputs, count, discover
+from yolocli.sources import Discovery, count, identify
 from yolocli.store import Store
 from yolocli.summary import RunSummary, Tally
 from yolocli.worker import Item
+
+T = TypeVar("T")
 
 
 class Run:
     """One run; iterate over it once. What it found out is in `summary` afterwards.
 
-    Making one settles its configuration, and raises what `settle` and `check_inputs` raise.
+    Making one settles its configuration, and raises what `settle` and `Discovery` raise.
 
     Attributes:
         summary: The figures; complete when the iteration has ended.
@@ -39,13 +43,14 @@ class Run:
 
     def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
         self._began = time.perf_counter()
-        check_inputs(config.source, config.output)
+        self._discovery = Discovery(config.source, skip=config.output, notice=self._notice)
         self._model = config.detector.model
         self._observers = observers
         self._config = settle(config, self._notice)
         self._tally = Tally()
         self._first = True
         self._skipped = 0
+        self._classes: Mapping[int, str] = {}
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
@@ -68,16 +73,21 @@ class Run:
             for observer in self._observers:
                 stack.callback(observer.finished)
             self._stop_in_time(stack)
-            seen, items = self._peek(discover(config.source, skip=config.output, notice=self._notice))
+            seen, found = self._peek(self._discovery)
             if not seen and self._stopped is None:
                 raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
             crew = None
             if config.overwrite and self._stopped is None:  # or a model that cannot be used would cost the old results
                 crew = self._open_crew(stack)
             store = self._open_store(stack)
-            pending, items = self._peek(store.pending(items) if store else items)
+            names = store.names if store else Names()
+            (store or names).start(self._discovery.bases)
+            refs = identify(found, names)
+            pending, items = self._peek(store.pending(refs) if store else refs)
             if pending and self._stopped is None:
                 crew = crew or self._open_crew(stack)
+                if store is not None:
+                    store.knows_classes(self._classes)
                 yield from self._detect(crew, items, store)
             self._conclude(crew, store)
 
@@ -97,13 +107,13 @@ class Run:
         mark = fingerprint(self._config.detector, sha256(resolve_model(self._config.detector.model)))
         return stack.enter_context(Store(self._config, mark, self._notice))
 
-    def _peek(self, items: Iterable[Item]) -> tuple[bool, Iterator[Item]]:
+    def _peek(self, items: Iterable[T]) -> tuple[bool, Iterator[T]]:
         """Tells whether there is a first item, and gives all of them back.
 
         It looks in a thread of its own, as the first name may be long in coming from a pipe, and a stop must not wait.
         """
         iterator = iter(items)
-        answer: queue.SimpleQueue[list[Item] | BaseException] = queue.SimpleQueue()
+        answer: queue.SimpleQueue[list[T] | BaseException] = queue.SimpleQueue()
 
         def look() -> None:
             try:
@@ -128,6 +138,7 @@ class Run:
         self._mark("first image found")
         crew = stack.enter_context(Crew(make_backend(self._config), self._config.workers))
         ready = crew.load()
+        self._classes = ready.names
         self._mark("models loaded")
         self.summary = replace(
             self.summary,
@@ -191,15 +202,20 @@ class Run:
 
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
         complete = self._stopped is None
-        summary = replace(self._tally.fill(self.summary), complete=complete)
+        walker = self._discovery.walker
+        summary = replace(self._tally.fill(self.summary), complete=complete, other_files=walker.passed_over)
         if store is not None:
+            if complete:  # or the rest of the walk might have met them
+                store.settle_gone(walker.walked)
+            store.finish()
             summary = replace(
                 summary,
                 skipped=store.skipped,
                 skipped_failures=store.skipped_failures,
-                vanished=store.vanished if complete else 0,  # the rest of the walk might have met them
+                vanished=store.vanished,
+                pruned=store.pruned,
+                folder=asdict(store.totals),
             )
-            store.finish()
         failed = summary.failures + summary.skipped_failures
         self.summary = replace(
             summary,

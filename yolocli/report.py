@@ -107,7 +107,7 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
         ("model", f"{summary.model}, {summary.runtime}"),
     ]
     if summary.vanished:
-        rows.insert(3, ("vanished", f"{summary.vanished:,} images of earlier runs are no longer there"))
+        rows.insert(3, ("vanished", _vanished(summary)))
     if not summary.complete:
         rows.append(
             ("not complete", "run the same command again to go on" if output else "nothing is kept to go on from")
@@ -115,3 +115,8 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
     if output is not None:
         rows.append(("results", str(output)))
     return rows
+
+
+def _vanished(summary: RunSummary) -> str:
+    what = "their records were dropped" if summary.pruned else "--prune drops their records"
+    return f"{summary.vanished:,} images of earlier runs are gone; {what}"

@@ -43,8 +43,8 @@ class Discovery:
             UsageError: If an input neither exists nor is a pattern, or is the output folder.
         """
         for name in config.inputs:
-            if not os.path.lexists(name) and not glob.has_magic(name):
-                raise UsageError(f"{name}: no such file or folder")
+            if not glob.has_magic(name):
+                _check_that_it_is_there(name)
             if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
                 raise UsageError(
                     f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}"
@@ -149,6 +149,15 @@ def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageF
         if not names.covers(file.folder):
             names.add(file.base)
         yield _stat(file, names)
+
+
+def _check_that_it_is_there(name: str) -> None:
+    try:
+        os.lstat(name)
+    except FileNotFoundError:
+        raise UsageError(f"{name}: no such file or folder") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _distinct(found: Iterable[Found]) -> Iterator[Found]:

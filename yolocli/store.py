@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from yolocli.config import RunConfig, changed_settings
+from yolocli.earlier import root_of_earlier
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.exporters.failures import Failures
 from yolocli.folder import OutputFolder, per_image
-from yolocli.journal import JOURNAL, Journal, Known, Past, recover, replay
-from yolocli.results import ImageFailure, Outcome
+from yolocli.journal import JOURNAL, Head, Journal, Known, Past, heads, recover, replay
+from yolocli.names import Names, Root
+from yolocli.results import ImageFailure, ImageResult, Outcome
 from yolocli.summary import RunSummary
 from yolocli.walk import Notice
 from yolocli.worker import Item
@@ -32,9 +36,12 @@ class Store:
     """An output folder in use by one run.
 
     Attributes:
+        names: What images are called in it.
         skipped: Images found done, so far.
         skipped_failures: Among them, failures that are not tried again.
-        vanished: Images in the journal that the walk has not met, so far.
+        vanished: Images in the journal that are gone from the folders walked; known at the end.
+        pruned: Among them, those whose records were dropped.
+        totals: Of all that the folder holds; known at the end.
     """
 
     def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any], notice: Notice) -> None:
@@ -44,7 +51,8 @@ class Store:
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
-        self.skipped = self.skipped_failures = self.vanished = 0
+        self.skipped = self.skipped_failures = self.vanished = self.pruned = 0
+        self.totals = Totals()
         self._started = _now()
 
     def __enter__(self) -> Store:
@@ -58,14 +66,15 @@ class Store:
             _own(self._folder, stack)
             if self._config.overwrite:
                 self._clear()
+            self._before = self._folder.read_json(RUN) or {}
+            self._classes: dict[str, str] = self._before.get("names") or {}
             self._check_fingerprint()
             recover(self._folder)
             self._past = Past(self._folder.root / JOURNAL)
-            self.vanished = self._past.images
             stack.callback(self._past.close)
+            self.names = Names(self._known_roots(), self._past.first_parts)
             formats = dict.fromkeys(self._config.formats)
             self._late = self._new_formats(formats)
-            self._compare_inputs()
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
@@ -81,16 +90,28 @@ class Store:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    def start(self, bases: Iterable[Root]) -> None:
+        """Makes roots of what the run was told to search, and says so if the folder holds results of others.
+
+        Args:
+            bases: See `Names.start`.
+        """
+        for root in self.names.start(bases):
+            self._notice(f"{root.path}: new to {self._folder.root}; images there are called {root.name}/...")
+
     def pending(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yields what is still to be done, and counts what is not."""
         for item in items:
-            known = self._past.status(item.ref if isinstance(item, ImageFailure) else item)
-            self.vanished -= known is not Known.NEW
+            known = self._past.look_up(item.ref if isinstance(item, ImageFailure) else item)
             if known is Known.DONE or (known is Known.FAILED and not self._config.retry_failed):
                 self.skipped += 1
                 self.skipped_failures += known is Known.FAILED
             else:
                 yield item
+
+    def knows_classes(self, names: Mapping[int, str]) -> None:
+        """Keeps the class names of the model, for run.json."""
+        self._classes = {str(index): name for index, name in names.items()}
 
     def add(self, outcome: Outcome) -> None:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
@@ -98,9 +119,35 @@ class Store:
         Raises:
             OutputError: If it cannot be written.
         """
+        if self.names.changed:  # before a name that depends on it
+            self._write_run(None)
         for exporter in self._live:
             exporter.add(outcome)
         self._journal.append(outcome)
+
+    def settle_gone(self, walked: Set[str]) -> None:
+        """Deals with what the journal holds and a walk that came to its end has not met.
+
+        A folder that could not be listed and now can is no failure any more. An image that is gone has vanished; its
+        record stays unless it is to be pruned.
+
+        Args:
+            walked: Folders that were walked, with all below them.
+
+        Raises:
+            OutputError: If the journal cannot be written.
+        """
+        for head in self._past.unseen():
+            source = self._source(head)
+            if not any(folder in walked for folder in _upwards(source)):
+                continue
+            if head.stage == "discover" and _can_be_listed(source):
+                self._drop(head)
+            elif _is_gone(source):
+                self.vanished += 1
+                if self._config.prune:
+                    self._drop(head)
+                    self.pruned += 1
 
     def finish(self) -> None:
         """Makes the projections of the whole journal.
@@ -113,7 +160,9 @@ class Store:
             for name in dict.fromkeys(self._config.formats)
             if name in self._late or not exporter_factory(name).live
         ]
-        project(self._folder, formats, self._config.timings)
+        self._journal.check()
+        self.totals = project(self._folder, formats, self._config.timings, self.names.roots)
+        self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:
         """Writes the summary and the end of the run.
@@ -138,34 +187,63 @@ class Store:
             for outcome in replay(self._folder.root / JOURNAL):
                 yield outcome.path
 
-    def _check_fingerprint(self) -> None:
+    def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
-        if not journal.exists() or not journal.stat().st_size:
+        return journal.exists() and journal.stat().st_size > 0
+
+    def _check_fingerprint(self) -> None:
+        if not self._has_records():
             return
-        before = (self._folder.read_json(RUN) or {}).get("fingerprint")
+        before = self._before.get("fingerprint")
         if not isinstance(before, dict):
-            raise UsageError(f"{journal}: a journal without its run.json; use another --output")
-        changed = changed_settings(before, self._fingerprint)
+            raise UsageError(f"{self._folder.root / JOURNAL}: a journal without its run.json; use another --output")
+        changed = changed_settings(before, self._fingerprint, self._classes)
+        if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
+            was, now = self._settings_before.get("model"), self._config.detector.model
+            changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
         if changed:
             raise UsageError(
                 f"{self._folder.root} holds results of other settings ({'; '.join(changed)}); "
                 "use another --output, or --overwrite to start anew"
             )
 
-    def _compare_inputs(self) -> None:
-        """Says what may surprise: images are known by their path below the input."""
-        before = ((self._folder.read_json(RUN) or {}).get("settings") or {}).get("inputs")
-        if self._past.images and before is not None and before != _printable(self._config.source.inputs):
-            self._notice(f"{self._folder.root} holds results of other inputs; images of equal path replace each other")
+    def _known_roots(self) -> list[Root]:
+        """Returns the roots of the folder.
+
+        Raises:
+            UsageError: If an earlier version wrote it and they cannot be found out.
+        """
+        if "roots" in self._before or not self._past.images:
+            return roots_in(self._before)
+        found = root_of_earlier(self._settings_before, heads(self._folder.root / JOURNAL))
+        if found is None:
+            inputs = self._settings_before.get("inputs") or [self._settings_before.get("files_from")]
+            raise UsageError(
+                f"{self._folder.root} was written by an earlier version, which did not note where the images of "
+                f"{', '.join(map(str, inputs))} lie, and it cannot be told from here: use another --output, or "
+                "--overwrite to start anew (`yolocli export` still reads it)"
+            )
+        return [found]
+
+    @property
+    def _settings_before(self) -> Mapping[str, Any]:
+        return self._before.get("settings") or {}
+
+    def _source(self, head: Head) -> str:
+        return head.source or _below_nameless(self.names.roots, head.path)
+
+    def _drop(self, head: Head) -> None:
+        self._journal.drop(head)
+        self._folder.remove_images(per_image(name, head.path, suffix) for name, suffix in PER_IMAGE.items())
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in."""
         if not self._past.images:
             return []
-        settings = (self._folder.read_json(RUN) or {}).get("settings") or {}
-        return [name for name in formats if name not in settings.get("formats", ())]
+        return [name for name in formats if name not in self._settings_before.get("formats", ())]
 
     def _write_run(self, finished: str | None) -> None:
+        self.names.changed = False
         config = self._config
         settings = {
             "inputs": _printable(config.source.inputs),
@@ -187,6 +265,8 @@ class Store:
             {
                 "fingerprint": self._fingerprint,
                 "settings": settings,
+                "roots": [asdict(root) for root in self.names.roots],
+                "names": self._classes,
                 "versions": _versions(),
                 "started": self._started,
                 "finished": finished,
@@ -197,45 +277,122 @@ class Store:
 def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
     """Makes projections of the journal in an output folder that no run is using; see `project`.
 
+    Returns:
+        Images in it.
+
     Raises:
         UsageError: If it holds no journal, or a run is writing to it.
         OutputError: If the journal is damaged or a file cannot be written.
     """
-    if not (root / JOURNAL).exists():
+    journal = root / JOURNAL
+    if not journal.exists():
         raise UsageError(f"{root}: holds no {JOURNAL}; name the output folder of a run")
     folder = OutputFolder(root)
     with ExitStack() as stack:
         _own(folder, stack)
         recover(folder)
-        return project(folder, formats, timings)
+        totals = project(folder, formats, timings, _roots_of(folder))
+        return totals.images + totals.failures
 
 
-def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an output folder holds.
+
+    Attributes:
+        images: Images that gave a result.
+        failures: Images that failed.
+        detections: Boxes.
+    """
+
+    images: int = 0
+    failures: int = 0
+    detections: int = 0
+
+
+def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False, roots: Sequence[Root] = ()) -> Totals:
     """Makes projections from the journal of a folder.
 
     Args:
         folder: An output folder that no run is writing to.
         formats: Names from the registry.
         timings: Put the milliseconds of each stage into them, if the journal has them.
+        roots: What tells where an image lies whose record does not, as an earlier version wrote it.
 
     Returns:
-        Images in the journal.
+        What the journal holds.
 
     Raises:
         OutputError: If the journal is damaged or a file cannot be written.
         UsageError: If there is no such format.
     """
     exporters = [open_exporter(name, folder, timings) for name in formats]
-    count = 0
+    images = failures = detections = 0
     with folder.writing(folder.root):
         every = [*exporters, Failures(folder, timings)]
         for outcome in replay(folder.root / JOURNAL):
-            count += 1
+            if isinstance(outcome, ImageResult):
+                images += 1
+                detections += len(outcome.detections)
+            else:
+                failures += 1
+            located = _located(outcome, roots)
             for exporter in every:
-                exporter.add(outcome)
+                exporter.add(located)
         for exporter in every:
             exporter.close()
-    return count
+    return Totals(images, failures, detections)
+
+
+def roots_in(run: Mapping[str, Any]) -> list[Root]:
+    """Returns the roots that a run.json keeps."""
+    return [Root(entry["path"], entry["name"]) for entry in run.get("roots") or ()]
+
+
+def _roots_of(folder: OutputFolder) -> list[Root]:
+    run = folder.read_json(RUN) or {}
+    if "roots" in run:
+        return roots_in(run)
+    found = root_of_earlier(run.get("settings") or {}, heads(folder.root / JOURNAL))
+    return [found] if found else []
+
+
+def _located(outcome: Outcome, roots: Sequence[Root]) -> Outcome:
+    if outcome.ref.source or not roots:
+        return outcome
+    return replace(outcome, ref=replace(outcome.ref, source=_below_nameless(roots, outcome.path)))
+
+
+def _below_nameless(roots: Sequence[Root], path: str) -> str:
+    """Returns where an image lies whose record does not say it: below the only root that there was then."""
+    nameless = next((root for root in roots if not root.name), None)
+    return os.path.join(nameless.path, *path.split("/")) if nameless else ""
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yields the folders that hold a path, the nearest first."""
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
+
+
+def _is_gone(source: str) -> bool:
+    """Tells whether a file is not there any more, and not merely out of reach."""
+    try:
+        os.lstat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _can_be_listed(folder: str) -> bool:
+    try:
+        with os.scandir(folder):
+            return True
+    except OSError:
+        return False
 
 
 def _printable(names: Iterable[str]) -> list[str]:

@@ -28,7 +28,8 @@ class RunSummary:
         failures: Images that failed in this run.
         skipped: Images that an earlier run had done.
         skipped_failures: Among those, failures that were not tried again.
-        vanished: Images in the journal that the inputs no longer hold.
+        vanished: Images of earlier runs that are gone from the folders walked.
+        pruned: Among those, images whose records were dropped.
         other_files: Files that the walk passed over because their suffix is no image's.
         complete: False if the run stopped before its inputs ended.
         exit_code: What the process ends with.
@@ -38,6 +39,7 @@ class RunSummary:
         stages: Seconds spent in each stage, summed over workers.
         peak_memory_bytes: Of all processes; pages they share are counted in each.
         classes: Boxes by class name, the most frequent first.
+        folder: What the output folder holds of all its runs: images, failures, detections; empty without one.
     """
 
     mode: str
@@ -52,6 +54,7 @@ class RunSummary:
     skipped: int = 0
     skipped_failures: int = 0
     vanished: int = 0
+    pruned: int = 0
     other_files: int = 0
     complete: bool = True
     exit_code: int = ExitCode.OK
@@ -61,6 +64,7 @@ class RunSummary:
     stages: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     classes: Mapping[str, int] = field(default_factory=dict)
+    folder: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images_per_second(self) -> float:
@@ -77,6 +81,7 @@ class RunSummary:
             "images_per_second": round(self.images_per_second, 2),
             "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
             "classes": dict(self.classes),
+            "folder": dict(self.folder),
             "exit_code": int(self.exit_code),
         }
         return values | rounded

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from typing import ClassVar
 
-from yolocli.exporters.base import BOX_COLUMNS, safe_cell
+from yolocli.exporters.base import BOX_COLUMNS, SOURCE, csv_table, safe_cell
 from yolocli.folder import OutputFolder, per_image
 from yolocli.results import ImageResult, Outcome
 
@@ -22,11 +21,11 @@ class CsvFiles:
     def add(self, outcome: Outcome) -> None:
         """See `Exporter.add`."""
         text = io.StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(BOX_COLUMNS)
+        table = csv_table(text, (*BOX_COLUMNS, SOURCE))
         if isinstance(outcome, ImageResult):
+            source = safe_cell(outcome.ref.source)
             table.writerows(
-                (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy) for box in outcome.detections
+                (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source) for box in outcome.detections
             )
         data = text.getvalue().encode("utf-8", "backslashreplace")
         self._folder.write(per_image("csv", outcome.path, ".csv"), data)

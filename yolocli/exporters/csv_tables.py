@@ -1,25 +1,15 @@
-"""csv: one table of detections and one of images, RFC 4180."""
+"""csv: one table of detections and one of images, quoted as in RFC 4180, lines ended as on Unix."""
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
-from yolocli.exporters.base import BOX_COLUMNS, safe_cell
+from yolocli.exporters.base import BOX_COLUMNS, SOURCE, Table, csv_table, safe_cell
 from yolocli.folder import OutputFolder
 from yolocli.results import ImageResult, Outcome
-
-
-class Table(Protocol):
-    """What `csv.writer` returns."""
-
-    def writerow(self, row: Iterable[Any], /) -> Any:
-        """Writes a row."""
-        ...
 
 
 class CsvTables:
@@ -29,21 +19,22 @@ class CsvTables:
 
     def __init__(self, folder: OutputFolder, timings: bool) -> None:
         self._stack = ExitStack()
-        self._detections = self._table(folder, "detections.csv", ("path", *BOX_COLUMNS))
-        columns = ("path", "status", "width", "height", "detections", "stage", "error")
+        self._detections = self._table(folder, "detections.csv", ("path", *BOX_COLUMNS, SOURCE))
+        columns = ("path", "status", "width", "height", "detections", "stage", "error", SOURCE)
         self._images = self._table(folder, "images.csv", columns)
 
     def add(self, outcome: Outcome) -> None:
         """See `Exporter.add`."""
-        path = safe_cell(outcome.path)
+        path, source = safe_cell(outcome.path), safe_cell(outcome.ref.source)
         if isinstance(outcome, ImageResult):
             count = len(outcome.detections)
-            self._images.writerow((path, outcome.status, outcome.width, outcome.height, count, "", ""))
+            self._images.writerow((path, outcome.status, outcome.width, outcome.height, count, "", "", source))
             for box in outcome.detections:
-                self._detections.writerow((path, safe_cell(box.name), box.class_id, box.confidence, *box.xyxy))
+                row = (path, safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source)
+                self._detections.writerow(row)
         else:
             error = safe_cell(outcome.error)
-            self._images.writerow((path, outcome.status, "", "", "", outcome.stage, error))
+            self._images.writerow((path, outcome.status, "", "", "", outcome.stage, error, source))
 
     def close(self) -> None:
         """See `Exporter.close`."""
@@ -54,6 +45,4 @@ class CsvTables:
         text = io.TextIOWrapper(stream, "utf-8", "backslashreplace", newline="")
         self._stack.callback(text.detach)
         self._stack.callback(text.flush)
-        table = csv.writer(text)
-        table.writerow(columns)
-        return table
+        return csv_table(text, columns)
