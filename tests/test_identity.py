@@ -293,23 +293,35 @@ def _asked(album: Path, places: list[str], follow: bool) -> set[str]:
 _folders = st.lists(st.sampled_from(["a", "b", "~", "A", "link"]), max_size=4).map(lambda parts: "/" + "/".join(parts))
 
 
+@settings(max_examples=300)
 @given(
-    bases=st.lists(st.tuples(_folders, st.sampled_from(["a", "b", "~", "root"])), min_size=1, max_size=4),
-    folders=st.lists(_folders, min_size=2, max_size=8, unique=True),
+    steps=st.lists(
+        st.one_of(st.tuples(_folders, st.sampled_from(["a", "b", "~", "root"])), st.tuples(_folders, st.none())),
+        min_size=3,
+        max_size=10,
+    )
 )
-def test_no_two_files_have_one_name_and_none_is_renamed(bases: list[tuple[str, str]], folders: list[str]) -> None:
+def test_no_two_files_have_one_name_and_none_is_renamed(steps: list[tuple[str, str | None]]) -> None:
     names = Names()
     given_out: dict[str, str] = {}
-    for path, wanted in bases:
-        if not names.covers(path):
-            names.add(Root(path, wanted))
-        for folder in folders:
-            if names.covers(folder):
-                name = names.of(folder, "x.jpg")
-                assert given_out.setdefault(folder, name) == name
+    for folder, wanted in steps:
+        if wanted is not None and not names.covers(folder):
+            names.add(Root(folder, wanted))
+        if names.covers(folder):
+            name = names.of(folder, "x.jpg")
+            assert given_out.setdefault(folder, name) == name
         again = Names(names.roots, {name.split("/")[0] for name in given_out.values() if "/" in name})
         assert {folder: again.of(folder, "x.jpg") for folder in given_out} == given_out
-    assert len(set(given_out.values())) == len(given_out)
+        assert len(set(given_out.values())) == len(given_out)
+
+
+def test_a_folder_that_is_called_like_another_root_is_put_aside() -> None:
+    names = Names([Root("/photos"), Root("/mnt/more", "more")])
+    assert names.of("/mnt/more/x", "1.jpg") == "more/x/1.jpg"
+    assert names.of("/photos/more/x", "1.jpg") == "~/more/x/1.jpg"
+    assert names.of("/photos/~/more/x", "1.jpg") == "~/~/more/x/1.jpg"
+    assert names.of("/photos", "more") == "more"
+    assert names.of_folder("/mnt/more") == "more/~"
 
 
 # Folders that the version before wrote
