@@ -17,8 +17,6 @@ from yolocli.builtin import WEIGHTS
 from yolocli.results import Detection
 
 SAMPLES = REPOSITORY / "sample_images"
-
-
 COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
 COCO_IMAGES = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
 COCO = COCO_WEIGHTS.is_file() and COCO_IMAGES.is_dir()
