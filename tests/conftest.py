@@ -40,10 +40,12 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that see something else where there are weights and photographs of COCO."""
+    """Marks the tests that see something else where there are weights and photographs of COCO, and chaos as slow."""
     for item in items:
         if {"weights", "images"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("coco")
+        if item.nodeid.startswith("tests/chaos/"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)
