@@ -5,33 +5,38 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos clean
+.PHONY: help setup demo test test-all lint check format chaos clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-9s %s\n", $$1, $$2}'
 
-setup: $(READY) ## Make .venv with all that tests and demo need
+setup: $(READY) ## Install into .venv all that demo and tests need; the others do so the first time
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Installing torch, OpenVINO and what the tests need into $(VENV): minutes, and 6.5 GB of disk on Linux."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino,builtin,heif]'
 	@touch $@
 
-demo: $(READY) ## Run the main job on sample_images, with the model that is built in
+demo: $(READY) ## Run the main job on sample_images, with the model that is built in: after setup, no download
 	$(BIN)/yolocli detect sample_images --model builtin --output demo-out --overwrite
 	@echo
 	@echo "Look at demo-out/detections.csv, demo-out/images.csv and demo-out/json/, and try your own folder:"
 	@echo "  $(BIN)/yolocli detect FOLDER --model builtin"
 
-test: $(READY) ## Run the tests
+test: $(READY) ## Run the tests, but for the slow ones: under 3 minutes on two cores
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(READY) ## Run all tests: kills, full disks, the benchmark and the scene generator, too
 	$(BIN)/python -m pytest
 
-check: $(READY) ## Format, lint, types, import contract, tests
+lint: $(READY) ## Format, lint, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+check: lint test-all ## lint, then test-all
 
 format: $(READY) ## Put the code in the house format
 	$(BIN)/ruff format .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +17,35 @@ from yolocli.builtin import WEIGHTS
 from yolocli.results import Detection
 
 SAMPLES = REPOSITORY / "sample_images"
+COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
+COCO_IMAGES = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
+COCO = COCO_WEIGHTS.is_file() and COCO_IMAGES.is_dir()
+"""There are weights and photographs of COCO; without them the embedded model and the sample images take their place."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Here and not beside the tests that ask for it, so that it is known whatever is run."""
     parser.addoption("--long", action="store_true", help="run the chaos tests in their long form")
+
+
+def pytest_configure() -> None:
+    """Nothing takes the place of what was asked for by name."""
+    asked = [name for name in ("YOLOCLI_TEST_WEIGHTS", "YOLOCLI_TEST_IMAGES") if os.environ.get(name)]
+    if asked and not COCO:
+        raise pytest.UsageError(f"{' and '.join(asked)} set, but not both {COCO_WEIGHTS} and {COCO_IMAGES} are there")
+
+
+def pytest_report_header() -> str:
+    return f"model: {COCO_WEIGHTS if COCO else WEIGHTS}, images: {COCO_IMAGES if COCO else SAMPLES}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that see something else where there are weights and photographs of COCO, and chaos as slow."""
+    for item in items:
+        if {"weights", "images"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("coco")
+        if item.nodeid.startswith("tests/chaos/"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,14 +60,18 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
-COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
-COCO_IMAGES = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
-COCO = COCO_WEIGHTS.is_file() and COCO_IMAGES.is_dir()
-"""There are weights and photographs of COCO; without them the embedded model and the sample images take their place."""
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_signals() -> Iterator[None]:
+    """Gives children the default dispositions where this process was started deaf, as by `&` in a script.
 
-
-def pytest_report_header() -> str:
-    return f"model: {COCO_WEIGHTS if COCO else WEIGHTS}, images: {COCO_IMAGES if COCO else SAMPLES}"
+    What is ignored is inherited, and what is handled is not: by a handler that does nothing this process stays deaf.
+    """
+    ignored = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
@@ -64,11 +93,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def coco_weights() -> Path:
+def coco_weights(weights: Path) -> Path:
     """Weights that know the 80 classes of COCO."""
     if not COCO:
         pytest.skip(f"no COCO weights at {COCO_WEIGHTS} with images at {COCO_IMAGES}; see README.md")
-    return COCO_WEIGHTS
+    return weights
 
 
 @pytest.fixture(scope="session")

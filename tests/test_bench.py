@@ -14,6 +14,7 @@ from yolocli.errors import NoImagesError
 from yolocli.overlap import iou
 
 
+@pytest.mark.slow
 def test_a_short_benchmark_of_the_real_thing(weights: Path, photos: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -31,10 +31,6 @@ def samples() -> Path:
 
 
 @pytest.fixture(scope="session")
-def photographs() -> list[Path]:
+def photographs(coco_weights: Path, photos: list[Path]) -> list[Path]:
     """Real photographs without marks, where there are any on this machine."""
-    folder = Path(os.environ.get("YOLOCLI_TEST_IMAGES", ROOT.parent / "shared" / "images"))
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    if not found:
-        pytest.skip(f"no real photographs in {folder} (YOLOCLI_TEST_IMAGES)")
-    return found
+    return photos

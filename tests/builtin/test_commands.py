@@ -26,6 +26,7 @@ def test_without_the_extra_one_line_names_it(command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_scenes_writes_a_data_set(tmp_path: Path) -> None:
     if lacking := extra.missing():
         pytest.skip(f"the generator needs {', '.join(lacking)} (extra: builtin)")
@@ -35,6 +36,7 @@ def test_scenes_writes_a_data_set(tmp_path: Path) -> None:
     assert "0: qr_code" in (tmp_path / "scenes.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_evaluate_prints_a_score_for_every_class(tmp_path: Path) -> None:
     if lacking := extra.missing():
         pytest.skip(f"the generator needs {', '.join(lacking)} (extra: builtin)")

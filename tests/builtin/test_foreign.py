@@ -30,6 +30,8 @@ from reportlab.pdfgen.canvas import Canvas  # noqa: E402
 
 Picture = NDArray[np.uint8]
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Case:

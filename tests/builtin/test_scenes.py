@@ -23,6 +23,8 @@ from yolocli.builtin.scenes import write_split  # noqa: E402
 from yolocli.builtin.surfaces import SURFACES  # noqa: E402
 from yolocli.builtin.warps import Patch, Pose, bent, outlines, paste  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def _digest(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.harness import Launcher
-from tests.support import REPOSITORY, projections
+from tests.support import projections
 from yolocli.builtin import WEIGHTS as BUILTIN
-from yolocli.config import DEFAULT_MAX_PIXELS
-from yolocli.images import ImageError, decode
 
 PHOTOS = 10
 COPIES = 4
@@ -32,38 +30,15 @@ def long_form(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def model() -> str:
+def model(weights: Path) -> str:
     """Weights of a detector, as --model takes them."""
-    path = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
-    if path.is_file():
-        return str(path)
-    if BUILTIN.is_file():
-        return "builtin"
-    pytest.skip(f"no weights at {path} or {BUILTIN}; set YOLOCLI_TEST_WEIGHTS")
-
-
-def is_healthy(image: Path) -> bool:
-    """Tells whether an image can be decoded; the samples hold one that cannot."""
-    try:
-        decode(image.read_bytes(), image.suffix, max_pixels=DEFAULT_MAX_PIXELS)
-    except ImageError:
-        return False
-    return True
+    return "builtin" if weights == BUILTIN else str(weights)
 
 
 @pytest.fixture(scope="session")
-def photographs() -> list[Path]:
+def photographs(images: Path) -> list[Path]:
     """Images in which the model finds something."""
-    folders = [
-        os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images",
-        REPOSITORY / "sample_images",
-    ]
-    for folder in map(Path, folders):
-        small = sorted(path for path in folder.rglob("*.jpg") if path.stat().st_size < 300_000)
-        found = [path for path in small if is_healthy(path)]
-        if found:
-            return found
-    pytest.skip(f"no images in {folders}; set YOLOCLI_TEST_IMAGES")
+    return [path for path in sorted(images.rglob("*.jpg")) if path.stat().st_size < 300_000]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.chaos import corpus
-from tests.chaos.harness import MODES, Launcher, Running, assert_whole, summary, table, wait_until
+from tests.chaos.harness import MODES, Launcher, Running, assert_whole, table, wait_until
 from tests.support import records
 from yolocli.config import DEFAULT_MAX_PIXELS
 from yolocli.images import ImageError, decode
@@ -57,7 +57,10 @@ def assert_accounted_for(run: Running, files: Iterable[str]) -> None:
 
 
 def assert_modest(run: Running) -> None:
-    """Asserts that all processes together stayed below the limit."""
+    """Asserts that all processes together stayed below the limit.
+
+    The summary's own figure is no measure of that: it adds the peak of each process, whenever it came.
+    """
     assert 0 < run.peak_memory < MEMORY, run.peak_memory
 
 
@@ -80,8 +83,6 @@ def test_hostile_files(launcher: Launcher, tmp_path: Path, long_form: bool) -> N
         run.assert_tidy()
         assert_accounted_for(run, files)
         assert_modest(run)
-        # the run's own count takes shared pages more than once
-        assert 0 < summary(run.output)["peak_memory_bytes"] < MEMORY * 1.2
         found[mode] = (run.output / "images.csv").read_bytes()
     assert found["thread"] == found["locked"] == found["process"]
 

@@ -28,6 +28,8 @@ DELAY = 0.05
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 SOON = 3.0
 """Seconds within which a run ends after its last image; the machine may be busy, so the tests give it thrice that."""
+DEAF_TO_CTRL_C = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
+"""Starts a command as `&` in a script does."""
 
 
 def assert_ended_well(run: Running, number: signal.Signals) -> None:
@@ -149,3 +151,20 @@ def test_a_signal_while_a_list_on_stdin_is_silent(mode: str, photos: Path, launc
     finally:
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ctrl_c_that_was_ignored_at_the_start_stays_so_and_sigterm_stops_the_run(
+    mode: str, photos: Path, launcher: Launcher
+) -> None:
+    run = launcher.start(photos, mode=mode, delay=4 * DELAY, options=["--verbose"], prefix=DEAF_TO_CTRL_C)
+    assert wait_until(lambda: run.stderr, run)  # it loads
+    run.signal_group(signal.SIGINT)
+    for done in (1, 3, 5):
+        assert wait_for_lines(run, done), run.stderr
+        run.signal_group(signal.SIGINT)
+    assert wait_for_lines(run, 9), run.stderr
+    assert "once more" not in run.stderr
+    run.signal_group(signal.SIGTERM)
+    run.wait()
+    assert_ended_well(run, signal.SIGTERM)

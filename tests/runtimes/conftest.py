@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.support import REPOSITORY
 from yolocli.runtimes.convert import converted_model
 from yolocli.runtimes.openvino_library import openvino_installed
 
@@ -25,10 +23,9 @@ def converted(openvino: None, weights: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_export(openvino: None) -> Path:
+def int8_export(openvino: None, coco_weights: Path) -> Path:
     """An INT8 export by Ultralytics, for squares of one size."""
-    weights = os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt"
-    path = Path(weights).parent / "yolo11n_int8_openvino_model"
+    path = coco_weights.parent / "yolo11n_int8_openvino_model"
     if not path.is_dir():
         pytest.skip(f"no INT8 export at {path}")
     return path

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolocli.config import DetectorConfig
 from yolocli.errors import ModelError
-from yolocli.runtimes import convert
+from yolocli.runtimes import convert, torch
 from yolocli.runtimes.convert import ConversionError, converted_model, difference, drawn_picture
 from yolocli.runtimes.export_folder import is_export, read_metadata
 
@@ -111,11 +112,15 @@ def test_weights_that_cannot_be_loaded_say_so_from_the_other_process(openvino: N
     assert not isinstance(raised.value, ConversionError)  # torch could not load it either: nothing to fall back on
 
 
-def test_what_the_cache_holds_describes_the_model(converted: Path) -> None:
+def test_what_the_cache_holds_describes_the_model(converted: Path, weights: Path) -> None:
     metadata = read_metadata(converted)
     assert (metadata.imgsz, metadata.stride, metadata.channels, metadata.end_to_end) == ((640, 640), 32, 3, False)
-    assert len(metadata.names) == 80
-    assert metadata.names[0] == "person"
+    assert metadata.names == torch.load(DetectorConfig(str(weights))).names
+
+
+def test_the_names_of_coco_are_kept(converted: Path, coco_weights: Path) -> None:
+    names = read_metadata(converted).names
+    assert (len(names), names[0], names[79]) == (80, "person", "toothbrush")
 
 
 def test_a_conversion_that_computes_something_else_is_not_trusted(
