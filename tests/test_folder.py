@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import without_privileges
+from tests.support import run, without_privileges, write_image
 from yolocli.errors import OutputError
 from yolocli.folder import MAX_NAME_BYTES, OutputFolder, per_image
 
@@ -105,6 +106,29 @@ def test_a_path_that_no_file_can_have_has_a_file_for_its_record(folder: OutputFo
         folder.write(per_image("json", name, ".json"), name.encode())
     files = [file for file in (folder.root / "json").rglob("*") if file.is_file()]
     assert sorted(file.read_bytes() for file in files) == sorted(name.encode() for name in (path, *others))
+
+
+def test_a_name_that_the_disk_cannot_hold_costs_the_name_and_not_the_run(
+    tmp_path: Path, fake_detectors: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output folder lies so deep that the path of the image below it is longer than the system takes."""
+    image = "/".join("x" * 200 for _ in range(3)) + "/a.png"
+    (tmp_path / "in" / image).parent.mkdir(parents=True)
+    write_image(tmp_path / "in" / image)
+    write_image(tmp_path / "in/b.png")
+    deep = tmp_path
+    while len(str(deep)) < 3600:
+        deep /= "y" * 100
+    deep.mkdir(parents=True)
+    output = deep / "out"
+    for done in (2, 0):
+        outcomes, this = run(tmp_path / "in", output=output)
+        assert (len(outcomes), this.summary.exit_code) == (done, 0)
+    written = [json.loads(file.read_bytes())["path"] for file in (output / "json").iterdir()]
+    assert sorted(written) == ["b.png", image]
+    (tmp_path / "in" / image).unlink()
+    run(tmp_path / "in", output=output, prune=True)
+    assert len(list((output / "json").iterdir())) == 1
 
 
 def test_the_suffix_of_the_image_is_kept() -> None:

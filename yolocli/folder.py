@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -17,6 +18,8 @@ from yolocli.errors import OutputError
 PARTIAL = ".partial"
 """Sub-folder for files being written; on the same file system, so that a rename publishes them."""
 MAX_NAME_BYTES = 255
+REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
+"""What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
 MAX_PATH = 800
 """Characters of a path in the records that the output folder takes as it is; systems stop at 1,024 or 4,096 bytes."""
 
@@ -87,6 +90,26 @@ class OutputFolder:
         except OSError as error:
             raise _cannot_write(target, error) from error
 
+    def write_image(self, folder: str, path: str, suffix: str, data: bytes) -> None:
+        """Writes the file of an image, under a plainer name if the disk cannot hold that of the image.
+
+        Args:
+            folder: See `per_image`.
+            path: See `per_image`.
+            suffix: See `per_image`.
+            data: Its content.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        usual, plain = places(folder, path, suffix)
+        try:
+            self.write(usual, data)
+        except OutputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:
+                raise
+            self.write(plain, data)
+
     @contextmanager
     def open(self, path: Path) -> Iterator[IO[bytes]]:
         """Opens a file that appears, whole, when the block ends well.
@@ -151,7 +174,7 @@ class OutputFolder:
         """
         for path in paths:
             target = self.root / path
-            if not target.is_file() or not self._holds(os.path.realpath(target.parent)):
+            if not os.path.isfile(target) or not self._holds(os.path.realpath(target.parent)):
                 continue
             with self.writing(target):
                 target.unlink()
@@ -194,6 +217,12 @@ def _cannot_write(target: Path, error: OSError) -> OutputError:
         f"{target}: cannot be written: {error.strerror or error}. Put that right and run the same command again; "
         "it goes on where this one stopped"
     )
+
+
+def places(folder: str, path: str, suffix: str) -> tuple[Path, Path]:
+    """Returns where the file for an image lies: see `per_image`; and where, if the disk cannot hold that name."""
+    digest = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+    return per_image(folder, path, suffix), Path(folder, f"~{digest}{suffix}")
 
 
 def per_image(folder: str, path: str, suffix: str) -> Path:

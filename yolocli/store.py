@@ -19,7 +19,7 @@ from yolocli.earlier import root_of_earlier
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.exporters.failures import Failures
-from yolocli.folder import OutputFolder, per_image
+from yolocli.folder import OutputFolder, places
 from yolocli.journal import JOURNAL, Head, Journal, Known, Past, heads, recover, replay
 from yolocli.names import Names, Root
 from yolocli.results import ImageFailure, ImageResult, Outcome
@@ -178,7 +178,7 @@ class Store:
         if self._folder.read_json(RUN) is None:
             return
         for path in self._recorded():
-            self._folder.remove_images(per_image(name, path, suffix) for name, suffix in PER_IMAGE.items())
+            self._remove_files(path)
         self._folder.remove(*TABLES, JOURNAL, SUMMARY, RUN)
 
     def _recorded(self) -> Iterator[str]:
@@ -234,7 +234,11 @@ class Store:
 
     def _drop(self, head: Head) -> None:
         self._journal.drop(head)
-        self._folder.remove_images(per_image(name, head.path, suffix) for name, suffix in PER_IMAGE.items())
+        self._remove_files(head.path)
+
+    def _remove_files(self, path: str) -> None:
+        """Removes the files of an image."""
+        self._folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in."""

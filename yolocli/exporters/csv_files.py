@@ -6,7 +6,7 @@ import io
 from typing import ClassVar
 
 from yolocli.exporters.base import BOX_COLUMNS, SOURCE, csv_table, safe_cell
-from yolocli.folder import OutputFolder, per_image
+from yolocli.folder import OutputFolder
 from yolocli.results import ImageResult, Outcome
 
 
@@ -28,7 +28,7 @@ class CsvFiles:
                 (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source) for box in outcome.detections
             )
         data = text.getvalue().encode("utf-8", "backslashreplace")
-        self._folder.write(per_image("csv", outcome.path, ".csv"), data)
+        self._folder.write_image("csv", outcome.path, ".csv", data)
 
     def close(self) -> None:
         """See `Exporter.close`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from yolocli.folder import OutputFolder, per_image
+from yolocli.folder import OutputFolder
 from yolocli.results import Outcome, to_json_file
 
 
@@ -20,7 +20,7 @@ class JsonFiles:
     def add(self, outcome: Outcome) -> None:
         """See `Exporter.add`."""
         data = to_json_file(outcome.to_dict(timings=self._timings))
-        self._folder.write(per_image("json", outcome.path, ".json"), data)
+        self._folder.write_image("json", outcome.path, ".json", data)
 
     def close(self) -> None:
         """See `Exporter.close`."""
