@@ -19,8 +19,8 @@ from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, op
 from yolocli.exporters.base import FORMULA_STARTS
 from yolocli.folder import OutputFolder
 from yolocli.journal import JOURNAL, Journal, replay
+from yolocli.projection import project
 from yolocli.results import Detection, ImageFailure, Outcome
-from yolocli.store import project
 
 FORMATS = list(EXPORTERS)
 every_format = pytest.mark.parametrize("name", FORMATS)

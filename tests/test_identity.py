@@ -20,8 +20,8 @@ from tests.support import REPOSITORY, projections, records, run, without_privile
 from yolocli.errors import UsageError
 from yolocli.journal import JOURNAL, replay
 from yolocli.names import Names, Root
+from yolocli.projection import rebuild
 from yolocli.results import ImageResult
-from yolocli.store import rebuild
 
 OLD_FOLDERS = REPOSITORY / "tests/old_folders"
 OLD_TIME = 1_700_000_000_000_000_000
@@ -206,7 +206,7 @@ def album() -> Iterator[Path]:
 
 
 @pytest.mark.usefixtures("_faked")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(_commands, min_size=2, max_size=8), follow=st.booleans())
 def test_no_sequence_of_commands_loses_doubles_or_mixes_a_row(
     commands: list[tuple[str, object, object]], follow: bool, monkeypatch: pytest.MonkeyPatch

@@ -16,8 +16,8 @@ from yolocli.errors import OutputError, UsageError
 from yolocli.folder import OutputFolder
 from yolocli.journal import JOURNAL, Journal, Known, Past, heads, recover, replay
 from yolocli.pipeline import Run
+from yolocli.projection import rebuild
 from yolocli.results import ImageFailure, ImageResult, Outcome
-from yolocli.store import rebuild
 
 
 def opened(root: Path) -> OutputFolder:

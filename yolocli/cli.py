@@ -290,19 +290,32 @@ def detect(
 
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_EXPORT"})
 def export(
-    output: Annotated[Path, typer.Argument(help="The output folder of a run.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The output folder of a run.", show_default=False)],
     formats: Annotated[
         Optional[list[str]],
         typer.Option("--format", help="json, csv, csv-per-image; repeatable.", show_default=False),
+    ] = None,
+    conf: Annotated[
+        Optional[float], typer.Option(help="Keep boxes from this confidence on, 0 to 1.", show_default=False)
+    ] = None,
+    classes: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Keep these classes, names or ids, comma-separated.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", help="A new folder, needed by --conf and --classes.", show_default=False),
     ] = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="With the ms of each stage, if the run kept them.")
     ] = False,
 ) -> None:
-    """Make the results of a run again, or in another format, from its journal."""
+    """Make the results of a run again, in another format, or for a stricter threshold, without the network."""
     from yolocli import commands
+    from yolocli.projection import Choice
 
-    commands.export(output, tuple(formats or DEFAULT_FORMATS), timings)
+    choice = Choice(conf, parse_classes(tuple(classes or ())))
+    commands.export(folder, tuple(formats or DEFAULT_FORMATS), timings, choice, output)
 
 
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from yolocli.config import RunConfig
-from yolocli.errors import ExitCode, NoImagesError, OutputError
+from yolocli.errors import ExitCode, NoImagesError, OutputError, UsageError
 from yolocli.memory import keep_freed_memory
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
@@ -27,6 +27,7 @@ from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:
     from yolocli.optimize import OptimizeConfig
+    from yolocli.projection import Choice
 
 STOPPING = b"\nstopping: images in flight are finished first; once more to stop at once\n"
 
@@ -107,17 +108,22 @@ def _tell(summary: RunSummary, config: RunConfig, data: IO[bytes], quiet: bool, 
         print(f"To go on: {printable(shlex.join(again))}", file=sys.stderr)
 
 
-def export(output: Path, formats: Sequence[str], timings: bool) -> None:
-    """Makes projections from the journal of an output folder.
+def export(root: Path, formats: Sequence[str], timings: bool, choice: Choice, target: Path | None) -> None:
+    """Makes projections from the journal of an output folder, in it or in a new one.
 
     Raises:
-        UsageError: If there is no journal, or a run is writing to the folder.
+        UsageError: If there is no journal, a run is writing to the folder, or boxes are chosen and there is no target.
         OutputError: If the journal is damaged or a file cannot be written.
     """
-    from yolocli.store import rebuild
+    from yolocli.projection import Choice, extract, rebuild
 
-    count = rebuild(output, formats, timings)
-    print(f"{output}: {', '.join(formats)} of {count:,} images", file=sys.stderr)
+    if target is not None:
+        count = extract(root, target, formats, choice, timings)
+    elif choice != Choice():
+        raise UsageError("--conf and --classes leave boxes out: name a new folder for the others with --output")
+    else:
+        count = rebuild(root, formats, timings)
+    print(printable(f"{target or root}: {', '.join(formats)} of {count:,} images"), file=sys.stderr)
 
 
 def run_bench(

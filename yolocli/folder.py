@@ -13,8 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from yolocli.errors import OutputError
+from filelock import FileLock, Timeout
 
+from yolocli.errors import OutputError, UsageError
+
+LOCK = ".lock"
 PARTIAL = ".partial"
 """Sub-folder for files being written; on the same file system, so that a rename publishes them."""
 MAX_NAME_BYTES = 255
@@ -51,6 +54,32 @@ class OutputFolder:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(exist_ok=True)
             self._real = os.path.realpath(self.root)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the folder this process's own in the block, by a lock that the system drops when its process dies.
+
+        Raises:
+            UsageError: If another run has it.
+            OutputError: If it cannot be written.
+        """
+        path = self.root / LOCK
+        lock = FileLock(path)
+        with self.writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        with self.writing(path):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise UsageError(f"{self.root}: another run is writing here; wait for it or use --output") from None
+        try:
+            self.create()
+            try:
+                yield
+            finally:
+                self.close()
+        finally:
+            lock.release()
 
     def in_place(self, name: str) -> Path:
         """Returns the path of a file that is written to where it lies.

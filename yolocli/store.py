@@ -5,31 +5,25 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from yolocli.config import RunConfig, changed_settings
-from yolocli.earlier import root_of_earlier
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
-from yolocli.exporters.failures import Failures
 from yolocli.folder import OutputFolder, places
-from yolocli.journal import JOURNAL, Head, Journal, Known, Past, heads, recover, replay
+from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
 from yolocli.names import Names, Root
-from yolocli.results import ImageFailure, ImageResult, Outcome
+from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
+from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
 from yolocli.walk import Notice
 from yolocli.worker import Item
 
-RUN = "run.json"
 SUMMARY = "summary.json"
-LOCK = ".lock"
 
 
 class Store:
@@ -63,7 +57,7 @@ class Store:
             OutputError: If it cannot be written.
         """
         with ExitStack() as stack:
-            _own(self._folder, stack)
+            stack.enter_context(self._folder.held())
             if self._config.overwrite:
                 self._clear()
             self._before = self._folder.read_json(RUN) or {}
@@ -213,24 +207,22 @@ class Store:
         Raises:
             UsageError: If an earlier version wrote it and they cannot be found out.
         """
-        if "roots" in self._before or not self._past.images:
-            return roots_in(self._before)
-        found = root_of_earlier(self._settings_before, heads(self._folder.root / JOURNAL))
-        if found is None:
+        roots = roots_of(self._folder)
+        if roots is None:
             inputs = self._settings_before.get("inputs") or [self._settings_before.get("files_from")]
             raise UsageError(
                 f"{self._folder.root} was written by an earlier version, which did not note where the images of "
                 f"{', '.join(map(str, inputs))} lie, and it cannot be told from here: use another --output, or "
                 "--overwrite to start anew (`yolocli export` still reads it)"
             )
-        return [found]
+        return roots
 
     @property
     def _settings_before(self) -> Mapping[str, Any]:
         return self._before.get("settings") or {}
 
     def _source(self, head: Head) -> str:
-        return head.source or _below_nameless(self.names.roots, head.path)
+        return head.source or below_nameless(self.names.roots, head.path)
 
     def _drop(self, head: Head) -> None:
         self._journal.drop(head)
@@ -278,101 +270,6 @@ class Store:
         )
 
 
-def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
-    """Makes projections of the journal in an output folder that no run is using; see `project`.
-
-    Returns:
-        Images in it.
-
-    Raises:
-        UsageError: If it holds no journal, or a run is writing to it.
-        OutputError: If the journal is damaged or a file cannot be written.
-    """
-    journal = root / JOURNAL
-    if not journal.exists():
-        raise UsageError(f"{root}: holds no {JOURNAL}; name the output folder of a run")
-    folder = OutputFolder(root)
-    with ExitStack() as stack:
-        _own(folder, stack)
-        recover(folder)
-        totals = project(folder, formats, timings, _roots_of(folder))
-        return totals.images + totals.failures
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What an output folder holds.
-
-    Attributes:
-        images: Images that gave a result.
-        failures: Images that failed.
-        detections: Boxes.
-    """
-
-    images: int = 0
-    failures: int = 0
-    detections: int = 0
-
-
-def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False, roots: Sequence[Root] = ()) -> Totals:
-    """Makes projections from the journal of a folder.
-
-    Args:
-        folder: An output folder that no run is writing to.
-        formats: Names from the registry.
-        timings: Put the milliseconds of each stage into them, if the journal has them.
-        roots: What tells where an image lies whose record does not, as an earlier version wrote it.
-
-    Returns:
-        What the journal holds.
-
-    Raises:
-        OutputError: If the journal is damaged or a file cannot be written.
-        UsageError: If there is no such format.
-    """
-    exporters = [open_exporter(name, folder, timings) for name in formats]
-    images = failures = detections = 0
-    with folder.writing(folder.root):
-        every = [*exporters, Failures(folder, timings)]
-        for outcome in replay(folder.root / JOURNAL):
-            if isinstance(outcome, ImageResult):
-                images += 1
-                detections += len(outcome.detections)
-            else:
-                failures += 1
-            located = _located(outcome, roots)
-            for exporter in every:
-                exporter.add(located)
-        for exporter in every:
-            exporter.close()
-    return Totals(images, failures, detections)
-
-
-def roots_in(run: Mapping[str, Any]) -> list[Root]:
-    """Returns the roots that a run.json keeps."""
-    return [Root(entry["path"], entry["name"]) for entry in run.get("roots") or ()]
-
-
-def _roots_of(folder: OutputFolder) -> list[Root]:
-    run = folder.read_json(RUN) or {}
-    if "roots" in run:
-        return roots_in(run)
-    found = root_of_earlier(run.get("settings") or {}, heads(folder.root / JOURNAL))
-    return [found] if found else []
-
-
-def _located(outcome: Outcome, roots: Sequence[Root]) -> Outcome:
-    if outcome.ref.source or not roots:
-        return outcome
-    return replace(outcome, ref=replace(outcome.ref, source=_below_nameless(roots, outcome.path)))
-
-
-def _below_nameless(roots: Sequence[Root], path: str) -> str:
-    """Returns where an image lies whose record does not say it: below the only root that there was then."""
-    nameless = next((root for root in roots if not root.name), None)
-    return os.path.join(nameless.path, *path.split("/")) if nameless else ""
-
-
 def _upwards(path: str) -> Iterator[str]:
     """Yields the folders that hold a path, the nearest first."""
     while (parent := os.path.dirname(path)) != path:
@@ -401,27 +298,6 @@ def _can_be_listed(folder: str) -> bool:
 
 def _printable(names: Iterable[str]) -> list[str]:
     return [name.encode("utf-8", "backslashreplace").decode() for name in names]
-
-
-def _own(folder: OutputFolder, stack: ExitStack) -> None:
-    """Makes the folder one's own until the stack is closed, by a lock that the system drops when its process dies.
-
-    Raises:
-        UsageError: If another run has it.
-        OutputError: If it cannot be written.
-    """
-    path = folder.root / LOCK
-    lock = FileLock(path)
-    with folder.writing(folder.root):
-        folder.root.mkdir(parents=True, exist_ok=True)
-    with folder.writing(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(f"{folder.root}: another run is writing here; wait for it or use --output") from None
-    stack.callback(lock.release)
-    folder.create()
-    stack.callback(folder.close)
 
 
 def _versions() -> dict[str, str]:

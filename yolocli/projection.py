@@ -1,0 +1,216 @@
+"""The journal of an output folder, made into files for people and programs: all of it, or the surer part of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from yolocli.detector import class_ids
+from yolocli.earlier import root_of_earlier
+from yolocli.errors import UsageError
+from yolocli.exporters import open_exporter
+from yolocli.exporters.failures import Failures
+from yolocli.folder import LOCK, OutputFolder
+from yolocli.journal import JOURNAL, Journal, heads, recover, replay
+from yolocli.names import Root
+from yolocli.results import ImageResult, Outcome
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an output folder holds.
+
+    Attributes:
+        images: Images that gave a result.
+        failures: Images that failed.
+        detections: Boxes.
+    """
+
+    images: int = 0
+    failures: int = 0
+    detections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which boxes of a run to keep.
+
+    Attributes:
+        confidence: Boxes below this score are left out, in [0, 1]; None keeps all.
+        classes: Names or ids of the classes to keep; None keeps all.
+    """
+
+    confidence: float | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise UsageError(f"--conf {self.confidence}: must be in [0, 1]")
+
+
+def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False, roots: Sequence[Root] = ()) -> Totals:
+    """Makes projections from the journal of a folder.
+
+    Args:
+        folder: An output folder that no run is writing to.
+        formats: Names from the registry.
+        timings: Put the milliseconds of each stage into them, if the journal has them.
+        roots: What tells where an image lies whose record does not, as an earlier version wrote it.
+
+    Returns:
+        What the journal holds.
+
+    Raises:
+        OutputError: If the journal is damaged or a file cannot be written.
+        UsageError: If there is no such format.
+    """
+    exporters = [open_exporter(name, folder, timings) for name in formats]
+    images = failures = detections = 0
+    with folder.writing(folder.root):
+        every = [*exporters, Failures(folder, timings)]
+        for outcome in _outcomes(folder, roots):
+            if isinstance(outcome, ImageResult):
+                images += 1
+                detections += len(outcome.detections)
+            else:
+                failures += 1
+            for exporter in every:
+                exporter.add(outcome)
+        for exporter in every:
+            exporter.close()
+    return Totals(images, failures, detections)
+
+
+def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
+    """Makes projections of the journal in an output folder that no run is using; see `project`.
+
+    Returns:
+        Images in it.
+
+    Raises:
+        UsageError: If it holds no journal, or a run is writing to it.
+        OutputError: If the journal is damaged or a file cannot be written.
+    """
+    folder = _opened(root)
+    with folder.held():
+        recover(folder)
+        totals = project(folder, formats, timings, roots_of(folder) or ())
+        return totals.images + totals.failures
+
+
+def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, timings: bool = False) -> int:
+    """Makes a new output folder of the boxes that a run with stricter settings would have kept.
+
+    It is what such a run would leave, but for boxes whose score rounds to the threshold, and for images with as many
+    boxes as --max-det allows.
+
+    Args:
+        root: The output folder of a run.
+        target: The new folder; must be empty, if it is there.
+        formats: Names from the registry.
+        choice: What to keep.
+        timings: See `project`.
+
+    Returns:
+        Images in it.
+
+    Raises:
+        UsageError: If there is no journal, the target is in use, or what is asked for is not in the records.
+        OutputError: If the journal is damaged or a file cannot be written.
+    """
+    source, made = _opened(root), OutputFolder(target)
+    if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
+        raise UsageError(f"--output {target}: is not empty; name a new folder")
+    with ExitStack() as stack:
+        stack.enter_context(source.held())
+        recover(source)
+        roots = roots_of(source) or []
+        run = source.read_json(RUN) or {}
+        fingerprint = dict(run.get("fingerprint") or {})
+        keep = _keeping(choice, fingerprint, run.get("names") or _names_in(source))
+        stack.enter_context(made.held())
+        if choice.confidence is not None:
+            fingerprint["confidence"] = choice.confidence
+        if choice.classes is not None:
+            fingerprint["classes"] = sorted(set(choice.classes))
+        settings = (run.get("settings") or {}) | {"formats": list(formats), "exported_from": os.path.abspath(root)}
+        stored = [{"path": entry.path, "name": entry.name} for entry in roots]
+        made.write_json(RUN, run | {"fingerprint": fingerprint, "settings": settings, "roots": stored})
+        journal = Journal(made, timings)
+        stack.callback(journal.close)
+        for outcome in _outcomes(source, roots):
+            if isinstance(outcome, ImageResult):
+                kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
+                outcome = replace(outcome, detections=kept)
+            journal.append(outcome)
+        totals = project(made, formats, timings)
+        return totals.images + totals.failures
+
+
+def roots_of(folder: OutputFolder) -> list[Root] | None:
+    """Returns the roots of a folder; None if an earlier version wrote it and they cannot be found out."""
+    run = folder.read_json(RUN) or {}
+    if "roots" in run:
+        return [Root(entry["path"], entry["name"]) for entry in run["roots"]]
+    first = next(iter(heads(folder.root / JOURNAL)), None)
+    if first is None:
+        return []
+    found = root_of_earlier(run.get("settings") or {}, heads(folder.root / JOURNAL))
+    return None if found is None else [found]
+
+
+def below_nameless(roots: Sequence[Root], path: str) -> str:
+    """Returns where an image lies whose record does not say it: below the only root that there was then."""
+    nameless = next((root for root in roots if not root.name), None)
+    return os.path.join(nameless.path, *path.split("/")) if nameless else ""
+
+
+class _Keep(Protocol):
+    def __call__(self, class_id: int, confidence: float, /) -> bool: ...
+
+
+def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str, str]) -> _Keep:
+    """Returns what tells whether a box is chosen.
+
+    Raises:
+        UsageError: If boxes are asked for that the run did not keep.
+    """
+    least = fingerprint.get("confidence", 0.0)
+    if choice.confidence is not None and choice.confidence < least:
+        raise UsageError(
+            f"--conf {choice.confidence}: the run kept no box below {least}; that needs a run of its own, with detect"
+        )
+    by_id = {int(index): name for index, name in names.items()}
+    wanted = None if choice.classes is None else set(class_ids(choice.classes, by_id))
+    had = fingerprint.get("classes")
+    if wanted is not None and had is not None and (missing := wanted - set(class_ids(had, by_id))):
+        known = ", ".join(by_id[index] for index in sorted(missing))
+        raise UsageError(f"--classes {known}: the run kept {', '.join(had)} only; that needs a run of its own")
+    threshold = choice.confidence or 0.0
+    return lambda class_id, confidence: confidence >= threshold and (wanted is None or class_id in wanted)
+
+
+def _names_in(folder: OutputFolder) -> dict[str, str]:
+    """Returns the class names that are in the records, of a folder that does not keep those of the model."""
+    results = (outcome for outcome in replay(folder.root / JOURNAL) if isinstance(outcome, ImageResult))
+    return {str(box.class_id): box.name for outcome in results for box in outcome.detections}
+
+
+def _opened(root: Path) -> OutputFolder:
+    if not (root / JOURNAL).exists():
+        raise UsageError(f"{root}: holds no {JOURNAL}; name the output folder of a run")
+    return OutputFolder(root)
+
+
+def _outcomes(folder: OutputFolder, roots: Sequence[Root]) -> Iterator[Outcome]:
+    for outcome in replay(folder.root / JOURNAL):
+        if outcome.ref.source:
+            yield outcome
+        else:
+            yield replace(outcome, ref=replace(outcome.ref, source=below_nameless(roots, outcome.path)))
