@@ -162,8 +162,8 @@ def _still(data: bytes) -> bytes:
     """Returns a PNG without what OpenCV had better not see; any other bytes as they are.
 
     A chunk that says it is longer than the file, and all behind it: it could not be read anyway, but OpenCV would first
-    allocate what it says, four gigabytes for one flipped bit. And the frames of an animation: what is wanted is the
-    image itself, but when a frame says that it is smaller, OpenCV leaves the memory around it as it was.
+    allocate what it says, four gigabytes for one flipped bit. And the frames of an animation: with them OpenCV takes a
+    damaged image for a whole one, and what it could not read is memory as it was.
     """
     if not data.startswith(PNG_SIGNATURE):
         return data
