@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,14 +198,8 @@ def _faked(fake_detectors: list[FakeDetector]) -> None:
     """No network."""
 
 
-@pytest.fixture
-def album() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(os.path.realpath(folder))
-
-
 @pytest.mark.usefixtures("_faked")
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(_commands, min_size=2, max_size=8), follow=st.booleans())
 def test_no_sequence_of_commands_loses_doubles_or_mixes_a_row(
     commands: list[tuple[str, object, object]], follow: bool, monkeypatch: pytest.MonkeyPatch
@@ -269,6 +262,7 @@ def test_no_sequence_of_commands_loses_doubles_or_mixes_a_row(
                 assert this.summary.folder["images"] == len(found)
                 files = {str(json.loads(file.read_bytes())["path"]) for file in (output / "json").rglob("*.json")}
                 assert files == table.keys()
+        monkeypatch.chdir(REPOSITORY)  # before the folder goes
         if (output / JOURNAL).exists():
             made = projections(output)
             rebuild(output, ("json", "csv"))

@@ -203,7 +203,11 @@ BAD: dict[str, tuple[Callable[[], bytes], str, set[str]]] = {
     "html.webp": (lambda: b"<html><body>404</body></html>", "decode", {"NotAnImage"}),
     "huge.png": (huge_png, "decode", {"TooManyPixels"}),
     "huge.jpg": (huge_jpeg, "decode", {"TooManyPixels"}),
-    "magic.heic": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "decode", {"NotAnImage"}),
+    "magic.heic": (
+        lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99),
+        "decode",
+        {"NotAnImage", "UnsupportedFormat"},  # the second without the extra
+    ),
     "magic.dng": (lambda: b"II*\0\x08\0\0\0" + bytes(99), "decode", {"NotAnImage", "TruncatedImage"}),
     "scans.jpg": (lambda: many_scans(progressive=False), "decode", {"TooManyScans"}),
     "progressive-scans.jpg": (lambda: many_scans(progressive=True), "decode", {"TooManyScans"}),

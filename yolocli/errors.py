@@ -1,4 +1,4 @@
-"""Failures of the run itself, one class per exit code. Failures of an image are records, never exceptions."""
+"""Failures of the run itself, one class per exit code; a failure of one image, which becomes its record, is another."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ class WorkerError(YolocliError):
     """Workers cannot be started or kept alive."""
 
 
+class ImageError(Exception):
+    """An image that cannot be used; its `kind` is the record's error class."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def install_hint(extra: str) -> str:
-    """Returns the command that installs an extra, as this checkout installs it."""
+    """Returns the command that adds an extra to this checkout; yolocli is on no package index."""
     return f"pip install '.[{extra}]'"
