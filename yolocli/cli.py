@@ -336,7 +336,7 @@ def bench(
     """Measure which mode, runtime, workers, batch and precision suit this machine and these pictures."""
     from yolocli import commands
 
-    commands.run_bench(
+    code = commands.run_bench(
         folder,
         models or [DEFAULT_MODEL],
         modes=[mode.value for mode in modes or Mode],
@@ -349,6 +349,7 @@ def bench(
         baseline=baseline,
         as_json=as_json,
     )
+    raise typer.Exit(code)
 
 
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
