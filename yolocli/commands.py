@@ -172,11 +172,9 @@ def run_optimize(config: OptimizeConfig) -> None:
     from yolocli.optimize import optimize
     from yolocli.report import print_comparison
 
-    def notice(text: str) -> None:
-        print(printable(text), file=sys.stderr, flush=True)
-
-    path = optimize(config, notice, lambda comparison: print_comparison(comparison, Console()))
-    notice(f"use it with --model {shlex.quote(str(path))}")
+    _end_on_signals()
+    path = optimize(config, _tell_person, lambda comparison: print_comparison(comparison, config.max_loss, Console()))
+    _tell_person(f"use it with --model {shlex.quote(str(path))}")
 
 
 def _tell_person(text: str) -> None:

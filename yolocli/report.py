@@ -97,22 +97,32 @@ def _print_columns(
     console.print()
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Prints an optimised model beside fp32."""
+def print_comparison(comparison: Comparison, max_loss: float, console: Console) -> None:
+    """Prints an optimised model beside fp32, and what the loss means that is judged."""
     from rich.table import Table
 
-    found = comparison.kept + comparison.lost
+    def share(boxes: int) -> str:
+        return f"{boxes:,} ({boxes / comparison.boxes:.1%})" if comparison.boxes else "-"
+
+    def figure(value: float | None, form: str) -> str:
+        return "-" if value is None else f"{value:{form}}"
+
     ratio = comparison.images_per_second / comparison.fp32_images_per_second
     title = f"{comparison.held_back} held-back pictures, calibrated on {comparison.calibrated} others"
-    table = Table(title=title, title_justify="left")
+    caption = f"lost: not found at {comparison.floor:g} either; this is what --max-loss {max_loss:.1%} judges"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")
     table.add_column("fp32", justify="right")
     table.add_column("int8", justify="right")
-    table.add_row("boxes kept", f"{found:,}", f"{comparison.kept:,}")
-    table.add_row("boxes lost", "", f"{comparison.lost:,} ({comparison.loss:.1%})")
-    table.add_row("boxes gained", "", f"{comparison.gained:,}")
-    table.add_row("mean shift in confidence", "", f"{comparison.confidence_shift:+.4f}")
-    table.add_row("mean IoU", "", f"{comparison.iou:.4f}")
+    table.add_row(
+        f"boxes, confidence {comparison.confidence:g} or more", f"{comparison.boxes:,}", f"{comparison.own:,}"
+    )
+    table.add_row("kept", "", share(comparison.kept))
+    table.add_row(f"only at {comparison.floor:g} to {comparison.confidence:g}", "", share(comparison.faded))
+    table.add_row("lost", "", share(comparison.lost))
+    table.add_row("gained", "", f"{comparison.gained:,}")
+    table.add_row("mean shift in confidence", "", figure(comparison.confidence_shift, "+.4f"))
+    table.add_row("mean IoU", "", figure(comparison.iou, ".4f"))
     rates = f"{comparison.fp32_images_per_second:.1f}", f"{comparison.images_per_second:.1f} ({ratio:.2f} x)"
     table.add_row("network, images/s", *rates)
     console.print(table)
