@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import sys
 import traceback
@@ -34,6 +35,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class MadePrecision(str, enum.Enum):
+    """What `optimize` makes: commands that people have written down name it."""
+
+    int8 = "int8"
+
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 
@@ -356,7 +364,7 @@ def bench(
     """Measure which mode, runtime, workers, batch and precision suit this machine and these pictures."""
     from yolocli import commands
 
-    commands.run_bench(
+    code = commands.run_bench(
         folder,
         models or [DEFAULT_MODEL],
         modes=[mode.value for mode in modes or Mode],
@@ -369,19 +377,23 @@ def bench(
         baseline=baseline,
         as_json=as_json,
     )
+    raise typer.Exit(code)
 
 
 @app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
 def optimize(
     model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
     calibrate: Annotated[str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)],
-    precision: Annotated[Precision, typer.Option(help="Of the new model.")] = Precision.int8,
+    precision: Annotated[MadePrecision, typer.Option(help="Of the new model.")] = MadePrecision.int8,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Folder. [default: MODEL_int8_openvino_model]", show_default=False),
+        typer.Option("--output", "-o", help="Folder; by default MODEL_int8_openvino_model.", show_default=False),
     ] = None,
+    conf: Annotated[
+        float, typer.Option(help="Confidence you will detect with, 0 to 1: what fp32 finds at it is compared.")
+    ] = DetectorConfig().confidence,
     max_loss: Annotated[
-        float, typer.Option(help="Share of fp32's boxes (confidence >= 0.5) that may be lost, 0 to 1.")
+        float, typer.Option(help="Share of those boxes that may be lost, 0 to 1: not found even 0.1 below --conf.")
     ] = 0.02,
     force: Annotated[bool, typer.Option("--force", help="Write it whatever it loses, and over an older one.")] = False,
     trust_weights: Annotated[
@@ -392,7 +404,7 @@ def optimize(
     from yolocli import commands
     from yolocli.optimize import OptimizeConfig
 
-    commands.run_optimize(OptimizeConfig(model, calibrate, precision, output, max_loss, force, trust_weights))
+    commands.run_optimize(OptimizeConfig(model, calibrate, output, conf, max_loss, force, trust_weights))
 
 
 def _die(message: str, code: ExitCode) -> NoReturn:

@@ -139,8 +139,11 @@ def run_bench(
     repeats: int,
     baseline: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Measures every combination and prints a table, or JSON, on stdout.
+
+    Returns:
+        The exit code: whether images failed.
 
     Raises:
         YolocliError: If there is no image, or a run fails.
@@ -153,12 +156,15 @@ def run_bench(
 
     runtimes = runtimes or ["torch", *(["openvino"] if openvino_installed() else [])]
     ways = cells(models, modes, runtimes, workers, batches, precisions or [None])
-    config = BenchConfig(folder, tuple(models), tuple(ways), images, repeats, baseline)
-    figures = to_dict(bench(config, lambda text: print(text, file=sys.stderr, flush=True)), config)
+    config = BenchConfig(folder, tuple(dict.fromkeys(models)), tuple(ways), images, repeats, baseline)
+    _end_on_signals()
+    rows = bench(config, _tell_person)
+    figures = to_dict(rows, config)
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
         print_bench(figures, Console())
+    return int(ExitCode.SOME_FAILED if any(row.failures for row in rows) else ExitCode.OK)
 
 
 def run_optimize(config: OptimizeConfig) -> None:
@@ -172,11 +178,27 @@ def run_optimize(config: OptimizeConfig) -> None:
     from yolocli.optimize import optimize
     from yolocli.report import print_comparison
 
-    def notice(text: str) -> None:
-        print(printable(text), file=sys.stderr, flush=True)
+    _end_on_signals()
+    path = optimize(config, _tell_person, lambda comparison: print_comparison(comparison, config.max_loss, Console()))
+    _tell_person(f"use it with --model {shlex.quote(str(path))}")
 
-    path = optimize(config, notice, lambda comparison: print_comparison(comparison, Console()))
-    notice(f"use it with --model {shlex.quote(str(path))}")
+
+def _tell_person(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def _end_on_signals() -> None:
+    """SIGINT and SIGTERM end a command as an exception, so that children and temporary files go; the first counts."""
+    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+    heard = [number for number in codes if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+
+    def end(number: int, frame: object) -> None:
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        sys.exit(codes[signal.Signals(number)])
+
+    for number in heard:
+        signal.signal(number, end)
 
 
 def dry_run(config: RunConfig, quiet: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.progress import printable
 from yolocli.summary import RunSummary
+from yolocli.worker import STAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,53 +35,94 @@ def print_summary(summary: RunSummary, output: Path | None, console: Console) ->
 
 def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     """Prints what a benchmark measured, and the command line to use."""
-    from rich.markup import escape
-    from rich.table import Table
-
     rows = figures["rows"]
-    title = escape(printable(f"{figures['images']} images of {figures['folder']}, {', '.join(figures['models'])}"))
-    table = Table(title=title, title_justify="left")
-    for name in ("", "images/s", "spread", "ratio", "whole s", "MiB", "boxes"):
-        table.add_column(name, justify="left" if not name else "right")
-    for row in rows:
-        rates = row["images_per_second"]
-        agreement = f"{row['matched']}/{row['boxes']}" + (f" +{row['extra']}" if row["extra"] else "")
-        table.add_row(
-            row["name"],
-            f"{row['median']:.1f}",
-            f"{min(rates):.1f}-{max(rates):.1f}",
-            f"{row['ratio']:.2f}" if row["ratio"] else "-",
-            f"{statistics.median(row['wall_seconds']):.1f}",
-            f"{row['peak_memory_bytes'] / 2**20:,.0f}",
-            agreement if row["options"] else "-",
-        )
-    console.print(table)
-    for row in rows:
-        stages = ", ".join(f"{name} {value:.1f}" for name, value in row["stage_ms"].items())
-        if stages:
-            console.print(f"{row['name']}: ms per image: {stages}", highlight=False, markup=False)
-    best = max((row for row in rows if row["options"]), key=lambda row: row["median"], default=None)
-    if best is not None:
+    title = f"{figures['images']} images of {figures['folder']}, {', '.join(figures['models'])}"
+    _print_columns(title, BENCH_COLUMNS, rows, console)
+    _print_columns("milliseconds per image", STAGE_COLUMNS, [row for row in rows if row["cell"]], console)
+    sound = [row for row in rows if row["cell"] and not row["failures"]]
+    if sound:
+        best = max(sound, key=lambda row: row["median"])
         console.print("fastest here:", highlight=False)
         console.print(best["command"], highlight=False, soft_wrap=True, markup=False)
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Prints an optimised model beside fp32."""
+Column: TypeAlias = Callable[[Mapping[str, Any]], str]
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    rates = row["images_per_second"]
+    return f"{min(rates):.0f}-{max(rates):.0f}" if len(rates) > 1 else ""
+
+
+def _agreement(row: Mapping[str, Any]) -> str:
+    more = f" +{row['extra']}" if row["extra"] else ""
+    return f"{row['matched']}/{row['boxes']}{more}" if row["cell"] else ""
+
+
+def _stage(name: str) -> Column:
+    return lambda row: f"{row['stage_ms'][name]:.1f}"
+
+
+BENCH_COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "images/s": lambda row: f"{row['median']:.1f}",
+        "spread": _spread,
+        "ratio": lambda row: f"{row['ratio']:.2f}" if row["ratio"] else "",
+        "whole\ns": lambda row: f"{statistics.median(row['wall_seconds']):.1f}",
+        "MiB": lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}",
+        "failed": lambda row: f"{row['failures']:,}" if row["failures"] else "",
+        "boxes": _agreement,
+    }
+)
+STAGE_COLUMNS: Mapping[str, Column] = MappingProxyType({name: _stage(name) for name in STAGES})
+
+
+def _print_columns(
+    title: str, columns: Mapping[str, Column], rows: Sequence[Mapping[str, Any]], console: Console
+) -> None:
+    """Prints a table of named rows, without the columns in which no row has a figure."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
-    found = comparison.kept + comparison.lost
+    texts = {name: [column(row) for row in rows] for name, column in columns.items()}
+    shown = {name: cells for name, cells in texts.items() if any(cells)}
+    console.print(printable(title), style="italic", highlight=False, markup=False)
+    table = Table("", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True, vertical="bottom")
+    for row, *cells in zip(rows, *shown.values(), strict=True):
+        table.add_row(escape(printable(row["name"])), *(cell or "-" for cell in cells))
+    console.print(table)
+    console.print()
+
+
+def print_comparison(comparison: Comparison, max_loss: float, console: Console) -> None:
+    """Prints an optimised model beside fp32, and what the loss means that is judged."""
+    from rich.table import Table
+
+    def share(boxes: int) -> str:
+        return f"{boxes:,} ({boxes / comparison.boxes:.1%})" if comparison.boxes else "-"
+
+    def figure(value: float | None, form: str) -> str:
+        return "-" if value is None else f"{value:{form}}"
+
     ratio = comparison.images_per_second / comparison.fp32_images_per_second
     title = f"{comparison.held_back} held-back pictures, calibrated on {comparison.calibrated} others"
-    table = Table(title=title, title_justify="left")
+    caption = f"lost: not found at {comparison.floor:g} either; this is what --max-loss {max_loss:.1%} judges"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")
     table.add_column("fp32", justify="right")
     table.add_column("int8", justify="right")
-    table.add_row("boxes kept", f"{found:,}", f"{comparison.kept:,}")
-    table.add_row("boxes lost", "", f"{comparison.lost:,} ({comparison.loss:.1%})")
-    table.add_row("boxes gained", "", f"{comparison.gained:,}")
-    table.add_row("mean shift in confidence", "", f"{comparison.confidence_shift:+.4f}")
-    table.add_row("mean IoU", "", f"{comparison.iou:.4f}")
+    table.add_row(
+        f"boxes, confidence {comparison.confidence:g} or more", f"{comparison.boxes:,}", f"{comparison.own:,}"
+    )
+    table.add_row("kept", "", share(comparison.kept))
+    table.add_row(f"only at {comparison.floor:g} to {comparison.confidence:g}", "", share(comparison.faded))
+    table.add_row("lost", "", share(comparison.lost))
+    table.add_row("gained", "", f"{comparison.gained:,}")
+    table.add_row("mean shift in confidence", "", figure(comparison.confidence_shift, "+.4f"))
+    table.add_row("mean IoU", "", figure(comparison.iou, ".4f"))
     rates = f"{comparison.fp32_images_per_second:.1f}", f"{comparison.images_per_second:.1f} ({ratio:.2f} x)"
     table.add_row("network, images/s", *rates)
     console.print(table)

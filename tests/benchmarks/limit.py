@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolocli.bench import Cell, Row, gather, run_cell
+from yolocli.bench import Cell, Row, gather, repeat, run_cell
 from yolocli.config import DetectorConfig, RuntimeName, SourceConfig
 from yolocli.cpus import usable_cpus
 from yolocli.detector import Detector, load_detector
@@ -46,8 +46,10 @@ def main() -> None:
     _stages(detector, refs)
     limits, rates = [], []
     with tempfile.TemporaryDirectory() as folder:
-        pictures = gather(options.folder, Path(folder) / "pictures", options.images)
-        row = Row("run", str(model), Cell(str(model), "thread", options.runtime, 0, 0).options)
+        pictures = Path(folder) / "pictures"
+        gather(options.folder, pictures, options.images)
+        repeat(pictures, options.images)
+        row = Row("run", str(model), Cell(str(model), runtime=options.runtime))
         for number in range(options.rounds):
             alone = _stages(detector, refs)
             run_cell(row, pictures, Path(folder), {})

@@ -1,60 +1,153 @@
-"""optimize: what is counted as lost, what is refused, and one model made whole."""
+"""optimize: what is counted as lost, what is refused, what is left behind, and one model made whole."""
 
 from __future__ import annotations
 
+import io
 import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.support import write_image
+from tests.chaos.harness import Running, wait_until
+from tests.support import write_image, yolocli
 from yolocli import optimize as optimize_module
-from yolocli.config import DetectorConfig, Precision
+from yolocli.config import DetectorConfig
 from yolocli.detector import load_detector
 from yolocli.errors import ModelError, UsageError
-from yolocli.optimize import Comparison, OptimizeConfig, match, optimize
+from yolocli.letterbox import Canvas
+from yolocli.optimize import Comparison, OptimizeConfig, compare, optimize
+from yolocli.overlap import iou, match
+from yolocli.report import print_comparison
 from yolocli.results import Detection
 from yolocli.runtimes.export_folder import is_quantised
 
-COMPARISON = Comparison(6, 2, 97, 3, 1, 0.0, 0.99, 40.0, 20.0)
+COMPARISON = Comparison(6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
+NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, iou=None)
 
 
-def box(confidence: float, x: float = 0.0, class_id: int = 0) -> Detection:
-    return Detection("a", class_id, confidence, (x, 0.0, x + 100.0, 100.0))
+def box(confidence: float, x: float = 0.0, name: str = "a") -> Detection:
+    return Detection(name, 0, confidence, (x, 0.0, x + 100.0, 100.0))
+
+
+# Boxes of two detectors
+
+
+def test_iou() -> None:
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 2, 2), (2, 2, 3, 3)) == 0
+    assert iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
+
+
+def test_a_box_has_one_partner_the_one_it_overlaps_most() -> None:
+    left, right = box(0.5, 0.0), box(0.9, 20.0)
+    matching = match([left, right], [box(0.6, 15.0)], 0.5)
+    assert [(one.xyxy[0], two.xyxy[0]) for one, two, _ in matching.pairs] == [(20.0, 15.0)]
+    assert (matching.first_only, matching.second_only) == ([left], [])
+    matching = match([left], [box(0.9, 33.0), box(0.9, 0.0, "b"), box(0.9, 34.0)], 0.5)  # IoU 0.504, of "b" 1, 0.493
+    assert [shared for _, _, shared in matching.pairs] == [pytest.approx(67 / 133)]
+    assert len(matching.second_only) == 2
+    assert match([left], [box(0.9, 34.0)], 0.5).pairs == []
+
+
+# What is lost
+
+
+class Finds:
+    """A detector that gives the same boxes for every picture."""
+
+    def __init__(self, *boxes: Detection) -> None:
+        self.boxes = boxes
+
+    def infer(self, batch: Sequence[Canvas]) -> list[Any]:
+        return [None] * len(batch)
+
+    def finish(self, candidates: object, canvas: Canvas) -> tuple[Detection, ...]:
+        return self.boxes
+
+
+def compared(fp32: Finds, int8: Finds, confidence: float = 0.25) -> Comparison:
+    canvas: Any = np.zeros((1, 1, 3), np.uint8)
+    config = OptimizeConfig("a.pt", "pictures", confidence=confidence)
+    return compare(fp32, int8, [canvas], config, 3)  # type: ignore[arg-type]
+
+
+def counts(comparison: Comparison) -> tuple[int, ...]:
+    return comparison.kept, comparison.faded, comparison.lost, comparison.own, comparison.gained
 
 
 @pytest.mark.parametrize(
-    ("other", "kept"),
+    ("confidence", "expected"),
     [
-        (box(0.25), True),
-        (box(0.24), False),
-        (box(0.9, x=33.0), True),  # IoU 0.504
-        (box(0.9, x=34.0), False),  # IoU 0.493
-        (box(0.9, class_id=1), False),
+        (0.25, (1, 0, 0, 1, 0)),
+        (0.24, (0, 1, 0, 0, 0)),
+        (0.15, (0, 1, 0, 0, 0)),
+        (0.14, (0, 0, 1, 0, 0)),
     ],
 )
-def test_a_box_is_kept_if_one_of_its_class_is_seen_where_it_is(other: Detection, kept: bool) -> None:
-    found, missed = match([box(0.5), box(0.49, x=500.0)], [other, box(0.9, x=300.0)])
-    assert (len(found), missed) == ((1, 0) if kept else (0, 1))
+def test_boxes_are_judged_at_the_threshold_of_detect(confidence: float, expected: tuple[int, ...]) -> None:
+    assert counts(compared(Finds(box(0.3), box(0.24, 500.0)), Finds(box(confidence)))) == expected
 
 
-def test_shift_and_iou_are_those_of_the_best_partner() -> None:
-    found, _ = match([box(0.5)], [box(0.9, x=20.0), box(0.6, x=0.0)])
-    assert found == [(pytest.approx(0.1), 1.0)]
+def test_boxes_of_int8_alone_are_gained_unless_fp32_saw_them_faintly() -> None:
+    fp32 = Finds(box(0.3), box(0.24, 500.0))
+    assert counts(compared(fp32, Finds(box(0.3), box(0.26, 500.0), box(0.9, 900.0)))) == (1, 0, 0, 3, 1)
+
+
+def test_the_threshold_and_its_margin_can_be_chosen() -> None:
+    def floor(confidence: float) -> float:
+        return OptimizeConfig("a.pt", "pictures", confidence=confidence).floor
+
+    assert [floor(confidence) for confidence in (0.5, 0.1, 0.0)] == [0.4, 0.05, 0.0]
+    assert counts(compared(Finds(box(0.3), box(0.5, 500.0)), Finds(box(0.41, 500.0)), 0.5)) == (0, 1, 0, 0, 0)
+
+
+def test_shift_and_iou_are_means_over_what_is_found() -> None:
+    comparison = compared(Finds(box(0.5), box(0.3, 500.0)), Finds(box(0.6), box(0.2, 500.0)))
+    assert (comparison.confidence_shift, comparison.iou) == (pytest.approx(0.0), 1.0)
 
 
 def test_the_loss_is_a_share_of_the_boxes_of_fp32() -> None:
     assert COMPARISON.loss == 0.03
-    assert replace(COMPARISON, kept=0, lost=0).loss == 0.0
+    nothing = compared(Finds(box(0.2)), Finds())
+    assert (nothing.boxes, nothing.loss, nothing.confidence_shift, nothing.iou) == (0, None, None, None)
+
+
+def table(comparison: Comparison, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_comparison(comparison, 0.02, Console(file=stream, width=width))
+    return " ".join(stream.getvalue().replace("\u2502", " ").split())
+
+
+def test_the_table_says_at_which_confidence_it_compares() -> None:
+    for width in (60, 80):
+        text = table(COMPARISON, width)
+        assert "boxes, confidence 0.25 or more 100 98" in text
+        assert "kept 92 (92.0%) only at 0.15 to 0.25 5 (5.0%) lost 3 (3.0%)" in text
+        assert "lost: not found at 0.15 either; this is what --max-loss 2.0% judges" in text
+
+
+def test_the_table_has_no_figures_that_do_not_exist() -> None:
+    text = table(NOTHING)
+    assert "mean IoU - " in text
+    assert "mean shift in confidence - " in text
+    assert "lost - " in text
+
+
+# What is refused
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": Precision.bf16}, "optimize makes int8"),
+        ({"confidence": 1.5}, "--conf 1.5"),
         ({"max_loss": 1.5}, "--max-loss 1.5"),
         ({"output": Path("a")}, "must end in _openvino_model"),
     ],
@@ -97,7 +190,7 @@ def test_a_model_that_loses_too_much_is_not_written_unless_told_to(
 ) -> None:
     told: list[Comparison] = []
     config = OptimizeConfig(str(weights), str(images), output=tmp_path / "x_openvino_model")
-    with pytest.raises(ModelError, match=r"not written: 3\.0% of the boxes are lost"):
+    with pytest.raises(ModelError, match=r"not written: 3\.0% of the boxes with confidence 0\.25 or more are lost"):
         optimize(config, lambda text: None, told.append)
     assert told == [COMPARISON]
     assert list(tmp_path.iterdir()) == []
@@ -106,6 +199,92 @@ def test_a_model_that_loses_too_much_is_not_written_unless_told_to(
     with pytest.raises(UsageError, match="exists"):
         optimize(replace(config, max_loss=0.03), lambda text: None, told.append)
     assert optimize(replace(config, force=True), lambda text: None, told.append) == config.output
+
+
+def test_a_model_of_which_nothing_is_known_is_not_written_unless_told_to(
+    stand_in: None, monkeypatch: pytest.MonkeyPatch, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(optimize_module, "compare", lambda *arguments: NOTHING)
+    config = OptimizeConfig(str(weights), str(images), output=tmp_path / "x_openvino_model")
+    with pytest.raises(ModelError, match=r"finds no box with confidence 0\.25 or more in the 2 held-back.*--force"):
+        optimize(config, lambda text: None, lambda comparison: None)
+    assert list(tmp_path.iterdir()) == []
+    assert optimize(replace(config, force=True), lambda text: None, lambda comparison: None) == config.output
+
+
+def test_only_the_precision_that_is_made_is_offered() -> None:
+    assert b"int8" in yolocli("optimize", "--help").stdout
+    done = yolocli("optimize", "a.pt", "--calibrate", ".", "--precision", "bf16")
+    assert done.returncode == 2
+    assert b"is not one of 'int8'" in done.stderr
+    done = yolocli("optimize", "a.pt", "--calibrate", "nowhere", "--precision", "int8")
+    assert b"nowhere: no such file" in done.stderr
+
+
+# What is left behind
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts an optimization that writes to `tmp_path / "work"`; nothing is left of it after the test."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("looks for processes in /proc")
+    (tmp_path / "work").mkdir()
+    runs: list[Running] = []
+
+    def start(*arguments: str, **variables: str) -> Running:
+        words = ["optimize", *arguments, "--output", str(tmp_path / "work" / "x_openvino_model")]
+        runs.append(Running(words, tmp_path, tmp_path / "log", env=variables))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.end()
+
+
+SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+
+
+@pytest.mark.slow
+@SIGNALS
+def test_a_signal_leaves_no_work_folder(
+    number: signal.Signals,
+    code: int,
+    converted: Path,
+    weights: Path,
+    images: Path,
+    started: Callable[..., Running],
+    tmp_path: Path,
+) -> None:
+    if find_spec("nncf") is None:
+        pytest.skip("the extra is not installed: pip install 'yolocli[openvino]'")
+    run = started(str(weights), "--calibrate", str(images))
+    assert wait_until(lambda: list((tmp_path / "work").iterdir()) and "calibrating" in run.stderr, run)
+    run.signal(number)
+    assert run.wait() == code
+    run.assert_tidy()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+@SIGNALS
+def test_a_signal_ends_a_conversion(
+    number: signal.Signals,
+    code: int,
+    openvino: None,
+    weights: Path,
+    images: Path,
+    started: Callable[..., Running],
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "cache"
+    run = started(str(weights), "--calibrate", str(images), YOLOCLI_CACHE_DIR=str(cache))
+    assert wait_until(lambda: "converting" in run.stderr and len(run.pids()) > 1, run)
+    run.signal(number)
+    assert run.wait() == code
+    run.assert_tidy()
+    left = [path for path in (cache / "openvino").rglob("*") if path.suffix != ".lock"]
+    assert left == []
 
 
 @pytest.mark.slow

@@ -97,9 +97,7 @@ def _check_openvino(path: Path, devices: Sequence[str]) -> None:
 def _precision(name: RuntimeName, path: Path, wanted: Precision | None, devices: Sequence[str]) -> Precision | None:
     """Returns the precision to compute in; None for an export that has its own and does not say it."""
     if wanted is Precision.int8 and not (name is RuntimeName.openvino and is_export(path)):
-        raise UsageError(
-            "--precision int8 needs a model made for it: yolocli optimize MODEL --precision int8 --calibrate DIR"
-        )
+        raise UsageError("--precision int8 needs a model made for it: yolocli optimize MODEL --calibrate DIR")
     if name is RuntimeName.openvino:
         return _openvino_precision(path, wanted)
     if path.suffix != ".pt":

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolocli.apart import run_apart
 from yolocli.cache import cache_folder
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
@@ -205,9 +204,7 @@ def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.floa
 
 def _convert_apart(weights: Path, folder: Path, trust_weights: bool) -> None:
     arguments = json.dumps([str(weights.resolve()), str(folder), trust_weights])
-    # the module path of this process, so that the same packages are found, and nothing in the current folder
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import _main; _main({arguments!r})"
-    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = run_apart(f"from {__name__} import _main; _main(sys.argv[1])", [arguments])
     failure = folder / FAILURE
     if failure.exists():
         kind, message = json.loads(failure.read_text())
