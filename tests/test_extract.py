@@ -34,9 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_what_a_stricter_run_would_leave(
     choice: Choice, settings: dict[str, object], whole: Path, tmp_path: Path
 ) -> None:
-    _, this = run(
-        SAMPLES, model="builtin", output=tmp_path / "run", formats=FORMATS, workers=1, threads=1, **settings
-    )
+    _, this = run(SAMPLES, model="builtin", output=tmp_path / "run", formats=FORMATS, workers=1, threads=1, **settings)
     before = projections(whole)
     count = extract(whole, tmp_path / "new", FORMATS, choice)
     assert count == this.summary.images + this.summary.failures
