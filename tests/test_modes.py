@@ -356,6 +356,14 @@ def test_a_run_that_is_abandoned_leaves_no_thread(mode: str, many: Path) -> None
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("yolocli-worker")]
 
 
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_run_that_has_run_says_so_and_keeps_its_summary(many: Path) -> None:
+    _, this = run(many, workers=2)
+    with pytest.raises(RuntimeError, match="a Run runs once"):
+        next(iter(this))
+    assert this.summary.images == 40
+
+
 # Processes
 
 

@@ -45,6 +45,7 @@ class Run:
         self._config = settle(config, self._notice)
         self._tally = Tally()
         self._first = True
+        self._iterated = False
         self._skipped = 0
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
@@ -62,7 +63,11 @@ class Run:
 
         Raises:
             YolocliError: For a failure that is not an image's.
+            RuntimeError: The second time, which would count the images again.
         """
+        if self._iterated:
+            raise RuntimeError("a Run runs once; make another Run of its configuration to run it again")
+        self._iterated = True
         config = self._config
         with ExitStack() as stack:
             for observer in self._observers:

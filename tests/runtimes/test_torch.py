@@ -15,6 +15,7 @@ from torch import nn
 from yolocli.builtin import WEIGHTS
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import load_detector
+from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.library import import_ultralytics
@@ -129,6 +130,23 @@ def _assert_left_alone(fused_conv: ModuleType) -> None:
     assert not fused_conv.fuse_convolutions(model, 3, 32)
     assert list(map(id, model.modules())) == modules
     assert torch.equal(outputs(model), before)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_checkpoint_may_hold_is_said_for_one_load_and_not_for_the_program_around_it(
+    before: bool, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_ultralytics()
+    import ultralytics.nn.tasks as tasks
+
+    monkeypatch.setattr(tasks, "SAFE_LOAD", before)
+    load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, device="cpu", trust_weights=trusted))
+    assert tasks.SAFE_LOAD is before
+    (tmp_path / "no.pt").write_bytes(b"")
+    with pytest.raises(ModelError):
+        load_detector(DetectorConfig(str(tmp_path / "no.pt"), runtime=RuntimeName.torch, trust_weights=trusted))
+    assert tasks.SAFE_LOAD is before
 
 
 @on_x86

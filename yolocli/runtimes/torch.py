@@ -186,17 +186,32 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     path = Path(config.model)
     if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
         raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
-    tasks.SAFE_LOAD = not config.trust_weights  # the constant behind ULTRALYTICS_SAFE_LOAD, read at import
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
         half = config.precision is Precision.fp16
-        with _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
+        with _safe_load(not config.trust_weights), _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
             backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
     _check_task(path, backend)
     return backend
+
+
+@contextmanager
+def _safe_load(wanted: bool) -> Iterator[None]:
+    """Says whether checkpoints loaded in the block may hold plain data and known classes alone.
+
+    To be used under the load lock: it is a global of Ultralytics', read from ULTRALYTICS_SAFE_LOAD at its import, which
+    a program that uses this library may count on.
+    """
+    import ultralytics.nn.tasks as tasks
+
+    before, tasks.SAFE_LOAD = tasks.SAFE_LOAD, wanted
+    try:
+        yield
+    finally:
+        tasks.SAFE_LOAD = before
 
 
 @contextmanager
