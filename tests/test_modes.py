@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests import fakes
 from tests.support import assert_same_boxes, projections, records, run, run_config, write_image
@@ -19,10 +21,11 @@ from yolocli.backends.base import AHEAD, Crew, Feed
 from yolocli.config import Mode
 from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
+from yolocli.letterbox import Canvas
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.summary import RunSummary
-from yolocli.worker import chunk_size
+from yolocli.worker import chunk_size, detect_images
 
 MODES = [mode.value for mode in BACKENDS]
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -329,6 +332,54 @@ def test_one_poisoned_image_costs_its_batch_nothing_but_itself(mode: str, many: 
         ("infer", "RuntimeError", "poisoned")
     }
     assert len(outcomes) == 40
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_that_fails_on_everything_is_the_failure_of_the_run(mode: str, batch: int, many: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"^fake\.pt: the network fails on a blank image, too: no kernel for this CPU; "
+    ):
+        run(many, mode=mode, workers=2, batch=batch, classes=(fakes.BROKEN,))
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_shape_that_cannot_be_compiled_is_the_failure_of_its_images(mode: str, batch: int, many: Path) -> None:
+    odd = {"000.png", "013.png", "014.png"}
+    for name in odd:
+        (many / name).unlink()
+        write_image(many / name, width=fakes.ODD_WIDTH)
+    outcomes, _ = run(many, mode=mode, workers=2, batch=batch)
+    failures = {outcome.path: outcome for outcome in outcomes if isinstance(outcome, ImageFailure)}
+    assert failures.keys() == odd
+    assert {(failure.stage, failure.message) for failure in failures.values()} == {
+        ("infer", "cannot compile the model")
+    }
+    assert len(outcomes) == 40
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_a_network_that_ends_its_process_on_everything_is_the_failure_of_the_run(mode: str, many: Path) -> None:
+    with pytest.raises(ModelError, match=r"^fake\.pt: the worker process dies of a blank image, too"):
+        run(many, mode=mode, workers=1, classes=(fakes.CRASHING,))
+
+
+def test_memory_that_is_short_for_a_moment_costs_no_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+
+    class Short(fakes.FakeDetector):
+        def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+            self.batches.append(len(batch))
+            if len(self.batches) == 1:
+                raise RuntimeError("CUDA out of memory")
+            return super().infer(batch)
+
+    (outcome,) = detect_images(Short(), [ImageRef("a.png", str(tmp_path / "a.png"))], batch=1, max_pixels=10**6)
+    assert outcome.status == "ok"
 
 
 def test_images_of_one_shape_share_a_batch_and_others_do_not(

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from yolocli.config import DetectorConfig, RunConfig
 from yolocli.detector import Detector
 from yolocli.results import Outcome
-from yolocli.worker import Item, chunk_size, detect_images
+from yolocli.worker import Item, check_network, chunk_size, detect_images
 
 AHEAD = 4
 """Chunks a worker that the feed may be ahead of the results that have been taken."""
@@ -81,6 +81,10 @@ class LocalWorker:
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
         return detect_images(self._detector, items, batch=batch, max_pixels=self._max_pixels)
+
+    def check(self) -> None:
+        """See `check_network`."""
+        check_network(self._detector)
 
     def close(self) -> int:
         """See `Worker.close`; there is no process of its own."""

@@ -23,7 +23,7 @@ from multiprocessing.context import BaseContext
 from yolocli.backends.base import Loaded, LocalWorker, detector_config
 from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
-from yolocli.errors import WorkerError
+from yolocli.errors import ModelError, WorkerError
 from yolocli.memory import keep_freed_memory, peak_memory
 from yolocli.results import ImageFailure, ImageRef, Outcome
 from yolocli.worker import Item
@@ -108,8 +108,25 @@ class ProcessWorker:
                 killed = isinstance(error, BrokenProcessPool) and self._was_killed()
                 self._restart()
                 if attempt >= (KILLED_RETRIES if killed else 1):
+                    if isinstance(error, BrokenProcessPool) and not killed:
+                        self._check()
                     return self._lost(item, error)
         raise AssertionError("unreachable")
+
+    def _check(self) -> None:
+        """Makes sure that it was the image that the child died of.
+
+        Raises:
+            ModelError: If a new child dies of a blank image, too, or its network fails on it.
+        """
+        try:
+            self._pool.submit(_check).result(self._timeout)
+        except BrokenProcessPool as error:
+            if not self._was_killed():
+                raise ModelError(
+                    f"{self._config.model}: the worker process dies of a blank image, too; try another --runtime"
+                ) from error
+            self._restart()
 
     def _was_killed(self) -> bool:
         """Tells whether the child, or the server that forked it, ended by SIGKILL, and not by a crash of its own."""
@@ -223,6 +240,10 @@ def _own_detector(config: DetectorConfig) -> tuple[int, Loaded]:
     global _worker
     _worker = LocalWorker(load_detector(config), config.max_pixels)
     return os.getpid(), _worker.loaded
+
+
+def _check() -> None:
+    _worker.check()
 
 
 def _detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:
