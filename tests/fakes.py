@@ -27,6 +27,9 @@ DEADLY = 252
 """An image that ends with this value ends the process that infers it."""
 POISONED = 251
 """An image that ends with this value makes its whole batch fail."""
+SLOW = 250
+"""An image that ends with this value takes `SLOW_SECONDS`."""
+SLOW_SECONDS = 8.0
 ODD_WIDTH = 31
 """No graph can be compiled for images of this width."""
 BROKEN, CRASHING = "broken", "crashing"
@@ -73,6 +76,8 @@ class FakeDetector:
         try:
             time.sleep(self._delay)
             ends = {int(canvas.pixels[-1, -1, 0]) for canvas in batch}
+            if SLOW in ends:
+                time.sleep(SLOW_SECONDS)
             if DEADLY in ends or self._ask == CRASHING:
                 os._exit(1)  # as a crash in native code does, without a word
             if POISONED in ends:

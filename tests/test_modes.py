@@ -18,7 +18,7 @@ from tests.support import assert_same_boxes, projections, records, run, run_conf
 from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
 from yolocli.backends.base import AHEAD, Crew, Feed
-from yolocli.config import Mode
+from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
 from yolocli.letterbox import Canvas
@@ -466,3 +466,18 @@ def test_an_image_that_kills_its_worker_is_a_failure_and_its_chunk_is_saved(mode
     ]
     assert len(outcomes) == 40
     assert this.summary.exit_code == ExitCode.SOME_FAILED
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_the_limit_of_time_is_an_images_and_not_its_chunks(mode: str, many: Path) -> None:
+    for name in ("007.png", "008.png"):
+        (many / name).unlink()
+    write_image(many / "007.png", value=fakes.SLOW)
+    limits = Limits(timeout=fakes.SLOW_SECONDS / 4)  # a chunk of eight would have twice what the image takes
+    outcomes, this = run(many, mode=mode, workers=2, batch=4, limits=limits)
+    assert [(outcome.path, outcome.error) for outcome in outcomes if isinstance(outcome, ImageFailure)] == [
+        ("007.png", "Timeout")
+    ]
+    assert len(outcomes) == 39
+    assert this.summary.batch == 1

@@ -137,15 +137,21 @@ class Run:
         self.summary = replace(
             self.summary,
             runtime=ready.description,
-            batch=self._config.batch or self._best_batch(ready),
+            batch=self._batch(ready),
             load_seconds=time.perf_counter() - started,
         )
         return crew
 
-    def _best_batch(self, ready: Loaded) -> int:
-        """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other."""
+    def _batch(self, ready: Loaded) -> int:
+        """Returns what was asked for, or the worker's own choice.
+
+        But images with a limit of time go one by one, as it is each one's; and where a batch gains little, a piped
+        image waits for no other.
+        """
         small = ready.best_batch <= BATCH_OF_MANY_THREADS
-        return 1 if small and self._config.source.piped else ready.best_batch
+        if self._config.limits.timeout is not None or (small and self._config.source.piped and not self._config.batch):
+            return 1
+        return self._config.batch or ready.best_batch
 
     def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
         config = self._config

@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
+from typing import TypeVar
 
 from yolocli.backends.base import Loaded, LocalWorker, detector_config
 from yolocli.config import DetectorConfig, RunConfig, RuntimeName
@@ -27,6 +28,8 @@ from yolocli.errors import ModelError, WorkerError
 from yolocli.memory import keep_freed_memory, peak_memory
 from yolocli.results import ImageFailure, ImageRef, Outcome
 from yolocli.worker import Item
+
+T = TypeVar("T")
 
 PRELOAD = {
     RuntimeName.torch: "yolocli.backends.preload_torch",
@@ -74,14 +77,16 @@ class ProcessWorker:
         self._start()
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
-        """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child."""
-        try:
-            return self._ask(items, batch)
-        except (BrokenProcessPool, _ExpiredError) as error:
-            self._restart()
-            if isinstance(error, _ExpiredError) and len(items) == 1:
-                return [self._lost(items[0], error)]
-        return [self._ask_alone(item) for item in items]
+        """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child.
+
+        Where there is a limit of time, which is an image's, each is alone from the start.
+        """
+        if self._timeout is None:
+            try:
+                return self._call(_detect, tuple(items), batch)
+            except BrokenProcessPool:
+                self._restart()
+        return [self._detect_alone(item) for item in items]
 
     def close(self) -> int:
         """See `Worker.close`."""
@@ -92,18 +97,23 @@ class ProcessWorker:
         finally:
             self._pool.shutdown()
 
-    def _ask(self, items: Sequence[Item], batch: int = 1) -> list[Outcome]:
-        limit = self._timeout * len(items) if self._timeout else None
+    def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Returns what a function gives in the child.
+
+        Raises:
+            BrokenProcessPool: If the child dies.
+            _ExpiredError: If it takes too long; the child is killed.
+        """
         try:
-            return self._pool.submit(_detect, tuple(items), batch).result(limit)
+            return self._pool.submit(function, *arguments).result(self._timeout)
         except FutureTimeoutError as error:
             self._child.kill()
             raise _ExpiredError from error
 
-    def _ask_alone(self, item: Item) -> Outcome:
+    def _detect_alone(self, item: Item) -> Outcome:
         for attempt in itertools.count(1):
             try:
-                return self._ask((item,))[0]
+                return self._call(_detect, (item,), 1)[0]
             except (BrokenProcessPool, _ExpiredError) as error:
                 killed = isinstance(error, BrokenProcessPool) and self._was_killed()
                 self._restart()
@@ -120,9 +130,9 @@ class ProcessWorker:
             ModelError: If a new child dies of a blank image, too, or its network fails on it.
         """
         try:
-            self._pool.submit(_check).result(self._timeout)
-        except BrokenProcessPool as error:
-            if not self._was_killed():
+            self._call(_check)
+        except (BrokenProcessPool, _ExpiredError) as error:
+            if isinstance(error, BrokenProcessPool) and not self._was_killed():
                 raise ModelError(
                     f"{self._config.model}: the worker process dies of a blank image, too; try another --runtime"
                 ) from error
