@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -77,6 +77,27 @@ def test_a_runtime_that_suppresses_on_its_device_finds_the_same(
     runtime.suppressed = True
     assert detect_images(detector, refs, batch=4, max_pixels=10**8) == on_host
     assert sum(len(outcome.detections) for outcome in on_host if isinstance(outcome, ImageResult)) > 3
+
+
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
+    class Overflown:
+        names: ClassVar = {0: "a"}
+        channels, best_batch, description = 3, 1, ""
+
+        def __init__(self) -> None:
+            self.suppressed = suppressed
+
+    good = [[10, 20, 30, 40, 0.9, 0], [60, 20, 80, 40, 0.8, 0]]
+    bad = [[10, 20, 30, 40, 0.95, 0] for _ in range(18)]
+    for row in range(18):
+        bad[row][row % 6] = (np.nan, np.inf, -np.inf)[row // 6]
+    canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
+    detector = YoloDetector(Overflown(), DetectorConfig("model"))  # type: ignore[arg-type]
+    expected = detector.finish(np.array(good, np.float32), canvas)
+    assert [box.confidence for box in expected] == [0.9, 0.8]
+    assert detector.finish(np.array([*bad[:9], *good, *bad[9:]], np.float32), canvas) == expected
+    assert detector.finish(np.array(bad, np.float32), canvas) == ()
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])

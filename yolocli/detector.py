@@ -82,6 +82,8 @@ class YoloDetector:
         """Suppresses overlaps and maps boxes to the image; see `Detector.finish`."""
         import numpy as np
 
+        # a network that overflows gives rows that are no boxes, for which JSON has no numbers
+        candidates = candidates[np.isfinite(candidates).all(axis=1)]
         if self._wanted is not None:
             candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
         limit = self._config.max_detections
