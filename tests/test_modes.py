@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests import fakes
-from tests.support import assert_same_boxes, projections, records, run, run_config, write_image
+from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
 from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
 from yolocli.backends.base import Worker
@@ -22,7 +25,7 @@ from yolocli.backends.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.backends.feed import AHEAD, Feed, Head
 from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
-from yolocli.errors import ExitCode, ModelError, UsageError
+from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
 from yolocli.letterbox import Canvas
 from yolocli.pipeline import Run
 from yolocli.progress import Silent
@@ -602,3 +605,42 @@ def test_the_limit_of_time_is_an_images_and_not_its_chunks(mode: str, many: Path
     ]
     assert len(outcomes) == 39
     assert this.summary.batch == 1
+
+
+LIMITED = """
+import resource, sys
+from yolocli.__main__ import main
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
+@pytest.mark.parametrize("limit", [24, 40, 56])
+def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:
+    words = ["detect", str(many), "--model", "builtin", "--mode", "process", "--workers", "20", "--stdout", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *words],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == ExitCode.RUN_FAILED
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "yolocli: worker processes cannot be started: Too many open files; raise the limit (ulimit -n), or use fewer "
+        "--workers or --mode thread"
+    )
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_shared_memory_that_cannot_be_written_is_said(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
+    with pytest.raises(WorkerError, match="cannot be started: Read-only file system; they need a /dev/shm"):
+        run(many, mode="process", workers=1)

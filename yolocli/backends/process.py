@@ -7,6 +7,7 @@ worker only, and the image that was in it is known.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import multiprocessing
 import os
@@ -43,6 +44,7 @@ START_ATTEMPTS = 8
 and whoever kills a worker every second hits it there as often as at work."""
 RESTART_SECONDS = 0.1
 """Wait before the second attempt, twice that before the third, and so on."""
+TOO_MANY_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 NO_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 SERVER_LOST = 255
 """What multiprocessing gives as exit code of a child whose server died before it could tell."""
@@ -157,8 +159,11 @@ class ProcessWorker:
     def _start(self) -> None:
         for attempt in range(START_ATTEMPTS):
             time.sleep(attempt * RESTART_SECONDS)
-            _start_tracker()
-            self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
+            try:
+                _start_tracker()
+                self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
+            except OSError as error:
+                raise _cannot_start(error) from error
             try:
                 pid, self.loaded = self._load().result()
                 self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
@@ -177,8 +182,18 @@ class ProcessWorker:
         try:
             _start_server(self._context)
             return self._pool.submit(_own_detector, self._config)
-        except (OSError, EOFError) as error:  # the server was killed, and is not yet seen to be dead
-            raise BrokenProcessPool(str(error)) from error
+        except (OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+                raise _cannot_start(error) from error
+            raise BrokenProcessPool(str(error)) from error  # the server was killed, and is not yet seen to be dead
+
+
+def _cannot_start(error: OSError) -> WorkerError:
+    if error.errno in TOO_MANY_FILES:
+        hint = "raise the limit (ulimit -n), or use fewer --workers or --mode thread"
+    else:  # pools are made of pipes and semaphores, and these are files there
+        hint = "they need a /dev/shm that can be written; or use --mode thread"
+    return WorkerError(f"worker processes cannot be started: {error.strerror or error}; {hint}")
 
 
 def _context(runtime: RuntimeName) -> BaseContext:
