@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import yolocli.backends.process
 from yolocli.config import DetectorConfig, RuntimeName
+from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.results import Detection
 
@@ -26,6 +27,13 @@ DEADLY = 252
 """An image that ends with this value ends the process that infers it."""
 POISONED = 251
 """An image that ends with this value makes its whole batch fail."""
+SLOW = 250
+"""An image that ends with this value takes `SLOW_SECONDS`."""
+SLOW_SECONDS = 8.0
+ODD_WIDTH = 31
+"""No graph can be compiled for images of this width."""
+BROKEN, CRASHING = "broken", "crashing"
+"""Asked for as the only class, they make the network fail on everything, or end its process."""
 
 FAKED_MODES = ("thread", "locked", "process")
 """Modes that `install` knows how to reach."""
@@ -44,12 +52,14 @@ class FakeDetector:
     description = "fake"
     best_batch = 1
     names: Mapping[int, str] = MappingProxyType({0: "thing"})
+    model = "fake.pt"
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
         self.born = threading.get_ident()
         self.inferred_in: set[int] = set()
         self.batches: list[int] = []
         self.together = 0
+        self._ask = config.classes[0] if config is not None and config.classes else ""
         self._inside = 0
         self._delay = delay
         self._counting = threading.Lock()
@@ -66,10 +76,16 @@ class FakeDetector:
         try:
             time.sleep(self._delay)
             ends = {int(canvas.pixels[-1, -1, 0]) for canvas in batch}
-            if DEADLY in ends:
+            if SLOW in ends:
+                time.sleep(SLOW_SECONDS)
+            if DEADLY in ends or self._ask == CRASHING:
                 os._exit(1)  # as a crash in native code does, without a word
             if POISONED in ends:
                 raise RuntimeError("poisoned")
+            if self._ask == BROKEN:
+                raise RuntimeError("no kernel\nfor this CPU")
+            if any(canvas.width == ODD_WIDTH for canvas in batch):
+                raise ModelError("cannot compile the model")
             return [np.array([[0, 0, c.width, c.height, 0.5, 0]], np.float32) for c in batch]
         finally:
             with self._counting:

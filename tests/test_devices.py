@@ -6,20 +6,22 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from tests.fakes import FakeDetector
 from tests.support import run_config, write_image
+from yolocli.builtin import WEIGHTS
 from yolocli.config import DetectorConfig, RuntimeName
+from yolocli.cpus import WORKERS_PER_GPU
 from yolocli.detector import YoloDetector
 from yolocli.errors import ModelError, UsageError
 from yolocli.letterbox import Canvas
 from yolocli.nms import suppress
 from yolocli.options import parse_devices
-from yolocli.pipeline import Run
+from yolocli.pipeline import Run, settle
 from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.device_nms import suppress_on_device
@@ -79,6 +81,27 @@ def test_a_runtime_that_suppresses_on_its_device_finds_the_same(
     assert sum(len(outcome.detections) for outcome in on_host if isinstance(outcome, ImageResult)) > 3
 
 
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
+    class Overflown:
+        names: ClassVar = {0: "a"}
+        channels, best_batch, description = 3, 1, ""
+
+        def __init__(self) -> None:
+            self.suppressed = suppressed
+
+    good = [[10, 20, 30, 40, 0.9, 0], [60, 20, 80, 40, 0.8, 0]]
+    bad = [[10, 20, 30, 40, 0.95, 0] for _ in range(18)]
+    for row in range(18):
+        bad[row][row % 6] = (np.nan, np.inf, -np.inf)[row // 6]
+    canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
+    detector = YoloDetector(Overflown(), DetectorConfig("model"))  # type: ignore[arg-type]
+    expected = detector.finish(np.array(good, np.float32), canvas)
+    assert [box.confidence for box in expected] == [0.9, 0.8]
+    assert detector.finish(np.array([*bad[:9], *good, *bad[9:]], np.float32), canvas) == expected
+    assert detector.finish(np.array(bad, np.float32), canvas) == ()
+
+
 @pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])
 def test_what_is_no_device_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--device"):
@@ -86,7 +109,8 @@ def test_what_is_no_device_is_refused(text: str) -> None:
 
 
 def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_image(tmp_path / "a.png")
+    for number in range(4):
+        write_image(tmp_path / f"{number}.png")
     given: list[str | None] = []
     lock = threading.Lock()
 
@@ -97,8 +121,29 @@ def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("yolocli.backends.thread.load_detector", load)
     config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"), runtime=RuntimeName.torch)
-    assert len(list(Run(config))) == 1
+    assert len(list(Run(config))) == 4
     assert sorted(given, key=str) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "nvidia", "workers", "expected"),
+    [
+        ((), True, 0, WORKERS_PER_GPU),
+        ((), False, 0, 16),
+        ((), True, 9, 9),
+        (("cpu",), True, 0, 16),
+        (("cuda:0",), False, 0, WORKERS_PER_GPU),
+        (("cuda:0", "cuda:1", "cuda:1"), False, 0, 2 * WORKERS_PER_GPU),
+    ],
+)
+def test_a_gpu_gets_a_few_models_and_not_one_for_each_core(
+    devices: tuple[str, ...], nvidia: bool, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolocli.pipeline.usable_cpus", lambda: 16)
+    monkeypatch.setattr("yolocli.runtimes.choose.nvidia_gpu_present", lambda: nvidia)
+    config = settle(run_config("x", model=str(WEIGHTS), devices=devices, workers=workers), print)
+    assert config.workers == expected
+    assert config.detector.threads == max(1, 16 // expected)
 
 
 def test_a_device_that_is_not_there_is_said(weights: Path) -> None:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests import fakes
-from tests.support import assert_same_boxes, projections, records, run, run_config, write_image
+from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
 from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
-from yolocli.backends.base import AHEAD, Crew, Feed
-from yolocli.config import Mode
+from yolocli.backends.base import Worker
+from yolocli.backends.crew import AT_ONCE, WORKER_BYTES, Crew
+from yolocli.backends.feed import AHEAD, Feed, Head
+from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
-from yolocli.errors import ExitCode, ModelError, UsageError
+from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
+from yolocli.letterbox import Canvas
 from yolocli.pipeline import Run
+from yolocli.progress import Silent
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.summary import RunSummary
-from yolocli.worker import chunk_size
+from yolocli.worker import chunk_size, detect_images
 
 MODES = [mode.value for mode in BACKENDS]
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -171,7 +180,9 @@ def test_the_summary_adds_up(mode: str, run_of: Callable, photos: list[Path]) ->
 def test_a_crew_says_what_its_model_knows(mode: str, weights: Path) -> None:
     config = run_config("x", model=str(weights), mode=mode, workers=1)
     with Crew(make_backend(config), 1) as crew:
-        assert crew.load().names == load_detector(config.detector).names != {}
+        loaded = crew.load()
+        assert loaded is not None
+        assert loaded.names == load_detector(config.detector).names != {}
 
 
 @every_mode
@@ -331,6 +342,54 @@ def test_one_poisoned_image_costs_its_batch_nothing_but_itself(mode: str, many: 
     assert len(outcomes) == 40
 
 
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_that_fails_on_everything_is_the_failure_of_the_run(mode: str, batch: int, many: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"^fake\.pt: the network fails on a blank image, too: no kernel for this CPU; "
+    ):
+        run(many, mode=mode, workers=2, batch=batch, classes=(fakes.BROKEN,))
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_shape_that_cannot_be_compiled_is_the_failure_of_its_images(mode: str, batch: int, many: Path) -> None:
+    odd = {"000.png", "013.png", "014.png"}
+    for name in odd:
+        (many / name).unlink()
+        write_image(many / name, width=fakes.ODD_WIDTH)
+    outcomes, _ = run(many, mode=mode, workers=2, batch=batch)
+    failures = {outcome.path: outcome for outcome in outcomes if isinstance(outcome, ImageFailure)}
+    assert failures.keys() == odd
+    assert {(failure.stage, failure.message) for failure in failures.values()} == {
+        ("infer", "cannot compile the model")
+    }
+    assert len(outcomes) == 40
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_a_network_that_ends_its_process_on_everything_is_the_failure_of_the_run(mode: str, many: Path) -> None:
+    with pytest.raises(ModelError, match=r"^fake\.pt: the worker process dies of a blank image, too"):
+        run(many, mode=mode, workers=1, classes=(fakes.CRASHING,))
+
+
+def test_memory_that_is_short_for_a_moment_costs_no_image(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+
+    class Short(fakes.FakeDetector):
+        def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+            self.batches.append(len(batch))
+            if len(self.batches) == 1:
+                raise RuntimeError("CUDA out of memory")
+            return super().infer(batch)
+
+    (outcome,) = detect_images(Short(), [ImageRef("a.png", str(tmp_path / "a.png"))], batch=1, max_pixels=10**6)
+    assert outcome.status == "ok"
+
+
 def test_images_of_one_shape_share_a_batch_and_others_do_not(
     many: Path, fake_detectors: list[fakes.FakeDetector]
 ) -> None:
@@ -354,6 +413,130 @@ def test_a_run_that_is_abandoned_leaves_no_thread(mode: str, many: Path) -> None
     next(walk)
     walk.close()  # type: ignore[attr-defined]
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("yolocli-worker")]
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_run_that_has_run_says_so_and_keeps_its_summary(many: Path) -> None:
+    _, this = run(many, workers=2)
+    with pytest.raises(RuntimeError, match="a Run runs once"):
+        next(iter(this))
+    assert this.summary.images == 40
+
+
+# How many workers
+
+
+class Notices(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def notice(self, message: str) -> None:
+        self.said.append(message)
+
+
+def _few(folder: Path, count: int) -> Path:
+    for number in range(count):
+        write_image(folder / f"in/{number}.png")
+    return folder / "in"
+
+
+@every_mode
+@pytest.mark.usefixtures("faked")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_there_are_no_more_workers_than_images(mode: str, overwrite: bool, tmp_path: Path) -> None:
+    notices = Notices()
+    inputs = _few(tmp_path, 3)
+    this = Run(run_config(inputs, mode=mode, workers=50, output=tmp_path / "out", overwrite=overwrite), [notices])
+    assert len(list(this)) == 3
+    assert this.summary.workers == 3
+    assert notices.said == ["50 workers wanted, 3 images: no more than 3 at work"]
+
+
+def test_nothing_is_said_of_workers_that_nobody_asked_for(
+    fake_detectors: list[fakes.FakeDetector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolocli.pipeline.usable_cpus", lambda: 8)
+    notices = Notices()
+    this = Run(run_config(_few(tmp_path, 3)), [notices])
+    assert len(list(this)) == 3
+    assert (this.summary.workers, len(fake_detectors), notices.said) == (3, 3, [])
+
+
+def test_a_list_that_trickles_in_is_the_work_of_one_worker(
+    fake_detectors: list[fakes.FakeDetector], many: Path
+) -> None:
+    more = threading.Semaphore(1)
+
+    def refs() -> Iterator[ImageRef]:
+        for number in range(10):
+            assert more.acquire(timeout=20)
+            yield ImageRef(f"{number}.png", str(many / "000.png"))
+
+    head = Head(refs(), 8)
+    head.wait(lambda: False)
+    assert (head.images, head.whole) == (1, False)
+    with Crew(make_backend(run_config(many, workers=8)), 8) as crew:
+        crew.load(head.images)
+        for _ in crew.run(Feed(head, 1, 8)):
+            more.release()
+    assert crew.workers == len(fake_detectors) == 1
+
+
+@every_mode
+def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch, delay=0.05)
+    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_slow_detector)
+    refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
+    with Crew(make_backend(run_config(many, mode=mode, workers=3)), 3) as crew:
+        crew.load(1)
+        assert crew.workers == 1
+        assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
+        assert crew.workers == 3
+
+
+@pytest.mark.parametrize(("left", "most"), [(900, 2 + 450 // 150), (1100, 2 + 550 // (WORKER_BYTES >> 20)), (None, 50)])
+def test_there_are_no_more_workers_than_memory_for_their_models(
+    left: int | None, most: int, many: Path, fake_detectors: list[fakes.FakeDetector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models take what the machine has less when they are loaded; half of the rest is for more of them."""
+    monkeypatch.setattr("yolocli.backends.crew.usable_cpus", lambda: 1)
+    monkeypatch.setattr("yolocli.backends.crew.AT_ONCE", 2)
+    monkeypatch.setattr("yolocli.backends.crew.available_memory", lambda: memory and next(memory) << 20)
+    memory = None if left is None else iter([1200, left])
+    notices = Notices()
+    this = Run(run_config(many, workers=50, output=None), [notices])
+    assert len(list(this)) == 40
+    assert this.summary.workers <= most
+    if left is None:
+        assert notices.said == ["50 workers wanted, 40 images: no more than 40 at work"]
+    else:
+        assert notices.said == [f"50 workers wanted, memory for {most}: no more than {most} at work"]
+
+
+@every_mode
+def test_a_stop_while_models_load_waits_for_no_more_than_those_that_have_begun(
+    mode: str, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.install(monkeypatch)
+    monkeypatch.setattr("yolocli.backends.crew.usable_cpus", lambda: 2)
+    begun: list[int] = []
+    backend = make_backend(run_config(many, mode=mode, workers=30))
+    plain = backend.open_worker
+
+    def open_worker(slot: int) -> Worker:
+        begun.append(slot)
+        this.stop(ExitCode.TERMINATED)
+        return plain(slot)
+
+    monkeypatch.setattr(backend, "open_worker", open_worker)
+    monkeypatch.setattr("yolocli.pipeline.make_backend", lambda config: backend)
+    this = Run(run_config(many, mode=mode, workers=30))
+    assert list(this) == []
+    assert this.summary.exit_code == ExitCode.TERMINATED
+    assert not this.summary.complete
+    assert len(begun) <= AT_ONCE
 
 
 # Processes
@@ -407,3 +590,57 @@ def test_an_image_that_kills_its_worker_is_a_failure_and_its_chunk_is_saved(mode
     ]
     assert len(outcomes) == 40
     assert this.summary.exit_code == ExitCode.SOME_FAILED
+
+
+@pytest.mark.parametrize("mode", ["process"])
+@pytest.mark.usefixtures("faked")
+def test_the_limit_of_time_is_an_images_and_not_its_chunks(mode: str, many: Path) -> None:
+    for name in ("007.png", "008.png"):
+        (many / name).unlink()
+    write_image(many / "007.png", value=fakes.SLOW)
+    limits = Limits(timeout=fakes.SLOW_SECONDS / 4)  # a chunk of eight would have twice what the image takes
+    outcomes, this = run(many, mode=mode, workers=2, batch=4, limits=limits)
+    assert [(outcome.path, outcome.error) for outcome in outcomes if isinstance(outcome, ImageFailure)] == [
+        ("007.png", "Timeout")
+    ]
+    assert len(outcomes) == 39
+    assert this.summary.batch == 1
+
+
+LIMITED = """
+import resource, sys
+from yolocli.__main__ import main
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
+@pytest.mark.parametrize("limit", [24, 40, 56])
+def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:
+    words = ["detect", str(many), "--model", "builtin", "--mode", "process", "--workers", "20", "--stdout", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *words],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == ExitCode.RUN_FAILED
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "yolocli: worker processes cannot be started: Too many open files; raise the limit (ulimit -n), or use fewer "
+        "--workers or --mode thread"
+    )
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_shared_memory_that_cannot_be_written_is_said(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
+    with pytest.raises(WorkerError, match="cannot be started: Read-only file system; they need a /dev/shm"):
+        run(many, mode="process", workers=1)

@@ -6,7 +6,12 @@ import math
 import os
 from pathlib import Path
 
+from yolocli.cgroup import OWN, ROOT, folders
 from yolocli.config import Mode
+
+WORKERS_PER_GPU = 4
+"""A photograph takes some 6 ms of a core to be read, decoded and letterboxed, and 1 or 2 ms of a GPU: four workers keep
+one busy. Each has a model and a batch in its memory, so as many as a large machine has cores would only crowd it."""
 
 
 def usable_cpus() -> int:
@@ -15,7 +20,7 @@ def usable_cpus() -> int:
     return max(1, min(available, _cgroup_quota() or available))
 
 
-def share_cpus(mode: Mode, workers: int, threads: int, cpus: int) -> tuple[int, int]:
+def share_cpus(mode: Mode, workers: int, threads: int, cpus: int, gpus: int = 0) -> tuple[int, int]:
     """Returns (workers, threads of each detector) that never ask for more than the CPUs there are, unless told to.
 
     One detector a worker gets an equal share of the cores. The locked mode has one detector, which gets all of
@@ -26,45 +31,20 @@ def share_cpus(mode: Mode, workers: int, threads: int, cpus: int) -> tuple[int, 
         workers: What the user asked for; 0 to choose.
         threads: What the user asked for; 0 to choose.
         cpus: CPUs that may be used.
+        gpus: GPUs that networks run on; 0 where they run on the CPUs.
     """
     if mode is Mode.locked:
         return workers or cpus + 1, threads or cpus
     if not workers:
         workers = max(1, cpus // threads) if threads else cpus
+        workers = min(workers, WORKERS_PER_GPU * gpus) if gpus else workers
     return workers, threads or max(1, cpus // workers)
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
-    """Returns the whole CPUs that the bandwidth limits of the process's cgroup and its parents allow, None without.
-
-    Args:
-        root: Where the hierarchy is mounted: v2's, or the folder of v1's controllers.
-        own: Names the process's own group in it; inside a container that is often the root.
-    """
-    limits = []
-    for controller, group in _groups(own):
-        folder = root / controller / group.lstrip("/")
-        for place in (folder, *folder.parents):
-            limits.append(_quota(place))
-            if place == root:
-                break
+def _cgroup_quota(root: Path = ROOT, own: Path = OWN) -> int | None:
+    """Returns the whole CPUs that the bandwidth limits of the process's cgroups allow, None without; see `folders`."""
+    limits = (_quota(folder) for folder in folders("cpu", root, own))
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _groups(own: Path) -> list[tuple[str, str]]:
-    """Returns (folder of the controller, group) pairs to look at; the roots are always among them."""
-    groups = [("", "/"), ("cpu", "/")]
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:
-        return groups
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            groups.append(("", group))
-        elif "cpu" in controllers.split(","):
-            groups.append(("cpu", group))
-    return groups
 
 
 def _quota(folder: Path) -> int | None:

@@ -35,12 +35,14 @@ class Detector(Protocol):
         description: What runs where, for the summary.
         best_batch: Images that should go through the network together, where the user does not say.
         names: Class names by class index, of all the model knows.
+        model: Its path, for messages.
     """
 
     channels: int
     description: str
     best_batch: int
     names: Mapping[int, str]
+    model: str
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image, (height, width, channels) uint8."""
@@ -66,6 +68,7 @@ class YoloDetector:
         self.description = runtime.description
         self.best_batch = runtime.best_batch
         self.names = runtime.names
+        self.model = config.model
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image; see `Detector.prepare`."""
@@ -79,6 +82,8 @@ class YoloDetector:
         """Suppresses overlaps and maps boxes to the image; see `Detector.finish`."""
         import numpy as np
 
+        # a network that overflows gives rows that are no boxes, for which JSON has no numbers
+        candidates = candidates[np.isfinite(candidates).all(axis=1)]
         if self._wanted is not None:
             candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
         limit = self._config.max_detections
@@ -105,6 +110,7 @@ class LockedDetector:
         self.description = detector.description
         self.best_batch = detector.best_batch
         self.names = detector.names
+        self.model = detector.model
         self.prepare = detector.prepare
         self.infer = lock(lambda batch: owner.submit(detector.infer, batch).result())
         self.finish = detector.finish

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from yolocli.backends import make_backend
-from yolocli.backends.base import STUCK_SECONDS, Crew, Feed, Loaded
+from yolocli.backends.base import Loaded
+from yolocli.backends.crew import Crew
+from yolocli.backends.feed import Feed, Head
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError, UsageError
@@ -23,11 +23,11 @@ from yolocli.names import Names
 from yolocli.progress import Observer
 from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
-from yolocli.runtimes.choose import choose_runtime
+from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources import Discovery, count, identify
 from yolocli.store import Store
 from yolocli.summary import RunSummary, Tally
-from yolocli.worker import Item
+from yolocli.worker import Item, chunk_size
 
 T = TypeVar("T")
 
@@ -46,10 +46,13 @@ class Run:
         self._discovery = Discovery(config.source, skip=config.output, notice=self._notice)
         self._model = config.detector.model
         self._observers = observers
+        self._asked = config.workers > 0
         self._config = settle(config, self._notice)
         self._tally = Tally()
         self._first = True
+        self._iterated = False
         self._skipped = 0
+        self._crew: Crew | None = None
         self._classes: Mapping[int, str] = {}
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
@@ -67,28 +70,34 @@ class Run:
 
         Raises:
             YolocliError: For a failure that is not an image's.
+            RuntimeError: The second time, which would count the images again.
         """
+        if self._iterated:
+            raise RuntimeError("a Run runs once; make another Run of its configuration to run it again")
+        self._iterated = True
         config = self._config
         with ExitStack() as stack:
             for observer in self._observers:
                 stack.callback(observer.finished)
             self._stop_in_time(stack)
-            seen, found = self._peek(self._discovery)
-            if not seen and self._stopped is None:
+            several = config.workers * self._least_chunk  # enough to see how many workers have something to do
+            found = self._peek(self._discovery, several if config.overwrite else 1)
+            if not found.images and self._stopped is None:
                 raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
             crew = None
             if config.overwrite and self._stopped is None:  # or a model that cannot be used would cost the old results
-                crew = self._open_crew(stack)
+                crew = self._open_crew(stack, found)
             store = self._open_store(stack)
             names = store.names if store else Names()
             (store or names).start(self._discovery.bases)
             refs = identify(found, names)
-            pending, items = self._peek(store.pending(refs) if store else refs)
-            if pending and self._stopped is None:
-                crew = crew or self._open_crew(stack)
+            head = self._peek(store.pending(refs) if store else refs, several)
+            if head.images and self._stopped is None:
+                crew = crew or self._open_crew(stack, head)
                 if store is not None:
                     store.knows_classes(self._classes)
-                yield from self._detect(crew, items, store)
+                if self._stopped is None:
+                    yield from self._detect(crew, head, store)
             self._conclude(crew, store)
 
     def stop(self, code: ExitCode) -> None:
@@ -98,6 +107,8 @@ class Run:
             code: What the run ends with, unless images failed and it is OK.
         """
         self._stopped = self._stopped or code
+        if self._crew is not None:
+            self._crew.stop()
         if self._feed is not None:
             self._feed.stop()
 
@@ -107,46 +118,47 @@ class Run:
         mark = fingerprint(self._config.detector, sha256(resolve_model(self._config.detector.model)))
         return stack.enter_context(Store(self._config, mark, self._notice))
 
-    def _peek(self, items: Iterable[T]) -> tuple[bool, Iterator[T]]:
-        """Tells whether there is a first item, and gives all of them back.
+    def _peek(self, items: Iterable[T], most: int) -> Head[T]:
+        head = Head(items, most)
+        head.wait(lambda: self._stopped is not None)
+        return head
 
-        It looks in a thread of its own, as the first name may be long in coming from a pipe, and a stop must not wait.
-        """
-        iterator = iter(items)
-        answer: queue.SimpleQueue[list[T] | BaseException] = queue.SimpleQueue()
-
-        def look() -> None:
-            try:
-                answer.put(list(islice(iterator, 1)))
-            except BaseException as error:
-                answer.put(error)
-
-        threading.Thread(target=look, name="yolocli-first", daemon=True).start()
-        while True:
-            try:
-                first = answer.get(timeout=STUCK_SECONDS)
-                break
-            except queue.Empty:
-                if self._stopped is not None:
-                    return False, iter(())
-        if isinstance(first, BaseException):
-            raise first
-        return bool(first), chain(first, iterator)
-
-    def _open_crew(self, stack: ExitStack) -> Crew:
+    def _open_crew(self, stack: ExitStack, head: Head[Any]) -> Crew:
         started = time.perf_counter()
         self._mark("first image found")
-        crew = stack.enter_context(Crew(make_backend(self._config), self._config.workers))
-        ready = crew.load()
-        self._classes = ready.names
-        self._mark("models loaded")
-        self.summary = replace(
-            self.summary,
-            runtime=ready.description,
-            batch=self._config.batch or self._best_batch(ready),
-            load_seconds=time.perf_counter() - started,
-        )
+        needed = -(-head.images // self._least_chunk)
+        wanted = min(self._config.workers, needed) if head.whole else self._config.workers
+        self._crew = crew = stack.enter_context(Crew(make_backend(self._config), wanted))
+        if self._stopped is not None:
+            crew.stop()
+        ready = crew.load(needed)
+        if ready is not None:
+            self._classes = ready.names
+            self._mark("models loaded")
+            self._tell_of_fewer(wanted, crew.most, head.images)
+            self.summary = replace(
+                self.summary,
+                workers=crew.workers,
+                runtime=ready.description,
+                batch=self._config.batch or self._best_batch(ready),
+                load_seconds=time.perf_counter() - started,
+            )
         return crew
+
+    def _tell_of_fewer(self, wanted: int, most: int, images: int) -> None:
+        """Says why there will not be as many workers as were asked for, or as there are cores for."""
+        workers = self._config.workers
+        if most < wanted:
+            self._notice(f"{workers:,} workers wanted, memory for {most:,}: no more than {most:,} at work")
+        elif most < workers and self._asked:
+            self._notice(
+                f"{workers:,} workers wanted, {images:,} image{'s' * (images > 1)}: no more than {most:,} at work"
+            )
+
+    @property
+    def _least_chunk(self) -> int:
+        """Images that a worker is handed at once at least; the batch may not be chosen yet."""
+        return chunk_size(self._config.batch or 1)
 
     def _best_batch(self, ready: Loaded) -> int:
         """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other."""
@@ -159,8 +171,8 @@ class Run:
         for observer in self._observers:
             observer.started()
         self._count()
-        self._feed = Feed(items, self.summary.batch, config.workers)
-        if self._stopped is not None:  # while the models were loading
+        self._feed = Feed(items, self.summary.batch, crew.most)
+        if self._stopped is not None:
             self._feed.stop()
         for outcome in crew.run(self._feed, ordered=config.ordered):
             self._take(outcome, store)
@@ -219,6 +231,7 @@ class Run:
         failed = summary.failures + summary.skipped_failures
         self.summary = replace(
             summary,
+            workers=crew.workers if crew else 0,
             exit_code=self._stopped or (ExitCode.SOME_FAILED if failed else ExitCode.OK),
             peak_memory_bytes=peak_memory() + (crew.peak_memory if crew else 0),
         )
@@ -262,7 +275,11 @@ def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
     """
     for name in config.formats:
         exporter_factory(name)
-    workers, threads = share_cpus(config.mode, config.workers, config.detector.threads, usable_cpus())
     model = resolve_model(config.detector.model, verbose=config.detector.verbose)
-    detector = replace(config.detector, model=str(model), threads=threads)
-    return replace(config, workers=workers, detector=choose_runtime(detector, config.devices, notice))
+    detector = choose_runtime(replace(config.detector, model=str(model)), config.devices, notice)
+    workers, threads = share_cpus(
+        config.mode, config.workers, detector.threads, usable_cpus(), gpus(detector, config.devices)
+    )
+    # a limit of time is an image's own, so images that have one go one by one
+    batch = 1 if config.limits.timeout is not None else config.batch
+    return replace(config, workers=workers, batch=batch, detector=replace(detector, threads=threads))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from yolocli.detector import Detector
-from yolocli.errors import YolocliError
+from yolocli.errors import ModelError, YolocliError
 from yolocli.images import ImageError, decode, read
-from yolocli.letterbox import Canvas
+from yolocli.letterbox import PADDING_VALUE, Canvas
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ STAGES = ("read", "decode", "prepare", "infer", "post", "write")
 """In the order an image passes them; the last is the run's, the others the worker's."""
 
 BATCHES_PER_CHUNK = 2
+ORDINARY = ((480, 640), (640, 640))
+"""Height and width of pictures, letterboxed to two shapes by most models, that a network can be expected to work on."""
 
 Item: TypeAlias = ImageRef | ImageFailure
 """What a worker is handed: a file, or what discovery could not make one of, which passes through."""
@@ -67,7 +69,8 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
     """Takes a chunk of files through all stages.
 
     Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
-    for one image in it or for want of memory, is halved until the images that can be done are done.
+    for one image in it or for want of memory, is halved until the images that can be done are done. What fails alone
+    is the image's failure, if the network works on a blank canvas.
 
     Args:
         detector: Used by this call alone, unless it says otherwise.
@@ -79,7 +82,7 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
         One Outcome for each item, in their order.
 
     Raises:
-        YolocliError: Only for a failure that is not an image's.
+        ModelError: If the network fails on everything.
     """
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
     shapes: dict[tuple[int, ...], list[_Job]] = {}
@@ -107,24 +110,61 @@ def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
             job.canvas = detector.prepare(pixels)
 
 
-def _infer(detector: Detector, batch: list[_Job]) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
-    started = time.perf_counter()
-    try:
-        results = detector.infer([job.canvas for job in batch if job.canvas is not None])
-    except YolocliError:
-        raise
-    except Exception as error:
-        if len(batch) == 1:
-            batch[0].fail("infer", error)
+def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
+    """Runs the network on blank canvases until it works on one.
+
+    Args:
+        detector: Used by this call alone, unless it says otherwise.
+        canvas: One that it failed on. A blank one of its shape comes first, as its pixels may be the reason; then such
+            as photographs have, as its shape may be: one that a graph cannot be compiled for, say.
+
+    Raises:
+        ModelError: If it works on none.
+    """
+    import numpy as np
+
+    blanks = [] if canvas is None else [Canvas(np.full_like(canvas.pixels, PADDING_VALUE), canvas.width, canvas.height)]
+    for height, width in ORDINARY:
+        blanks.append(detector.prepare(np.full((height, width, detector.channels), PADDING_VALUE, np.uint8)))
+    failure: Exception | None = None
+    for blank in {blank.shape: blank for blank in blanks}.values():
+        answer = _attempt(detector, [blank])
+        if not isinstance(answer, Exception):
             return
+        failure = failure or answer
+    assert failure is not None
+    raise ModelError(
+        f"{detector.model}: the network fails on a blank image, too: {_one_line(failure)}; "
+        "try another --runtime or --device, or fewer --workers if memory is short"
+    )
+
+
+def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+    canvases = [job.canvas for job in batch if job.canvas is not None]
+    started = time.perf_counter()
+    answer = _attempt(detector, canvases)
+    if not isinstance(answer, Exception):
+        share = (time.perf_counter() - started) * 1000 / len(batch)
+        for job, candidates in zip(batch, answer, strict=True):
+            job.timings["infer"] = share
+            yield job, candidates
+    elif len(batch) > 1:
         middle = len(batch) // 2
         yield from _infer(detector, batch[:middle])
         yield from _infer(detector, batch[middle:])
-        return
-    share = (time.perf_counter() - started) * 1000 / len(batch)
-    for job, candidates in zip(batch, results, strict=True):
-        job.timings["infer"] = share
-        yield job, candidates
+    elif last:
+        batch[0].fail("infer", answer)
+    else:
+        check_network(detector, canvases[0])
+        yield from _infer(detector, batch, last=True)  # memory may have been short for a moment
+
+
+def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[NDArray[np.float32]] | Exception:
+    """Returns what the network gives, or raises; without the frames of the call, whose memory the next may need."""
+    try:
+        return detector.infer(canvases)
+    except Exception as error:
+        return error.with_traceback(None)
 
 
 def _finish(detector: Detector, job: _Job, candidates: NDArray[np.float32]) -> None:

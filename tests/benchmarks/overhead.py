@@ -32,6 +32,7 @@ class FakeDetector:
     description = "fake"
     best_batch = 1
     names = {0: "thing"}  # noqa: RUF012
+    model = "fake.pt"
 
     def prepare(self, pixels: Any) -> Canvas:
         return Canvas(pixels, pixels.shape[1], pixels.shape[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +15,11 @@ from torch import nn
 from yolocli.builtin import WEIGHTS
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import load_detector
+from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.library import import_ultralytics
-from yolocli.runtimes.torch import load_backend
+from yolocli.runtimes.torch import TorchRuntime, load_backend
 
 on_x86 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"
@@ -129,6 +130,65 @@ def _assert_left_alone(fused_conv: ModuleType) -> None:
     assert not fused_conv.fuse_convolutions(model, 3, 32)
     assert list(map(id, model.modules())) == modules
     assert torch.equal(outputs(model), before)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_checkpoint_may_hold_is_said_for_one_load_and_not_for_the_program_around_it(
+    before: bool, trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_ultralytics()
+    import ultralytics.nn.tasks as tasks
+
+    monkeypatch.setattr(tasks, "SAFE_LOAD", before)
+    load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, device="cpu", trust_weights=trusted))
+    assert tasks.SAFE_LOAD is before
+    (tmp_path / "no.pt").write_bytes(b"")
+    with pytest.raises(ModelError):
+        load_detector(DetectorConfig(str(tmp_path / "no.pt"), runtime=RuntimeName.torch, trust_weights=trusted))
+    assert tasks.SAFE_LOAD is before
+
+
+class Exported:
+    """What AutoBackend is around an export of a detector for images of 64x96, all of the same two classes."""
+
+    names: ClassVar = {0: "a", 1: "b"}
+    backend = None
+    channels, stride, imgsz = 3, 32, (64, 96)
+    end2end = fp16 = False
+
+    def __init__(self, kind: str, batch: int, dynamic: bool) -> None:
+        self.format, self.batch, self.dynamic = kind, batch, dynamic
+        self.asked: list[int] = []
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.asked.append(len(inputs))
+        boxes = torch.rand(len(inputs), 6, 126, generator=torch.Generator().manual_seed(1))
+        boxes[:, 0, 0] = inputs[:, 0, 0, 0]  # where the first box is tells which image this is
+        return boxes
+
+
+@pytest.mark.parametrize(
+    ("kind", "dynamic", "best", "asked"),
+    [
+        ("onnx", False, 4, [4, 4, 2]),
+        ("engine", False, 4, [4, 4, 2]),
+        ("engine", True, 4, [4, 4, 2]),
+        ("onnx", True, 1, [10]),
+        ("torchscript", False, 1, [10]),
+    ],
+)
+def test_an_export_is_given_the_batch_that_it_was_made_for(
+    kind: str, dynamic: bool, best: int, asked: list[int]
+) -> None:
+    """The last, short one is padded by AutoBackend."""
+    backend = Exported(kind, 4, dynamic)
+    runtime = TorchRuntime(backend, DetectorConfig("model", confidence=0.0), torch.device("cpu"))
+    assert runtime.best_batch == best
+    answers = runtime.infer([Canvas(np.full((64, 96, 3), 20 * number, np.uint8), 96, 64) for number in range(10)])
+    assert backend.asked == asked
+    centres = [float(rows[0, [0, 2]].mean()) for rows in answers]
+    np.testing.assert_allclose(centres, [20 * number / 255 for number in range(10)], atol=1e-6)
 
 
 @on_x86

@@ -7,6 +7,7 @@ worker only, and the image that was in it is known.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import multiprocessing
 import os
@@ -14,19 +15,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
+from typing import TypeVar
 
 from yolocli.backends.base import Loaded, LocalWorker, detector_config
 from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
-from yolocli.errors import WorkerError
+from yolocli.errors import ModelError, WorkerError
 from yolocli.memory import keep_freed_memory, peak_memory
 from yolocli.results import ImageFailure, ImageRef, Outcome
 from yolocli.worker import Item
+
+T = TypeVar("T")
 
 PRELOAD = {
     RuntimeName.torch: "yolocli.backends.preload_torch",
@@ -40,6 +44,7 @@ START_ATTEMPTS = 8
 and whoever kills a worker every second hits it there as often as at work."""
 RESTART_SECONDS = 0.1
 """Wait before the second attempt, twice that before the third, and so on."""
+TOO_MANY_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 NO_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 SERVER_LOST = 255
 """What multiprocessing gives as exit code of a child whose server died before it could tell."""
@@ -74,14 +79,16 @@ class ProcessWorker:
         self._start()
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
-        """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child."""
-        try:
-            return self._ask(items, batch)
-        except (BrokenProcessPool, _ExpiredError) as error:
-            self._restart()
-            if isinstance(error, _ExpiredError) and len(items) == 1:
-                return [self._lost(items[0], error)]
-        return [self._ask_alone(item) for item in items]
+        """See `Worker.detect`. After a death each image of the chunk is tried once more, alone in a new child.
+
+        Where there is a limit of time, which is an image's, each is alone from the start.
+        """
+        if self._timeout is None:
+            try:
+                return self._call(_detect, tuple(items), batch)
+            except BrokenProcessPool:
+                self._restart()
+        return [self._detect_alone(item) for item in items]
 
     def close(self) -> int:
         """See `Worker.close`."""
@@ -92,24 +99,46 @@ class ProcessWorker:
         finally:
             self._pool.shutdown()
 
-    def _ask(self, items: Sequence[Item], batch: int = 1) -> list[Outcome]:
-        limit = self._timeout * len(items) if self._timeout else None
+    def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Returns what a function gives in the child.
+
+        Raises:
+            BrokenProcessPool: If the child dies.
+            _ExpiredError: If it takes too long; the child is killed.
+        """
         try:
-            return self._pool.submit(_detect, tuple(items), batch).result(limit)
+            return self._pool.submit(function, *arguments).result(self._timeout)
         except FutureTimeoutError as error:
             self._child.kill()
             raise _ExpiredError from error
 
-    def _ask_alone(self, item: Item) -> Outcome:
+    def _detect_alone(self, item: Item) -> Outcome:
         for attempt in itertools.count(1):
             try:
-                return self._ask((item,))[0]
+                return self._call(_detect, (item,), 1)[0]
             except (BrokenProcessPool, _ExpiredError) as error:
                 killed = isinstance(error, BrokenProcessPool) and self._was_killed()
                 self._restart()
                 if attempt >= (KILLED_RETRIES if killed else 1):
+                    if isinstance(error, BrokenProcessPool) and not killed:
+                        self._check()
                     return self._lost(item, error)
         raise AssertionError("unreachable")
+
+    def _check(self) -> None:
+        """Makes sure that it was the image that the child died of.
+
+        Raises:
+            ModelError: If a new child dies of a blank image, too, or its network fails on it.
+        """
+        try:
+            self._call(_check)
+        except (BrokenProcessPool, _ExpiredError) as error:
+            if isinstance(error, BrokenProcessPool) and not self._was_killed():
+                raise ModelError(
+                    f"{self._config.model}: the worker process dies of a blank image, too; try another --runtime"
+                ) from error
+            self._restart()
 
     def _was_killed(self) -> bool:
         """Tells whether the child, or the server that forked it, ended by SIGKILL, and not by a crash of its own."""
@@ -130,8 +159,11 @@ class ProcessWorker:
     def _start(self) -> None:
         for attempt in range(START_ATTEMPTS):
             time.sleep(attempt * RESTART_SECONDS)
-            _start_tracker()
-            self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
+            try:
+                _start_tracker()
+                self._pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
+            except OSError as error:
+                raise _cannot_start(error) from error
             try:
                 pid, self.loaded = self._load().result()
                 self._child = next(child for child in multiprocessing.active_children() if child.pid == pid)
@@ -150,8 +182,18 @@ class ProcessWorker:
         try:
             _start_server(self._context)
             return self._pool.submit(_own_detector, self._config)
-        except (OSError, EOFError) as error:  # the server was killed, and is not yet seen to be dead
-            raise BrokenProcessPool(str(error)) from error
+        except (OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+                raise _cannot_start(error) from error
+            raise BrokenProcessPool(str(error)) from error  # the server was killed, and is not yet seen to be dead
+
+
+def _cannot_start(error: OSError) -> WorkerError:
+    if error.errno in TOO_MANY_FILES:
+        hint = "raise the limit (ulimit -n), or use fewer --workers or --mode thread"
+    else:  # pools are made of pipes and semaphores, and these are files there
+        hint = "they need a /dev/shm that can be written; or use --mode thread"
+    return WorkerError(f"worker processes cannot be started: {error.strerror or error}; {hint}")
 
 
 def _context(runtime: RuntimeName) -> BaseContext:
@@ -223,6 +265,10 @@ def _own_detector(config: DetectorConfig) -> tuple[int, Loaded]:
     global _worker
     _worker = LocalWorker(load_detector(config), config.max_pixels)
     return os.getpid(), _worker.loaded
+
+
+def _check() -> None:
+    _worker.check()
 
 
 def _detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:

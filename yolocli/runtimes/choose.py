@@ -74,6 +74,19 @@ def _auto(path: Path, devices: Sequence[str]) -> tuple[RuntimeName, str]:
     return RuntimeName.openvino, "auto: x86-64 CPU, openvino installed"
 
 
+def gpus(config: DetectorConfig, devices: Sequence[str]) -> int:
+    """Returns how many GPUs networks will run on, without asking torch.
+
+    Args:
+        config: With its runtime settled.
+        devices: Devices that workers are dealt over; empty lets the runtime choose.
+    """
+    devices = devices or ((config.device,) if config.device else ())
+    if devices:
+        return len(set(devices) - {"cpu"})
+    return int(config.runtime is RuntimeName.torch and nvidia_gpu_present())
+
+
 def nvidia_gpu_present() -> bool:
     """Tells whether torch could find a GPU of NVIDIA's, without asking torch, whose import takes seconds."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"} or sys.platform == "darwin":

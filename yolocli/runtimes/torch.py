@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from yolocli.runtimes.detect_head import RowsDetect
 
 LARGEST_BATCH = 32
+ANY_BATCH = frozenset(("pt", "torchscript", "ncnn", "deepx", "axelera"))
+"""Formats that take any number of images whatever they were exported for; AutoBackend pads those of all others."""
 NAMES_UNKNOWN = 999
 """Names that AutoBackend makes up for a model that has none."""
 MEMORY_SHARE = 0.25
@@ -84,12 +87,20 @@ class TorchRuntime:
         else:
             imgsz = fixed_imgsz(backend.imgsz, config)
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
+        # an engine's shapes may be dynamic, but only up to the batch that it was built for
+        limited = backend.format == "engine" or not (dynamic or backend.format in ANY_BATCH)
+        self._most: int | None = int(backend.batch) if limited else None
         on_cpu = device.type == "cpu" and backend.format == "pt"
         self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
         self.best_batch = BATCH_OF_MANY_THREADS if self._head and config.threads > 1 else self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
+        most = self._most or len(batch)
+        parts = (self._infer(batch[start : start + most]) for start in range(0, len(batch), most))
+        return list(chain.from_iterable(parts))
+
+    def _infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         import numpy as np
         import torch
 
@@ -140,14 +151,17 @@ class TorchRuntime:
         return torch.cat(columns, 1)
 
     def _fitting_batch(self) -> int:
-        """Returns the largest power of two of images, up to `LARGEST_BATCH`, that takes a part of the free memory.
+        """Returns the batch that a model was exported for, if it takes no other.
 
+        Else it is the largest power of two of images, up to `LARGEST_BATCH`, that takes a part of the free memory.
         It runs the network once, which warms it up, too. Other workers may share the GPU, so a part is all it takes;
         a batch that does not fit after all is halved.
         """
         import numpy as np
         import torch
 
+        if self._most is not None:
+            return self._most
         if self._device.type != "cuda":
             return 1
         pixels = np.zeros((self.frame.height, self.frame.width, self.channels), np.uint8)
@@ -186,17 +200,32 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     path = Path(config.model)
     if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
         raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
-    tasks.SAFE_LOAD = not config.trust_weights  # the constant behind ULTRALYTICS_SAFE_LOAD, read at import
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
         half = config.precision is Precision.fp16
-        with _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
+        with _safe_load(not config.trust_weights), _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
             backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
     _check_task(path, backend)
     return backend
+
+
+@contextmanager
+def _safe_load(wanted: bool) -> Iterator[None]:
+    """Says whether checkpoints loaded in the block may hold plain data and known classes alone.
+
+    To be used under the load lock: it is a global of Ultralytics', read from ULTRALYTICS_SAFE_LOAD at its import, which
+    a program that uses this library may count on.
+    """
+    import ultralytics.nn.tasks as tasks
+
+    before, tasks.SAFE_LOAD = tasks.SAFE_LOAD, wanted
+    try:
+        yield
+    finally:
+        tasks.SAFE_LOAD = before
 
 
 @contextmanager
