@@ -18,6 +18,7 @@ from pathlib import Path
 
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
+from yolocli.foreign import foreign
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
 
@@ -65,8 +66,8 @@ def check_inputs(config: SourceConfig, skip: Path | None) -> None:
         UsageError: If an input neither exists nor is a pattern, or is the output folder.
     """
     for name in config.inputs:
-        if not os.path.lexists(name) and not glob.has_magic(name):
-            raise UsageError(f"{name}: no such file or folder")
+        if not os.path.lexists(name) and (foreign(name) or not glob.has_magic(name)):
+            raise UsageError(f"{name}: {foreign(name) or 'no such file or folder'}")
         if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
             raise UsageError(f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}")
 
@@ -138,6 +139,8 @@ def _stat(file: Found) -> ImageRef | ImageFailure:
         return _failure(ref, "read", error, "dangling or looping link" if dangling else "gone since it was listed")
     except ValueError as error:  # a NUL byte in a listed name
         return ImageFailure(ref, "read", "InvalidName", str(error))
+    if (kind := foreign(file.source)) is not None:
+        return ImageFailure(ref, "read", "NotAnImage", kind)
     if not stat.S_ISREG(status.st_mode):
         return ImageFailure(ref, "read", "NotAFile", "not a regular file (FIFO, socket, device or folder)")
     return ImageRef(file.path, file.source, file.input, status.st_size, status.st_mtime_ns)
