@@ -182,3 +182,13 @@ def test_a_file_named_as_stdin_is_does_not_take_names_from_the_list(
         process.stdin.close()
         assert process.wait(PATIENCE) == 0
     assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_is_printed_at_the_very_end_is_written_or_the_command_fails(env: dict[str, str]) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "yolocli", "--version"]
+        buffered = env | {"PYTHONUNBUFFERED": ""}
+        done = subprocess.run(command, env=buffered, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert done.returncode == 4
+    assert done.stderr.decode().splitlines() == ["yolocli: stdout: cannot be written: No space left on device"]

@@ -37,7 +37,7 @@ from yolocli.options import (
     parse_imgsz,
     split_commas,
 )
-from yolocli.streams import ReaderLeftError, write
+from yolocli.streams import ReaderLeftError, flush_stdout
 from yolocli.walk import IMAGE_SUFFIXES
 
 app = typer.Typer(
@@ -97,7 +97,7 @@ def main() -> None:
     verbose = "--verbose" in sys.argv or "-v" in sys.argv or bool(os.environ.get("YOLOCLI_VERBOSE"))
     try:
         code = app(standalone_mode=False, prog_name="yolocli")
-        write(sys.stdout.buffer, b"")
+        flush_stdout()
     except ReaderLeftError:
         code = ExitCode.OK
     except _WrongUsage as error:
@@ -472,5 +472,5 @@ def _failed(message: str, code: ExitCode, verbose: bool = False) -> ExitCode:
         traceback.print_exc()
     print(f"yolocli: {message}", file=sys.stderr)
     with suppress(ReaderLeftError, YolocliError):
-        write(sys.stdout.buffer, b"")
+        flush_stdout()
     return code

@@ -5,7 +5,9 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from typing import IO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 from yolocli.errors import OutputError
 
@@ -58,16 +60,28 @@ def write(stream: IO[bytes], data: bytes, name: str = "stdout") -> None:
 
     Args:
         stream: Where to; after an error it takes all and keeps nothing.
-        data: What to write; empty sends on what was written before.
+        data: What to write.
         name: What the stream is called in a message.
 
     Raises:
         ReaderLeftError: If nobody reads it any more.
         OutputError: If it cannot be written for another reason.
     """
-    try:
+    with _failures_of(stream, name):
         stream.write(data)
         stream.flush()
+
+
+def flush_stdout() -> None:
+    """Sends on what was printed; raises what `write` raises."""
+    with _failures_of(sys.stdout, "stdout"):
+        sys.stdout.flush()
+
+
+@contextmanager
+def _failures_of(stream: IO[Any], name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         # or Python would try again at its end, complain, and make that the exit code
         nowhere = os.open(os.devnull, os.O_WRONLY)
