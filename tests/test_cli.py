@@ -94,9 +94,20 @@ def test_help_fits_two_screens_and_tells_all() -> None:
 
 
 def test_help_of_a_command_needs_no_rich() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "yolocli", "detect", "--help"]
-    answer = subprocess.run(command, capture_output=True, check=True, text=True, env=clean_environment(), timeout=60)
-    assert "rich.console" not in answer.stderr
+    def imports_rich(*command: str) -> bool:
+        answer = subprocess.run(
+            [sys.executable, "-X", "importtime", *command],
+            capture_output=True,
+            check=True,
+            text=True,
+            env=clean_environment(),
+            timeout=60,
+        )
+        return "rich.console" in answer.stderr
+
+    if imports_rich("-c", "import typer"):
+        pytest.skip("this version of typer always imports rich")
+    assert not imports_rich("-m", "yolocli", "detect", "--help")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -74,7 +74,7 @@ class Command(TyperCommand):
             record = param.get_help_record(ctx)
             if record is not None:
                 text = record[1].replace("[default: (", "[default: ").replace(")]", "]")  # of a default put in words
-                groups.setdefault(param.rich_help_panel or "Options", []).append((record[0], text))
+                groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append((record[0], text))
         groups.setdefault("Options", groups.pop("Options", []))  # what is in no group comes last
         for heading, records in groups.items():
             with formatter.section(heading):
