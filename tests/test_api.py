@@ -93,3 +93,49 @@ def test_all_that_is_published_is_there() -> None:
 def test_prune_without_an_output_folder_is_wrong_usage(folder: Path) -> None:
     with pytest.raises(yolocli.UsageError, match="--prune drops records from a folder: give --output"):
         yolocli.detect([folder], prune=True)
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_text_stands_for_a_sequence_of_one(folder: Path, tmp_path: Path) -> None:
+    (folder / "only.jpg").write_bytes((folder / "a.png").read_bytes())
+
+    def paths(**options: typing.Any) -> list[str]:
+        return sorted(outcome.path for outcome in yolocli.detect(folder, **options))
+
+    assert paths(include="*.jpg") == ["only.jpg"]
+    assert paths(exclude="*.jpg") == ["a.png", "b.png", "c.png"]
+    assert "a.png" in paths(output=tmp_path / "out", formats="csv")
+    assert (tmp_path / "out/detections.csv").exists()
+
+
+def test_one_class_is_given_as_a_text(weights: Path, photos: list[Path]) -> None:
+    name = "person" if "yolo11n" in weights.name else "qr_code"
+    outcomes = list(yolocli.detect(photos[:1], model=weights, classes=name))
+    assert isinstance(outcomes[0], ImageResult)
+    assert {box.name for box in outcomes[0].detections} <= {name}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"mode": "x"}, "mode x: choose from thread, locked, process"),
+        ({"mode": "threads"}, "mode threads: did you mean thread?"),
+        ({"runtime": "x"}, "runtime x: choose from auto, torch, openvino"),
+        ({"precision": "fp8"}, "precision fp8: choose from fp32, bf16, fp16, int8"),
+        ({"imgsz": "640"}, "imgsz='640': give a side in pixels, such as 640, or (height, width)"),
+        ({"imgsz": (640,)}, "imgsz=(640,): give a side"),
+        ({"imgsz": 640.5}, "imgsz=640.5: give a side"),
+        ({"confidence": "0.5"}, "--conf 0.5: must be a number"),
+        ({"iou": None}, "--iou None: must be a number"),
+        ({"workers": "2"}, "--workers 2: must be a whole number"),
+        ({"batch": 1.5}, "--batch 1.5: must be a whole number"),
+        ({"timeout": "30s", "mode": "process"}, "--timeout 30s: must be more than 0 seconds"),
+        ({"device": "gpu"}, "--device gpu: give auto, cpu"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error_that_says_what_is_allowed(
+    folder: Path, arguments: dict[str, typing.Any], says: str
+) -> None:
+    with pytest.raises(yolocli.UsageError) as caught:
+        yolocli.detect(folder, **arguments)
+    assert says in str(caught.value)

@@ -8,6 +8,8 @@ import pickle
 import pty
 import re
 import select
+import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from tests.support import REPOSITORY, clean_environment, records, write_image, y
 from tests.test_layers import HEAVY
 from yolocli.cli import app, main
 from yolocli.config import RunConfig
+from yolocli.walk import IMAGE_SUFFIXES
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {
@@ -74,6 +77,37 @@ def test_every_option_is_in_help_with_a_text(name: str) -> None:
     spelled = [opt for param in OPTIONS[name] for opt in (*param.opts, *param.secondary_opts)]
     assert [opt for opt in spelled if opt not in answer.output] == []
     assert [param.opts[0] for param in OPTIONS[name] if not param.help] == []
+
+
+def test_help_fits_two_screens_and_tells_all() -> None:
+    answer = CliRunner().invoke(app, ["detect", "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
+    lines = answer.output.splitlines()
+    assert len(lines) < 100
+    assert max(map(len, lines)) <= 80
+    text = " ".join(answer.output.split())
+    assert text.count("YOLOCLI_") == 1, "variables are said once"
+    assert "env var" not in text
+    assert f"too: {' '.join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))}." in text
+    assert "(stderr" in text, "words of ours in brackets stay"
+    takes_a_value = [param for param in OPTIONS["detect"] if not param.is_flag or param.secondary_opts]
+    assert len(takes_a_value) == text.count("[default: ")
+
+
+def test_help_of_a_command_needs_no_rich() -> None:
+    def imports_rich(*command: str) -> bool:
+        answer = subprocess.run(
+            [sys.executable, "-X", "importtime", *command],
+            capture_output=True,
+            check=True,
+            text=True,
+            env=clean_environment(),
+            timeout=60,
+        )
+        return "rich.console" in answer.stderr
+
+    if imports_rich("-c", "import typer"):
+        pytest.skip("this version of typer always imports rich")
+    assert not imports_rich("-m", "yolocli", "detect", "--help")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -141,6 +175,30 @@ def test_an_option_stands_before_its_variable(configs: list[RunConfig]) -> None:
     assert configs[0].detector.confidence == 0.6
 
 
+def test_a_list_in_a_variable_is_separated_by_commas_alone(configs: list[RunConfig]) -> None:
+    settings = {
+        "YOLOCLI_CLASSES": "traffic light, stop sign",
+        "YOLOCLI_FORMAT": "csv,json",
+        "YOLOCLI_INCLUDE": "my photo *.jpg,*.png",
+        "YOLOCLI_EXCLUDE": "old photos",
+    }
+    CliRunner().invoke(app, ["detect", "x"], env=settings, catch_exceptions=False)
+    (config,) = configs
+    assert config.detector.classes == ("traffic light", "stop sign")
+    assert config.formats == ("csv", "json")
+    assert config.source.include == ("my photo *.jpg", "*.png")
+    assert config.source.exclude == ("old photos",)
+
+
+def test_a_list_is_repeated_or_separated_by_commas_but_for_patterns(configs: list[RunConfig]) -> None:
+    lists = ["--format", "csv,json", "--classes", "a,traffic light", "--classes", "b", "--include", "a,b.jpg"]
+    CliRunner().invoke(app, ["detect", "x", *lists], env={"YOLOCLI_CLASSES": "c"}, catch_exceptions=False)
+    (config,) = configs
+    assert config.formats == ("csv", "json")
+    assert config.detector.classes == ("a", "traffic light", "b")
+    assert config.source.include == ("a,b.jpg",), "a name may hold a comma"
+
+
 # Runs
 
 
@@ -148,8 +206,9 @@ def test_a_run_with_nothing_wrong(photos_folder: Path, env: dict[str, str], tmp_
     answer = yolocli("detect", photos_folder, cwd=tmp_path, env=env)
     assert (answer.returncode, answer.stdout) == (0, b""), answer.stderr
     assert not CONTROL.search(answer.stderr), "control characters where there is no terminal"
-    for word in (b"images", b"detections", b"failures", b"wall time", b"images/s", b"ms per image", b"model load"):
+    for word in (b"images", b"detections", b"failures", b"wall time", b"images/s", b"ms per image", b"without loading"):
         assert word in answer.stderr
+    assert b"3 of 3" in answer.stderr
     assert b"yolocli-out" in answer.stderr
     output = tmp_path / "yolocli-out"
     assert sorted(line["path"] for line in records(output / "results.jsonl")) == ["a.jpg", "b\nb.jpg", "c.jpg"]
@@ -337,6 +396,33 @@ def test_wrong_usage_is_exit_code_2_for_the_shell_too(one: Path) -> None:
     _says(yolocli("detect", one, "--format", "odt", "--model", one, cwd=one.parent), 2, "--format odt", "json")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["detect", "x", "--mode", "threads"], "--mode threads: did you mean thread?"),
+        (["detect", "x", "--mode", "magic"], "--mode magic: choose from thread, locked, process"),
+        (["detect", "x", "--runtime", "openvin"], "--runtime openvin: did you mean openvino?"),
+        (["detect", "x", "--precision", "half"], "--precision half: choose from fp32, bf16, fp16, int8"),
+        (["detect", "x", "--no-such-option"], "No such option: --no-such-option; see yolocli detect --help"),
+        (["optimize"], None),
+        (["dtect"], None),
+        (["detect", "x", "--workers", "many"], None),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], line: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["yolocli", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert answer.err.count("\n") == 1, answer.err
+    assert line is None or answer.err == f"yolocli: {line}\n"
+    assert line is not None or answer.err.endswith(" --help\n")
+
+
 def test_verbose_adds_a_traceback_and_changes_no_exit_code(one: Path) -> None:
     answer = yolocli("detect", one, "-q", "-v")
     assert answer.returncode == 2
@@ -355,13 +441,78 @@ def test_failed_images_are_exit_code_1(one: Path, env: dict[str, str]) -> None:
     _says(yolocli("detect", one, env=env, cwd=one.parent), 1, "failed: one.png: read: the file has no bytes")
 
 
-def test_an_unknown_class_lists_the_known(one: Path, env: dict[str, str], weights: Path) -> None:
-    _says(
-        yolocli("detect", one, "--classes", "unicorn", "-q", env=env, cwd=one.parent),
-        2,
-        "unicorn",
-        "toothbrush" if "yolo11n" in weights.name else "aruco_marker",
-    )
+def test_an_unknown_class_is_answered_in_one_line(one: Path, env: dict[str, str]) -> None:
+    answer = yolocli("detect", one, "--classes", "rhinoceros", env=env, cwd=one.parent)
+    _says(answer, 2, "--classes rhinoceros: the model has no such class; it has ")
+    (line,) = [line for line in answer.stderr.splitlines() if b"rhinoceros" in line]
+    assert len(line) < 220
+
+
+def test_a_class_is_guessed(one: Path, env: dict[str, str], weights: Path) -> None:
+    typed, meant = ("persn", "person") if "yolo11n" in weights.name else ("qr_cod", "qr_code")
+    answer = yolocli("detect", one, "--classes", typed, "-q", env=env, cwd=one.parent)
+    _says(answer, 2)
+    assert answer.stderr.decode() == f"yolocli: --classes {typed}: did you mean {meant}?\n"
+
+
+def test_quiet_with_failures_says_one_line(one: Path, env: dict[str, str]) -> None:
+    one.write_bytes(b"")
+    (one.parent / "good.png").touch()
+    write_image(one.parent / "good.png", 64, 64)
+    out = one.parent / "out"
+    answer = yolocli("detect", one, one.parent / "good.png", "-q", "-o", out, env=env)
+    assert answer.returncode == 1
+    assert answer.stderr.decode() == f"1 of 2 failed, see {out / 'failures.jsonl'}\n"
+    assert (out / "failures.jsonl").exists()
+    answer = yolocli("detect", one, "-q", "--stdout", env=env)
+    assert answer.stderr.decode() == "1 of 1 failed, their records say why\n"
+    assert len(answer.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("https://example.org/a.jpg", "is a URL; yolocli reads files"),
+        ("https://example.org/a.jpg?size=2", "is a URL; yolocli reads files"),
+        ("rtsp://camera/1", "is a URL; yolocli reads files"),
+        ("gone.mp4", "is a video; yolocli reads images"),
+    ],
+)
+def test_what_is_no_file_of_an_image_is_called_what_it_is(one: Path, name: str, words: str) -> None:
+    answer = yolocli("detect", one, name, "-q", cwd=one.parent)
+    _says(answer, 2, f"yolocli: {name}: {words}")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_video_among_images_is_a_record(one: Path, env: dict[str, str]) -> None:
+    (one.parent / "clip.MP4").write_bytes(b"ftypmp42")
+    answer = yolocli("detect", one, "clip.MP4", env=env, cwd=one.parent)
+    _says(answer, 1, "failed: clip.MP4: read: is a video; yolocli reads images")
+
+
+@pytest.mark.parametrize("content", ["a text", "folder"])
+def test_what_is_no_model_is_called_so_in_one_line(one: Path, content: str) -> None:
+    if content == "folder":
+        (one.parent / "notes").mkdir()
+    else:
+        (one.parent / "notes").write_text(content)
+    answer = yolocli("detect", one, "-m", "notes", "-q", cwd=one.parent)
+    _says(answer, 4, "notes: is not a model; give weights (.pt)", "builtin, which finds codes only")
+    assert len(answer.stderr) < 250
+
+
+def test_a_model_with_a_very_long_name(one: Path, weights: Path) -> None:
+    name = "m" * 215 + ".pt"
+    (one.parent / name).symlink_to(weights)
+    assert yolocli("detect", one, "-m", name, "-q", cwd=one.parent).returncode == 0
+    answer = yolocli("detect", one, "-m", "m" * 300 + ".pt", "-q", cwd=one.parent)
+    _says(answer, 4, "File name too long; check the path given to --model")
+
+
+def test_a_side_below_the_stride_is_warned_of(one: Path, env: dict[str, str]) -> None:
+    answer = yolocli("detect", one, "--imgsz", "10", env=env, cwd=one.parent)
+    _says(answer, 0, "--imgsz 10: sides are rounded up to a multiple of the model's stride, mostly 32")
+    assert b"rounded up" not in yolocli("detect", one, "--imgsz", "64", env=env, cwd=one.parent).stderr
 
 
 @pytest.mark.parametrize("name", ["folder/gone.pt", "no-such-model.pt"])
@@ -376,7 +527,9 @@ def test_official_weights_without_a_network(one: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     answer = yolocli("detect", one, "-q", cwd=one.parent, env=env | {"YOLOCLI_CACHE_DIR": str(tmp_path / "cache")})
     taken = time.monotonic() - started
-    _says(answer, 4, "yolo11n.pt", "--model", "YOLOCLI_MODEL", str(tmp_path / "cache"), "builtin")
+    _says(answer, 4, "yolo11n.pt: is not here and could not be downloaded. Give the path of a file", "--model")
+    _says(answer, 4, "YOLOCLI_MODEL", str(tmp_path / "cache"), "builtin, which finds codes only")
+    assert "github.com" not in answer.stderr.decode(), "in our words, not in the library's"
     assert len(answer.stderr.splitlines()) == 1
     assert taken < 60
     assert not list((tmp_path / "cache").rglob("*.pt"))
@@ -432,7 +585,7 @@ def test_a_model_of_another_task_is_refused_by_name(weights: Path, tmp_path: Pat
 def test_other_settings_in_an_output_folder_are_exit_code_2(one: Path, env: dict[str, str]) -> None:
     assert yolocli("detect", one, "-q", env=env, cwd=one.parent).returncode == 0
     answer = yolocli("detect", one, "-q", "--conf", "0.9", env=env, cwd=one.parent)
-    _says(answer, 2, "confidence was 0.25, is 0.9", "--overwrite")
+    _says(answer, 2, "--conf was 0.25, is 0.9", "--overwrite")
 
 
 def test_an_output_folder_that_cannot_be_made_is_exit_code_4(one: Path, env: dict[str, str]) -> None:
@@ -442,10 +595,10 @@ def test_an_output_folder_that_cannot_be_made_is_exit_code_4(one: Path, env: dic
 # Terminals and shells
 
 
-def _on_a_terminal(*arguments: str | Path, env: dict[str, str]) -> bytes:
+def _on_a_terminal(*arguments: str | Path, env: dict[str, str], columns: int = 120) -> bytes:
     """Runs the command with a terminal for stdout and stderr and returns what that was sent."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, "-m", "yolocli", *map(str, arguments)]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment(**env)) as process:
         os.close(theirs)
@@ -468,10 +621,8 @@ def _blocks(terminal: io.FileIO) -> Iterator[bytes]:
 COLOUR = re.compile(rb"\x1b\[[0-9;]*(3[0-7]|9[0-7])m")
 
 
-def test_no_color_is_heeded() -> None:
-    terminal = {"TERM": "xterm-256color"}
-    assert COLOUR.search(_on_a_terminal("detect", "--help", env=terminal))
-    assert not COLOUR.search(_on_a_terminal("detect", "--help", env=terminal | {"NO_COLOR": "1"}))
+def test_help_is_plain_on_a_terminal_too() -> None:
+    assert b"\x1b" not in _on_a_terminal("detect", "--help", env={"TERM": "xterm-256color"})
 
 
 def test_a_terminal_sees_a_bar_and_a_table(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
@@ -487,6 +638,20 @@ def test_a_terminal_sees_a_bar_and_a_table(photos_folder: Path, env: dict[str, s
     without = _on_a_terminal("detect", photos_folder, "-o", tmp_path / "2", "--no-progress", env=terminal)
     assert b"img/s" not in without
     assert b"images/s" in without
+
+
+def test_a_narrow_terminal_sees_the_count(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    terminal = env | {"TERM": "xterm-256color"}
+    seen = _on_a_terminal("detect", photos_folder, "-o", tmp_path / "out", env=terminal, columns=40)
+    assert b"\r3/3, " in seen, "first on the line, so that nothing pushes it out"
+
+
+def test_a_folder_given_twice_is_counted_once(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
+    for number in range(30):  # so that the walk has been counted before the end
+        os.link(photos_folder / "a.jpg", photos_folder / f"{number}.jpg")
+    terminal = env | {"TERM": "xterm-256color"}
+    seen = _on_a_terminal("detect", photos_folder, photos_folder, "-o", tmp_path / "out", env=terminal)
+    assert b"33/33" in seen
 
 
 def test_shell_completion() -> None:
@@ -516,19 +681,49 @@ def test_an_output_folder_that_is_an_input_is_refused(one: Path, env: dict[str, 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_behind_stdout_is_exit_code_4_and_no_defect(one: Path, env: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "yolocli", "detect", str(one), "--stdout", "-q"]
+@pytest.mark.parametrize("options", [["--stdout"], ["--summary-json"], ["--dry-run"], ["--help"]])
+def test_a_full_disk_behind_stdout_is_exit_code_4_and_no_defect(
+    one: Path, env: dict[str, str], options: list[str]
+) -> None:
+    command = [sys.executable, "-m", "yolocli", "detect", str(one), "-q", *options]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             command, stdout=full, stderr=subprocess.PIPE, env=clean_environment(**env), timeout=120, check=False
         )
     assert done.returncode == 4
-    assert done.stderr.decode().startswith("yolocli: stdout: cannot be written: No space left")
+    where = "" if "--help" in options else "stdout: cannot be written: "
+    assert done.stderr.decode().startswith(f"yolocli: {where}No space left")
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_fail_fast_says_so_in_its_own_words(tmp_path: Path, env: dict[str, str]) -> None:
+def test_fail_fast_offers_a_command_that_gets_past_the_failure(tmp_path: Path, env: dict[str, str]) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/bad.jpg").write_text("no image")
+    for number in range(3):
+        write_image(tmp_path / f"in/good{number}.png", 64, 64)
     answer = yolocli("detect", tmp_path / "in", "--fail-fast", "-o", tmp_path / "out", env=env)
     assert answer.returncode == 1
-    assert "stopped: an image failed" in str(answer.stderr)
+    text = answer.stderr.decode()
+    assert "stopped: an image failed" in text
+    assert "To go on:" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("To go on without what failed: ")]
+    words = shlex.split(line.partition(": ")[2])
+    assert words[:3] == ["yolocli", "detect", "--no-retry-failed"]
+    assert yolocli(*words[1:], env=env).returncode == 1
+    assert {record["path"] for record in records(tmp_path / "out/results.jsonl")} == {
+        path.name for path in (tmp_path / "in").iterdir()
+    }
+
+
+def test_a_run_that_never_started_does_not_go_on(one: Path, env: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "yolocli", "detect", "--files-from", "-", "-o", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(**env)
+    ) as process:
+        assert process.stderr is not None
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        text = process.stderr.read().decode()
+    assert "To go on" not in text
+    assert "stopped before the first image" in text

@@ -30,7 +30,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def start(*arguments: object, env: dict[str, str], **streams: int) -> subprocess.Popen[bytes]:
+def start(*arguments: object, env: dict[str, str], **streams: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "yolocli", "detect", *map(str, arguments)]
     return subprocess.Popen(command, env=env, **streams)  # type: ignore[call-overload, no-any-return]
 
@@ -118,3 +118,77 @@ def test_a_sparse_giant_is_a_failure_that_was_not_read(env: dict[str, str], tmp_
     assert start(tmp_path / "giant.jpg", "-q", "-o", tmp_path / "out", env=env).wait(PATIENCE) == 1
     (record,) = records(tmp_path / "out/results.jsonl")
     assert (record["stage"], record["error"]) == ("read", "FileTooLarge")
+
+
+# Closed streams
+
+
+def closing(redirections: str, *arguments: object, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command by a shell that closes standard streams."""
+    script = f'exec "$0" -m yolocli detect "$@" {redirections}'
+    command = ["sh", "-c", script, sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=env, capture_output=True, timeout=PATIENCE, check=False)
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_not_matter_to_a_run_that_writes_files(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path, closed: str, mode: str
+) -> None:
+    done = closing(closed, *pictures, "-o", tmp_path / "out", "--mode", mode, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b""
+    assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
+    assert b"defect" not in done.stderr
+
+
+def test_messages_of_a_run_without_stderr_do_not_land_in_its_data(pictures: list[Path], env: dict[str, str]) -> None:
+    pictures[0].write_bytes(b"")
+    done = closing("2>&-", *pictures, "--stdout", env=env)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(line["status"] for line in lines) == ["failed"] + ["ok"] * (len(pictures) - 1)
+    lost = closing("2>&-", "nowhere.jpg", "--stdout", env=env)
+    assert (lost.returncode, lost.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("option", ["--stdout", "--summary-json", "--dry-run"])
+def test_data_for_a_closed_stdout_is_refused_in_one_line(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path, option: str
+) -> None:
+    done = closing(">&-", *pictures, option, "-q", "-o", tmp_path / "out", env=env)
+    assert done.returncode == 4
+    assert done.stderr.decode().splitlines() == ["yolocli: stdout: cannot be written: Bad file descriptor"]
+
+
+def test_a_list_from_a_closed_stdin_is_wrong_usage(env: dict[str, str], tmp_path: Path) -> None:
+    done = closing("<&-", "--files-from", "-", "-o", tmp_path / "out", env=env)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == ["yolocli: --files-from -: standard input is closed"]
+
+
+def test_a_file_named_as_stdin_is_does_not_take_names_from_the_list(
+    pictures: list[Path], env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "-").touch()
+    with start(
+        "--files-from", "-", "-o", "out", env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as process:
+        assert process.stdin is not None
+        for path in pictures:
+            process.stdin.write(f"{path}\n".encode())
+            process.stdin.flush()
+            time.sleep(0.7)  # so that more than one reader would have its turn
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+    assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_is_printed_at_the_very_end_is_written_or_the_command_fails(env: dict[str, str]) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "yolocli", "--version"]
+        buffered = env | {"PYTHONUNBUFFERED": ""}
+        done = subprocess.run(command, env=buffered, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert done.returncode == 4
+    assert done.stderr.decode().splitlines() == ["yolocli: stdout: cannot be written: No space left on device"]

@@ -19,7 +19,7 @@ from yolocli.config import (
     RuntimeName,
     SourceConfig,
 )
-from yolocli.options import parse_devices
+from yolocli.options import entries, parse_choice, parse_devices, sides
 from yolocli.results import Outcome
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -35,24 +35,24 @@ def detect(
     workers: int = 0,
     threads_per_worker: int = 0,
     batch: int = 0,
-    device: str | None = None,
+    device: str | int | None = None,
     imgsz: int | tuple[int, int] | None = None,
     confidence: float = 0.25,
     iou: float = 0.7,
     max_detections: int = 300,
-    classes: Sequence[str | int] | None = None,
+    classes: Sequence[str | int] | str | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     trust_weights: bool = False,
     recursive: bool = True,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: Sequence[str] | str = (),
+    exclude: Sequence[str] | str = (),
     hidden: bool = False,
     follow_symlinks: bool = False,
     ordered: bool = False,
     timeout: float | None = None,
     output: PathLike | None = None,
     prune: bool = False,
-    formats: Sequence[str] = DEFAULT_FORMATS,
+    formats: Sequence[str] | str = DEFAULT_FORMATS,
 ) -> Iterator[Outcome]:
     """Detects objects in many images.
 
@@ -68,17 +68,17 @@ def detect(
         workers: Workers; 0 chooses from the CPUs that may be used.
         threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
         batch: Images that go through the network together; 0 chooses.
-        device: "cpu", "mps", "cuda:0", or a list such as "cuda:0,1" that workers are dealt over.
+        device: "cpu", "mps", "cuda:0" or 0, or a list such as "cuda:0,1" that workers are dealt over.
         imgsz: Side, or height and width, in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].
         iou: Overlap above which NMS drops the lesser box, in [0, 1].
         max_detections: Boxes kept of an image.
-        classes: Names or ids of the classes to keep; None keeps all.
+        classes: Names or ids of the classes to keep, or one; None keeps all.
         max_pixels: Larger images are failures, before their pixels are allocated.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
         recursive: Walk into sub-folders.
-        include: Glob patterns of which a file must match one.
-        exclude: Glob patterns that leave a file or folder out.
+        include: Glob patterns, or one, of which a file must match one.
+        exclude: Glob patterns, or one, that leave a file or folder out.
         hidden: Look at names that begin with a dot.
         follow_symlinks: Walk into folders behind links.
         ordered: Yield in input order instead of as images end.
@@ -102,31 +102,31 @@ def detect(
         source=SourceConfig(
             inputs=tuple(os.fspath(name) for name in names),
             recursive=recursive,
-            include=tuple(include),
-            exclude=tuple(exclude),
+            include=entries(include),
+            exclude=entries(exclude),
             hidden=hidden,
             follow_symlinks=follow_symlinks,
         ),
         detector=DetectorConfig(
             model=os.fspath(model),
-            runtime=RuntimeName(runtime),
-            precision=None if precision is None else Precision(precision),
+            runtime=parse_choice(RuntimeName, runtime, "runtime"),
+            precision=None if precision is None else parse_choice(Precision, precision, "precision"),
             threads=threads_per_worker,
-            imgsz=(imgsz, imgsz) if isinstance(imgsz, int) else imgsz,
+            imgsz=sides(imgsz),
             confidence=confidence,
             iou=iou,
             max_detections=max_detections,
-            classes=None if classes is None else tuple(str(entry) for entry in classes),
+            classes=None if classes is None else entries(classes),
             trust_weights=trust_weights,
             max_pixels=max_pixels,
         ),
-        mode=Mode(mode),
+        mode=parse_choice(Mode, mode, "mode"),
         workers=workers,
-        devices=parse_devices(device),
+        devices=parse_devices(None if device is None else str(device)),
         batch=batch,
         output=None if output is None else Path(output),
         prune=prune,
-        formats=tuple(formats),
+        formats=entries(formats),
         ordered=ordered,
         limits=Limits(timeout=timeout),
     )

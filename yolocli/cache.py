@@ -6,19 +6,31 @@ import os
 import tempfile
 from pathlib import Path
 
+from yolocli.errors import OutputError
+
 CACHE_VARIABLE = "YOLOCLI_CACHE_DIR"
 
 
 def cache_folder(*parts: str) -> Path:
-    """Returns a folder of the cache, made if need be; a temporary one where the user has no writable home."""
+    """Returns a folder of the cache, made if need be; a temporary one where the user has no writable home.
+
+    Raises:
+        OutputError: If there is no folder that can be written to.
+    """
     import platformdirs
 
     root = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("yolocli"))
     try:
         return _made(root, parts)
-    except OSError:
+    except OSError as first:
         user = os.getuid() if hasattr(os, "getuid") else "user"
-        return _made(Path(tempfile.gettempdir()) / f"yolocli-{user}", parts)
+        try:
+            return _made(Path(tempfile.gettempdir()) / f"yolocli-{user}", parts)
+        except OSError as error:
+            raise OutputError(
+                f"{root}: the cache cannot be written: {first.strerror or first}, and there is no temporary folder in "
+                f"its place; give one that can with {CACHE_VARIABLE}"
+            ) from error
 
 
 def _made(root: Path, parts: tuple[str, ...]) -> Path:

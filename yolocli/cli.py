@@ -6,10 +6,12 @@ import enum
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from yolocli import __version__
 from yolocli.config import (
@@ -26,13 +28,23 @@ from yolocli.config import (
     SourceConfig,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
-from yolocli.options import parse_classes, parse_devices, parse_duration, parse_failures, parse_imgsz
+from yolocli.options import (
+    listed,
+    parse_choice,
+    parse_devices,
+    parse_duration,
+    parse_failures,
+    parse_imgsz,
+    split_commas,
+)
+from yolocli.streams import ReaderLeftError, flush_stdout
+from yolocli.walk import IMAGE_SUFFIXES
 
 app = typer.Typer(
     name="yolocli",
     help="Batch object detection on Ultralytics YOLO.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # boxes take twice the lines, and rich takes a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -44,195 +56,261 @@ class MadePrecision(str, enum.Enum):
 
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
+SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
+VARIABLES = (
+    "Each option can be set by a variable, too: --max-det by YOLOCLI_MAX_DET. One that can be repeated is "
+    "comma-separated there."
+)
+
+_WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
+"""UsageError of click, or of the copy of click in newer versions of typer."""
+
+
+class Command(TyperCommand):
+    """A command whose help is in groups, and names no variable, as one sentence says how all are named."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the options under the headings of their groups, in the order in which they are declared."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        param: Any
+        for param in self.get_params(ctx):
+            if param.param_type_name == "argument":
+                groups.setdefault("Arguments", []).append((param.metavar or param.name.upper(), param.help or ""))
+                continue
+            param.show_envvar = False
+            record = param.get_help_record(ctx)
+            if record is not None:
+                text = record[1].replace("[default: (", "[default: ").replace(")]", "]")  # of a default put in words
+                groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append((record[0], text))
+        groups.setdefault("Options", groups.pop("Options", []))  # what is in no group comes last
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _option(group: str, text: str, *names: str, **settings: Any) -> Any:
+    """Declares an option; `settings` are those of `typer.Option`."""
+    return typer.Option(*names, help=text, rich_help_panel=group, **settings)
+
+
+def _one_of(kind: type[enum.Enum]) -> dict[str, Any]:
+    """Returns the settings of an option that takes a value of an enumeration; it is read by `parse_choice`."""
+    values = [str(member.value) for member in kind]
+    return {"metavar": kind.__name__.removesuffix("Name").upper(), "autocompletion": lambda: values}
 
 
 def main() -> None:
     """Runs the command line; a failure of the run is one line on stderr and an exit code."""
     verbose = "--verbose" in sys.argv or "-v" in sys.argv or bool(os.environ.get("YOLOCLI_VERBOSE"))
     try:
-        app()
+        code = app(standalone_mode=False, prog_name="yolocli")
+        flush_stdout()
+    except ReaderLeftError:
+        code = ExitCode.OK
+    except _WrongUsage as error:
+        code = _failed(_usage(error), ExitCode.USAGE)
     except YolocliError as error:
-        if verbose:
-            traceback.print_exc()
-        _die(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _die("interrupted", ExitCode.INTERRUPTED)
+        code = _failed(str(error), error.exit_code, verbose)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _failed("interrupted", ExitCode.INTERRUPTED)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        code = _failed(f"{where}{error.strerror or error} (--verbose shows where)", ExitCode.RUN_FAILED, verbose)
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
-        _die(
-            f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)", ExitCode.RUN_FAILED
-        )
+        text = f"a defect, please report it: {type(error).__name__}: {error} (--verbose shows where)"
+        code = _failed(text, ExitCode.RUN_FAILED, verbose)
+    sys.exit(code or ExitCode.OK)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         print(__version__)
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), err=True)
+        raise typer.Exit(ExitCode.USAGE)
 
 
-@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI"})
+@app.command(cls=Command, epilog=VARIABLES, context_settings={"auto_envvar_prefix": "YOLOCLI"})
 def detect(
     inputs: Annotated[
         Optional[list[str]],
-        typer.Argument(help="Files, folders and glob patterns, mixed.", show_default=False, metavar="INPUTS..."),
+        typer.Argument(
+            help=f"Files, folders and glob patterns, mixed. Of a folder, files with these suffixes are taken, "
+            f"in upper case, too: {SUFFIXES}.",
+            show_default=False,
+            metavar="INPUTS",
+        ),
     ] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", help="Walk into sub-folders.", rich_help_panel=INPUT)
-    ] = True,
+    recursive: Annotated[bool, _option(INPUT, "Walk into sub-folders.", "--recursive/--no-recursive")] = True,
     include: Annotated[
         Optional[list[str]],
-        typer.Option(help="Take only files that match this glob; repeatable.", rich_help_panel=INPUT),
+        _option(
+            INPUT,
+            "Take only files that match this glob; repeatable.",
+            metavar="GLOB",
+            show_default="all images",
+            allow_from_autoenv=False,
+        ),
     ] = None,
     exclude: Annotated[
         Optional[list[str]],
-        typer.Option(help="Leave out files and folders that match this glob; repeatable.", rich_help_panel=INPUT),
+        _option(
+            INPUT,
+            "Leave out files and folders that match this glob; repeatable.",
+            metavar="GLOB",
+            show_default="none",
+            allow_from_autoenv=False,
+        ),
     ] = None,
-    hidden: Annotated[
-        bool, typer.Option("--hidden", help="Look at names that begin with a dot.", rich_help_panel=INPUT)
-    ] = False,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Walk into folders behind links.", rich_help_panel=INPUT)
-    ] = False,
+    hidden: Annotated[bool, _option(INPUT, "Look at names that begin with a dot.", "--hidden")] = False,
+    follow_symlinks: Annotated[bool, _option(INPUT, "Walk into folders behind links.", "--follow-symlinks")] = False,
     files_from: Annotated[
         Optional[str],
-        typer.Option(help="Read further inputs from a file, one a line; - is stdin.", rich_help_panel=INPUT),
+        _option(INPUT, "Read further inputs from a file, one a line; - is stdin.", metavar="FILE", show_default="none"),
     ] = None,
-    null: Annotated[
-        bool, typer.Option("--null", "-0", help="The list is separated by NUL bytes.", rich_help_panel=INPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the images that would be read, and stop.", rich_help_panel=INPUT)
-    ] = False,
+    null: Annotated[bool, _option(INPUT, "The list is separated by NUL bytes.", "--null", "-0")] = False,
+    dry_run: Annotated[bool, _option(INPUT, "Print the images that would be read, and stop.", "--dry-run")] = False,
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="Weights, an export, an official name, or builtin.", rich_help_panel=MODEL),
+        _option(
+            MODEL,
+            "Weights (.pt), an export, an official name, or builtin, which finds codes only.",
+            "--model",
+            "-m",
+            metavar="MODEL",
+        ),
     ] = DEFAULT_MODEL,
     imgsz: Annotated[
         Optional[str],
-        typer.Option(help="Side, or HxW, to letterbox to; default: the model's own.", rich_help_panel=MODEL),
+        _option(MODEL, "Side, or HxW, in pixels to letterbox to.", metavar="SIDE|HxW", show_default="the model's own"),
     ] = None,
-    conf: Annotated[float, typer.Option(help="Least confidence of a box, 0 to 1.", rich_help_panel=MODEL)] = 0.25,
+    conf: Annotated[float, _option(MODEL, "Least confidence of a box, 0 to 1.", metavar="SHARE")] = 0.25,
     iou: Annotated[
-        float, typer.Option(help="Overlap above which NMS drops the lesser box, 0 to 1.", rich_help_panel=MODEL)
+        float, _option(MODEL, "Overlap above which NMS drops the lesser box, 0 to 1.", metavar="SHARE")
     ] = 0.7,
-    max_det: Annotated[int, typer.Option(help="Boxes kept of an image.", rich_help_panel=MODEL)] = 300,
+    max_det: Annotated[int, _option(MODEL, "Boxes kept of an image.", metavar="N")] = 300,
     classes: Annotated[
         Optional[list[str]],
-        typer.Option(help="Names or ids of classes to keep, comma-separated or repeated.", rich_help_panel=MODEL),
+        _option(
+            MODEL,
+            "Names or ids of classes to keep, comma-separated or repeated.",
+            metavar="CLASS,...",
+            show_default="all",
+            allow_from_autoenv=False,
+        ),
     ] = None,
     trust_weights: Annotated[
-        bool,
-        typer.Option("--trust-weights", help="Load a checkpoint that may run code of its own.", rich_help_panel=MODEL),
+        bool, _option(MODEL, "Load a checkpoint that may run code of its own.", "--trust-weights")
     ] = False,
     runtime: Annotated[
-        RuntimeName,
-        typer.Option(help="What runs the network; auto takes the fastest there is.", rich_help_panel=RUN),
-    ] = RuntimeName.auto,
+        str, _option(RUN, "auto (the fastest there is), torch or openvino.", **_one_of(RuntimeName))
+    ] = RuntimeName.auto.value,
     precision: Annotated[
-        Optional[Precision],
-        typer.Option(help="What it computes in; default: the model's own, fp32 for weights.", rich_help_panel=RUN),
+        Optional[str],
+        _option(
+            RUN,
+            "fp32, bf16, fp16 or int8.",
+            show_default="the model's own, fp32 for weights",
+            **_one_of(Precision),
+        ),
     ] = None,
     mode: Annotated[
-        Mode,
-        typer.Option(
-            help="Who owns the model: each thread, all threads with a lock, each process.", rich_help_panel=RUN
-        ),
-    ] = Mode.thread,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Workers; 0 chooses.", rich_help_panel=RUN)] = 0,
+        str,
+        _option(RUN, "Who owns the model: thread (each), locked (all share one) or process (each).", **_one_of(Mode)),
+    ] = Mode.thread.value,
+    workers: Annotated[int, _option(RUN, "Workers; 0 chooses.", "--workers", "-j", metavar="N")] = 0,
     threads_per_worker: Annotated[
-        int, typer.Option(help="CPU threads of each model; 0 shares out the cores.", rich_help_panel=RUN)
+        int, _option(RUN, "CPU threads of each model; 0 shares out the cores.", metavar="N")
     ] = 0,
-    batch: Annotated[
-        int, typer.Option(help="Images that go through the network together; 0 chooses.", rich_help_panel=RUN)
-    ] = 0,
+    batch: Annotated[int, _option(RUN, "Images that go through the network together; 0 chooses.", metavar="N")] = 0,
     device: Annotated[
         Optional[str],
-        typer.Option(help="cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.", rich_help_panel=RUN),
+        _option(
+            RUN,
+            "cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.",
+            metavar="DEVICE",
+            show_default="auto",
+        ),
     ] = None,
     max_pixels: Annotated[
-        int, typer.Option(help="Larger images are failures, found by their header.", rich_help_panel=RUN)
+        int, _option(LIMITS, "Larger images are failures, found by their header.", metavar="N")
     ] = DEFAULT_MAX_PIXELS,
     timeout: Annotated[
         Optional[str],
-        typer.Option(help="Time an image may take, such as 30s; process mode only.", rich_help_panel=LIMITS),
+        _option(
+            LIMITS,
+            "Time an image may take, such as 30s; process mode only.",
+            metavar="TIME",
+            show_default="none",
+        ),
     ] = None,
     max_failures: Annotated[
         Optional[str],
-        typer.Option(
-            help="Stop after more failures than this: a number, or a share such as 5%.", rich_help_panel=LIMITS
+        _option(
+            LIMITS,
+            "Stop after more failures than this: a number, or a share such as 5%.",
+            metavar="N|N%",
+            show_default="none",
         ),
     ] = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=LIMITS)
-    ] = False,
+    fail_fast: Annotated[bool, _option(LIMITS, "Stop at the first failure.", "--fail-fast")] = False,
     max_runtime: Annotated[
         Optional[str],
-        typer.Option(help="Stop after this time, such as 8h; the same command goes on.", rich_help_panel=LIMITS),
+        _option(
+            LIMITS,
+            "Stop after this time, such as 8h; the same command goes on.",
+            metavar="TIME",
+            show_default="none",
+        ),
     ] = None,
     fail_incomplete: Annotated[
-        bool,
-        typer.Option("--fail-incomplete", help="Exit with 1, not 0, after --max-runtime.", rich_help_panel=LIMITS),
+        bool, _option(LIMITS, "Exit with 1, not 0, after --max-runtime.", "--fail-incomplete")
     ] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option(
+        _option(
+            OUTPUT,
+            "Folder for results.",
             "--output",
             "-o",
-            help=f"Folder for results. [default: {DEFAULT_OUTPUT}; none with --stdout]",
-            show_default=False,
-            rich_help_panel=OUTPUT,
+            metavar="FOLDER",
+            show_default=f"{DEFAULT_OUTPUT}; none with --stdout",
         ),
     ] = None,
     formats: Annotated[
         Optional[list[str]],
-        typer.Option(
+        _option(
+            OUTPUT,
+            "json, csv, csv-per-image; comma-separated or repeated.",
             "--format",
-            envvar="YOLOCLI_FORMAT",
-            help=f"json, csv, csv-per-image; repeatable. [default: {', '.join(DEFAULT_FORMATS)}]",
-            show_default=False,
-            rich_help_panel=OUTPUT,
+            metavar="FORMAT,...",
+            show_default=",".join(DEFAULT_FORMATS),
+            allow_from_autoenv=False,
         ),
     ] = None,
-    stdout: Annotated[
-        bool, typer.Option("--stdout", help="A JSON line per image on stdout, at once.", rich_help_panel=OUTPUT)
-    ] = False,
-    ordered: Annotated[
-        bool, typer.Option("--ordered", help="Give results in input order.", rich_help_panel=OUTPUT)
-    ] = False,
-    timings: Annotated[
-        bool, typer.Option("--timings", help="Put the ms of each stage into the records.", rich_help_panel=OUTPUT)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew in a folder with results.", rich_help_panel=OUTPUT)
-    ] = False,
+    stdout: Annotated[bool, _option(OUTPUT, "A JSON line per image on stdout, at once.", "--stdout")] = False,
+    ordered: Annotated[bool, _option(OUTPUT, "Give results in input order.", "--ordered")] = False,
+    timings: Annotated[bool, _option(OUTPUT, "Put the ms of each stage into the records.", "--timings")] = False,
+    overwrite: Annotated[bool, _option(OUTPUT, "Start anew in a folder with results.", "--overwrite")] = False,
     prune: Annotated[
-        bool,
-        typer.Option(
-            "--prune", help="Drop records of images that are gone from the folders walked.", rich_help_panel=OUTPUT
-        ),
+        bool, _option(OUTPUT, "Drop records of images that are gone from the folders walked.", "--prune")
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed/--no-retry-failed", help="Try failures again.", rich_help_panel=OUTPUT)
+        bool, _option(OUTPUT, "Try failures of an earlier run again.", "--retry-failed/--no-retry-failed")
     ] = True,
     summary_json: Annotated[
-        bool,
-        typer.Option(
-            "--summary-json", help="Print the summary as JSON (stderr with --stdout).", rich_help_panel=PEOPLE
-        ),
+        bool, _option(PEOPLE, "Print the summary as JSON (stderr with --stdout).", "--summary-json")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.", rich_help_panel=PEOPLE)
+        bool, _option(PEOPLE, "Nothing on stderr but errors, and one line if images failed.", "--quiet", "-q")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Library messages, and tracebacks.", rich_help_panel=PEOPLE)
-    ] = False,
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", help="No bar, no progress lines.", rich_help_panel=PEOPLE)
-    ] = False,
+    verbose: Annotated[bool, _option(PEOPLE, "Library messages, and tracebacks.", "--verbose", "-v")] = False,
+    no_progress: Annotated[bool, _option(PEOPLE, "No bar, no progress lines.", "--no-progress")] = False,
 ) -> None:
     """Find objects in images: a record per image, whatever happens."""
     if quiet and verbose:
@@ -244,31 +322,31 @@ def detect(
             files_from=files_from,
             null=null,
             recursive=recursive,
-            include=tuple(include or ()),
-            exclude=tuple(exclude or ()),
+            include=tuple(include or listed("YOLOCLI_INCLUDE")),
+            exclude=tuple(exclude or listed("YOLOCLI_EXCLUDE")),
             hidden=hidden,
             follow_symlinks=follow_symlinks,
         ),
         detector=DetectorConfig(
             model=model,
-            runtime=runtime,
-            precision=precision,
+            runtime=parse_choice(RuntimeName, runtime, "--runtime"),
+            precision=None if precision is None else parse_choice(Precision, precision, "--precision"),
             threads=threads_per_worker,
             imgsz=parse_imgsz(imgsz),
             confidence=conf,
             iou=iou,
             max_detections=max_det,
-            classes=parse_classes(tuple(classes or ())),
+            classes=split_commas(classes) if classes else listed("YOLOCLI_CLASSES") or None,
             trust_weights=trust_weights,
             max_pixels=max_pixels,
             verbose=verbose,
         ),
-        mode=mode,
+        mode=parse_choice(Mode, mode, "--mode"),
         workers=workers,
         devices=parse_devices(device),
         batch=batch,
         output=output or (None if stdout else DEFAULT_OUTPUT),
-        formats=tuple(formats or DEFAULT_FORMATS),
+        formats=split_commas(formats or ()) or listed("YOLOCLI_FORMAT") or DEFAULT_FORMATS,
         ordered=ordered,
         timings=timings,
         retry_failed=retry_failed,
@@ -284,24 +362,24 @@ def detect(
     )
     from yolocli import commands
 
-    try:
-        if dry_run:
-            commands.dry_run(config, quiet)
-            return
-        code = commands.run_detect(
-            config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json
+    if dry_run:
+        commands.dry_run(config, quiet)
+    else:
+        raise typer.Exit(
+            commands.run_detect(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json)
         )
-    except commands.ReaderLeftError:
-        _leave_quietly()
-    raise typer.Exit(code)
 
 
-@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_EXPORT"})
+@app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_EXPORT"})
 def export(
     folder: Annotated[Path, typer.Argument(help="The output folder of a run.", show_default=False)],
     formats: Annotated[
         Optional[list[str]],
-        typer.Option("--format", help="json, csv, csv-per-image; repeatable.", show_default=False),
+        typer.Option(
+            "--format",
+            help="json, csv, csv-per-image; comma-separated or repeated.",
+            show_default=",".join(DEFAULT_FORMATS),
+        ),
     ] = None,
     conf: Annotated[
         Optional[float], typer.Option(help="Keep boxes from this confidence on, 0 to 1.", show_default=False)
@@ -322,11 +400,11 @@ def export(
     from yolocli import commands
     from yolocli.projection import Choice
 
-    choice = Choice(conf, parse_classes(tuple(classes or ())))
-    commands.export(folder, tuple(formats or DEFAULT_FORMATS), timings, choice, output)
+    choice = Choice(conf, split_commas(classes) if classes else None)
+    commands.export(folder, split_commas(formats or ()) or DEFAULT_FORMATS, timings, choice, output)
 
 
-@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
+@app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
 def bench(
     folder: Annotated[str, typer.Argument(help="Pictures like those you will run on.", show_default=False)],
     models: Annotated[
@@ -380,7 +458,7 @@ def bench(
     raise typer.Exit(code)
 
 
-@app.command(context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
+@app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
 def optimize(
     model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
     calibrate: Annotated[str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)],
@@ -407,12 +485,16 @@ def optimize(
     commands.run_optimize(OptimizeConfig(model, calibrate, output, conf, max_loss, force, trust_weights))
 
 
-def _die(message: str, code: ExitCode) -> NoReturn:
+def _usage(error: Any) -> str:
+    """Returns what click found wrong, in one line."""
+    command = error.ctx.command_path if error.ctx else app.info.name
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {command} --help"
+
+
+def _failed(message: str, code: ExitCode, verbose: bool = False) -> ExitCode:
+    if verbose:
+        traceback.print_exc()
     print(f"yolocli: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _leave_quietly() -> NoReturn:
-    """Ends after the reader of stdout has gone, without Python's own complaint when it flushes."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(ExitCode.OK)
+    with suppress(ReaderLeftError, YolocliError):
+        flush_stdout()
+    return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import logging
 import multiprocessing
@@ -16,24 +15,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from yolocli.config import RunConfig
-from yolocli.errors import ExitCode, NoImagesError, OutputError, UsageError
+from yolocli.config import DetectorConfig, Limits, RunConfig
+from yolocli.errors import ExitCode, NoImagesError, UsageError
+from yolocli.exporters.failures import FAILURES
 from yolocli.memory import keep_freed_memory
 from yolocli.pipeline import Run
 from yolocli.progress import Observer, Silent, make_progress, printable
 from yolocli.results import ImageFailure, Outcome, to_json
 from yolocli.sources import discover
+from yolocli.streams import claim_stdout, mute_libraries, write
 from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:
     from yolocli.optimize import OptimizeConfig
     from yolocli.projection import Choice
 
+USUAL_STRIDE = 32
 STOPPING = b"\nstopping: images in flight are finished first; once more to stop at once\n"
-
-
-class ReaderLeftError(Exception):
-    """Whoever read stdout has closed it, as `head` does; that is the end of the run, and no failure."""
 
 
 class Ndjson(Silent):
@@ -45,13 +43,7 @@ class Ndjson(Silent):
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Observer.outcome`."""
-        try:
-            self._stream.write(to_json(outcome.to_dict(timings=self._timings)) + b"\n")
-            self._stream.flush()
-        except BrokenPipeError as error:
-            raise ReaderLeftError from error
-        except OSError as error:
-            raise OutputError(f"stdout: cannot be written: {error.strerror or error}") from error
+        write(self._stream, to_json(outcome.to_dict(timings=self._timings)) + b"\n")
 
 
 def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> int:
@@ -70,21 +62,23 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     Raises:
         YolocliError: For a failure of the run itself.
     """
-    observers: list[Observer] = []
     _end_on_sigterm()
-    data = _claim_stdout()
+    data = claim_stdout()
     _limit_decoders(config.detector.max_pixels)
     keep_freed_memory()
     if not config.detector.verbose:
         _mute_libraries()
-    if stdout:
-        observers.append(Ndjson(data, config.timings))
-    run = Run(config, [*observers, make_progress(sys.stderr, quiet=quiet, bar=progress)])
+    watcher = make_progress(sys.stderr, quiet=quiet, bar=progress)
+    _warn_of_small_sides(config.detector, watcher)
+    run = Run(config, [Ndjson(data, config.timings), watcher] if stdout else [watcher])
     _stop_on_signals(run, quiet)
     for _ in run:
         pass
     with suppress(OSError, SystemExit):  # a reader of stderr that has gone changes nothing of what was done
-        _tell(run.summary, config, sys.stderr.buffer if stdout else data, quiet, summary_json)
+        _tell(run.summary, config, quiet=quiet, table=not (quiet or summary_json))
+    if summary_json:
+        line = json.dumps(run.summary.to_dict()).encode() + b"\n"
+        write(sys.stderr.buffer if stdout else data, line, "stderr" if stdout else "stdout")
     try:
         sys.stderr.flush()
     except OSError:
@@ -92,20 +86,41 @@ def run_detect(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, 
     return int(run.summary.exit_code)
 
 
-def _tell(summary: RunSummary, config: RunConfig, data: IO[bytes], quiet: bool, summary_json: bool) -> None:
-    """Prints the end of a run: the summary as JSON on `data`, or as a table for people, and how to go on."""
-    if summary_json:
-        data.write(json.dumps(summary.to_dict()).encode() + b"\n")
-        data.flush()
-    elif not quiet:
+def _warn_of_small_sides(config: DetectorConfig, observer: Observer) -> None:
+    """Says what becomes of a side below the stride, the least that a network can take."""
+    if config.imgsz is not None and min(config.imgsz) < USUAL_STRIDE:
+        observer.notice(
+            f"--imgsz {min(config.imgsz)}: sides are rounded up to a multiple of the model's stride, mostly "
+            f"{USUAL_STRIDE}; few models find anything at such a size"
+        )
+
+
+def _tell(summary: RunSummary, config: RunConfig, *, quiet: bool, table: bool) -> None:
+    """Tells people of the end of a run: all of it, or, if quiet, of failures alone; and how to go on."""
+    if table:
         from rich.console import Console
 
         from yolocli.report import print_summary
 
         print_summary(summary, config.output, Console(stderr=True))
-    if not summary.complete and config.output is not None and not quiet:
-        again = ["yolocli", *(word for word in sys.argv[1:] if word != "--overwrite")]
-        print(f"To go on: {printable(shlex.join(again))}", file=sys.stderr)
+    failures = summary.failures + summary.skipped_failures
+    if quiet and failures:
+        total = summary.images + summary.failures + summary.skipped
+        where = f"see {config.output / FAILURES}" if config.output is not None else "their records say why"
+        print(printable(f"{failures:,} of {total:,} failed, {where}"), file=sys.stderr)
+    started = summary.images + summary.failures + summary.skipped
+    if not summary.complete and started and config.output is not None and not quiet:
+        print(printable(_how_to_go_on(summary, config.limits)), file=sys.stderr)
+
+
+def _how_to_go_on(summary: RunSummary, limits: Limits) -> str:
+    """Returns a line with the command to go on with; one that would not stop at the same failures again."""
+    words = [word for word in sys.argv[1:] if word != "--overwrite"]
+    if not limits.too_many(summary.failures, summary.images + summary.failures):
+        return f"To go on: {shlex.join(['yolocli', *words])}"
+    words = [word for word in words if word != "--retry-failed"]
+    words.insert(1, "--no-retry-failed")
+    return f"To go on without what failed: {shlex.join(['yolocli', *words])}"
 
 
 def export(root: Path, formats: Sequence[str], timings: bool, choice: Choice, target: Path | None) -> None:
@@ -207,24 +222,22 @@ def dry_run(config: RunConfig, quiet: bool) -> None:
     Raises:
         NoImagesError: If there is none.
         ReaderLeftError: If nobody reads them any more.
+        OutputError: If they cannot be written.
     """
     end = b"\0" if config.source.null else b"\n"
+    stdout = sys.stdout.buffer
 
     def say(text: str) -> None:
         if not quiet:
             print(printable(text), file=sys.stderr)
 
     count = 0
-    try:
-        for item in discover(config.source, skip=config.output, notice=say):
-            count += 1
-            if isinstance(item, ImageFailure):
-                say(f"cannot be read: {item.path}: {item.message}")
-            else:
-                sys.stdout.buffer.write(os.fsencode(item.source) + end)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
-        raise ReaderLeftError from error
+    for item in discover(config.source, skip=config.output, notice=say):
+        count += 1
+        if isinstance(item, ImageFailure):
+            say(f"cannot be read: {item.path}: {item.message}")
+        else:
+            write(stdout, os.fsencode(item.source) + end)
     if not count:
         raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
     say(f"{count:,} images")
@@ -260,14 +273,6 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(ExitCode.TERMINATED))
 
 
-def _claim_stdout() -> IO[bytes]:
-    """Returns stdout for data alone: whatever else is printed there, from Python or from C, goes to stderr."""
-    sys.stdout.flush()
-    data = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return data
-
-
 def _limit_decoders(max_pixels: int) -> None:
     """Gives OpenCV the limit, too, for the files whose header cannot be read before; it looks when it is loaded."""
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_pixels))
@@ -281,10 +286,4 @@ def _mute_libraries() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    faulthandler.enable(sys.stderr)
+    mute_libraries()

@@ -6,6 +6,7 @@ import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,7 +81,8 @@ class SourceConfig:
     @property
     def piped(self) -> bool:
         """Whether names come from a pipe, which can be read but once and may be slow."""
-        return self.files_from is not None and not os.path.isfile(self.files_from)
+        # a file named - in the current folder is not what is read
+        return self.files_from == "-" or (self.files_from is not None and not os.path.isfile(self.files_from))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,11 @@ class DetectorConfig:
     verbose: bool = False
 
     def __post_init__(self) -> None:
-        _check(0 <= self.confidence <= 1, f"--conf {self.confidence}: must be in [0, 1]")
-        _check(0 <= self.iou <= 1, f"--iou {self.iou}: must be in [0, 1]")
-        _check(self.max_detections >= 1, f"--max-det {self.max_detections}: must be at least 1")
-        _check(self.max_pixels >= 1, f"--max-pixels {self.max_pixels}: must be at least 1")
-        _check(self.threads >= 0, f"--threads-per-worker {self.threads}: must not be negative")
+        _check_share("--conf", self.confidence)
+        _check_share("--iou", self.iou)
+        _check_count("--max-det", self.max_detections, 1)
+        _check_count("--max-pixels", self.max_pixels, 1)
+        _check_count("--threads-per-worker", self.threads, 0)
         _check(self.classes is None or bool(self.classes), "--classes: name at least one class")
         if self.imgsz is not None:
             _check(all(8 <= side <= 16384 for side in self.imgsz), f"--imgsz {self.imgsz}: sides must be 8 to 16384")
@@ -195,16 +197,20 @@ class RunConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        _check(self.workers >= 0, f"--workers {self.workers}: must not be negative")
-        _check(self.batch >= 0, f"--batch {self.batch}: must not be negative")
+        _check_count("--workers", self.workers, 0)
+        _check_count("--batch", self.batch, 0)
         _check(
             self.mode is not Mode.locked or len(self.devices) < 2,
             "--mode locked has one model, on one --device; use thread or process for several",
         )
         _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
-        _check(self.limits.timeout is None or self.limits.timeout > 0, "--timeout: must be more than 0")
+        timeout = self.limits.timeout
         _check(
-            self.limits.timeout is None or self.mode is Mode.process,
+            timeout is None or (isinstance(timeout, Real) and timeout > 0),
+            f"--timeout {timeout}: must be more than 0 seconds",
+        )
+        _check(
+            timeout is None or self.mode is Mode.process,
             f"--timeout needs --mode process: a thread of --mode {self.mode.value} that hangs cannot be killed",
         )
 
@@ -276,6 +282,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "not given" if value is None else str(value)
+
+
+def _check_share(option: str, value: float) -> None:
+    _check(isinstance(value, Real) and 0 <= value <= 1, f"{option} {value}: must be a number in [0, 1]")
+
+
+def _check_count(option: str, value: int, least: int) -> None:
+    valid = isinstance(value, Integral) and value >= least
+    _check(valid, f"{option} {value}: must be a whole number, at least {least}")
 
 
 def _check(valid: bool, message: str) -> None:

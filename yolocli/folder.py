@@ -244,7 +244,7 @@ class OutputFolder:
 def _cannot_write(target: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{target}: cannot be written: {error.strerror or error}. Put that right and run the same command again; "
-        "it goes on where this one stopped"
+        "what was done is kept"
     )
 
 

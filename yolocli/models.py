@@ -31,8 +31,11 @@ def resolve_model(name: str, *, verbose: bool = False) -> Path:
 
         return WEIGHTS
     path = Path(name)
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise ModelError(f"{name}: {error.strerror or error}; check the path given to --model") from error
     if path.name != name:
         raise ModelError(f"{name}: no such model; check the path given to --model")
     cached = cache_folder("weights") / name
@@ -67,7 +70,7 @@ def _download(target: Path, verbose: bool) -> Path:
 
     ways = (
         f"Give the path of a file you have with --model (or in YOLOCLI_MODEL), or put it at {target}, "
-        f"or use --model {BUILTIN}"
+        f"or use --model {BUILTIN}, which finds codes only"
     )
     if target.name not in GITHUB_ASSETS_NAMES:
         raise ModelError(f"{target.name}: no such file, and no official model has this name. {ways}")
@@ -80,6 +83,6 @@ def _download(target: Path, verbose: bool) -> Path:
                 attempt_download_asset(partial)
                 shutil.move(partial, target)
             except Exception as error:  # whatever the network does, the way out is the same
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise ModelError(f"{target.name}: not here, and cannot be downloaded ({reason}). {ways}") from error
+                reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+                raise ModelError(f"{target.name}: is not here and could not be downloaded{reason}. {ways}") from error
     return target

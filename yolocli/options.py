@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import enum
+import operator
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import SupportsIndex, TypeVar
 
 from yolocli.errors import UsageError
+
+Choice = TypeVar("Choice", bound=enum.Enum)
 
 SECONDS: Mapping[str, float] = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400})
 
@@ -42,14 +49,63 @@ def parse_imgsz(text: str | None) -> tuple[int, int] | None:
         return None
     if not re.fullmatch(r"\d+([x,]\d+)?", text):
         raise UsageError(f"--imgsz {text}: give one side, such as 640, or height and width, such as 480x640")
-    sides = [int(side) for side in re.split("[x,]", text)]
-    return sides[0], sides[-1]
+    numbers = [int(number) for number in re.split("[x,]", text)]
+    return numbers[0], numbers[-1]
 
 
-def parse_classes(texts: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Returns the names and ids of a repeatable, comma-separated option; None when it was not given."""
-    names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
-    return names if texts else None
+def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
+    """Returns height and width from one side, or from both.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if imgsz is None:
+        return None
+    try:
+        if isinstance(imgsz, SupportsIndex):
+            return operator.index(imgsz), operator.index(imgsz)
+        height, width = imgsz
+        return operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
+
+
+def parse_choice(kind: type[Choice], text: str, option: str) -> Choice:
+    """Returns the member of an enumeration that a text names.
+
+    Args:
+        kind: The enumeration; its values are texts.
+        text: What was given.
+        option: The name of the option or argument, for the message.
+
+    Raises:
+        UsageError: If none is named so.
+    """
+    names = [member.value for member in kind]
+    if text not in names:
+        raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
+    return kind(text)
+
+
+def suggestion(text: str, names: Sequence[str]) -> str:
+    """Returns what to say of a name that is not among the known: the one that was meant, or all of them."""
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
+
+
+def listed(variable: str) -> tuple[str, ...]:
+    """Returns the entries of an environment variable for an option that can be repeated: comma-separated."""
+    return split_commas([os.environ.get(variable, "")])
+
+
+def split_commas(texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the entries of an option that is comma-separated, repeated or both; blanks inside an entry are kept."""
+    return tuple(entry.strip() for text in texts for entry in text.split(",") if entry.strip())
+
+
+def entries(given: Iterable[object] | str) -> tuple[str, ...]:
+    """Returns the texts of a sequence, or the one text that was given in place of a sequence."""
+    return (given,) if isinstance(given, str) else tuple(str(entry) for entry in given)
 
 
 def parse_failures(text: str | None) -> tuple[int | None, float | None]:

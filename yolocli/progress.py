@@ -6,12 +6,18 @@ That nobody reads stderr any more is no error: the run goes on.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TextIO
 
 from yolocli.results import ImageFailure, Outcome
 
-LINE_EVERY_SECONDS = 5.0
+FIRST_LINE_SECONDS = 5.0
+LAST_LINE_SECONDS = 300.0
+"""Time between two progress lines: at first, and at most; each wait is twice the one before it."""
+BAR_FORMAT = "{n_fmt}/{total_fmt}{postfix}, {rate_fmt}, {remaining} left |{bar}|"
+"""The count comes first, as a narrow terminal shows only the beginning."""
 FAILURES_SHOWN = 10
 
 
@@ -79,7 +85,7 @@ class Bar(Silent):
         from tqdm import tqdm
 
         with suppress(OSError):
-            self._bar = tqdm(file=self._stream, unit="img", dynamic_ncols=True, smoothing=0.1)
+            self._bar = tqdm(file=self._stream, unit="img", dynamic_ncols=True, smoothing=0.1, bar_format=BAR_FORMAT)
         self._set_total()
 
     def skipped(self, images: int) -> None:
@@ -125,18 +131,27 @@ class Bar(Silent):
 
 
 class Lines(Silent):
-    """A line every few seconds, for logs; with no interval, only notices and failures."""
+    """Lines with a time of day, for logs: failures, notices, and how far it is, less and less often."""
 
-    def __init__(self, stream: TextIO, every: float | None = LINE_EVERY_SECONDS) -> None:
+    def __init__(self, stream: TextIO, *, reports: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        """Makes an observer.
+
+        Args:
+            stream: Where people read.
+            reports: Say how far it is.
+            clock: Seconds from any moment on.
+        """
         self._stream = stream
-        self._every = every
+        self._reports = reports
+        self._clock = clock
         self._total: int | None = None
         self._done = self._failures = self._skipped = 0
-        self._started = self._last = time.monotonic()
+        self._wait = FIRST_LINE_SECONDS
+        self._started = self._last = clock()
 
     def started(self) -> None:
         """See `Observer`."""
-        self._started = self._last = time.monotonic()
+        self._started = self._last = self._clock()
 
     def skipped(self, images: int) -> None:
         """See `Observer`."""
@@ -152,9 +167,10 @@ class Lines(Silent):
         if isinstance(outcome, ImageFailure):
             self._failures += 1
             _say_failure(outcome, self._failures, self._say)
-        now = time.monotonic()
-        if self._every is not None and now - self._last >= self._every:
+        now = self._clock()
+        if self._reports and now - self._last >= self._wait:
             self._last = now
+            self._wait = min(self._wait * 2, LAST_LINE_SECONDS)
             self._report(now - self._started)
 
     def notice(self, message: str) -> None:
@@ -167,12 +183,12 @@ class Lines(Silent):
         if self._total:
             total = self._total - self._skipped
             parts[0] = f"{self._done:,} of {total:,} images"
-            parts.append(f"{max(total - self._done, 0) / rate:.0f} s left")
+            parts.append(f"{timedelta(seconds=round(max(total - self._done, 0) / rate))} left")
         self._say(", ".join(parts))
 
     def _say(self, text: str) -> None:
         with suppress(OSError):
-            print(text, file=self._stream, flush=True)
+            print(f"{datetime.now():%H:%M:%S} {text}", file=self._stream, flush=True)
 
 
 def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
@@ -186,7 +202,7 @@ def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
     if quiet:
         return Silent()
     if not bar:
-        return Lines(stream, every=None)
+        return Lines(stream, reports=False)
     return Bar(stream) if stream.isatty() else Lines(stream)
 
 
@@ -203,4 +219,4 @@ def _say_failure(failure: ImageFailure, number: int, write: _Write) -> None:
     if number <= FAILURES_SHOWN:
         write(printable(f"failed: {failure.path}: {failure.stage}: {failure.message}"))
     elif number == FAILURES_SHOWN + 1:
-        write("failed: more; all of them will be in failures.jsonl and in the records")
+        write("more failed; their records say why")

@@ -129,32 +129,22 @@ def print_comparison(comparison: Comparison, max_loss: float, console: Console) 
 
 
 def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, str]]:
-    """Returns the rows of the table as (name, value)."""
+    """Returns the rows of the table as (name, value); those that say something of this run."""
     done = summary.images + summary.failures
-    skipped = f"{summary.images:,}" + (f" ({summary.skipped:,} more were done before)" if summary.skipped else "")
-    stages = ", ".join(
-        f"{name} {seconds * 1000 / done:.1f}" for name, seconds in summary.stages.items() if done and seconds
-    )
-    top = ", ".join(f"{name} {count:,}" for name, count in list(summary.classes.items())[:TOP_CLASSES])
-    rows = [
-        ("images", skipped),
-        ("detections", f"{summary.detections:,}"),
-        ("failures", f"{summary.failures + summary.skipped_failures:,}"),
-        ("wall time", f"{summary.wall_seconds:.2f} s"),
-        ("images/s", f"{summary.images_per_second:.1f}"),
-        ("ms per image", stages or "-"),
-        ("model load", f"{summary.load_seconds:.2f} s"),
-        ("peak memory", f"{summary.peak_memory_bytes / 2**20:,.0f} MiB"),
-        ("top classes", top or "-"),
-        ("run", f"{summary.mode}, {summary.workers} x {summary.threads_per_worker} threads, batch {summary.batch}"),
-        ("model", f"{summary.model}, {summary.runtime}"),
-    ]
+    total = done + summary.skipped
+    failures = summary.failures + summary.skipped_failures
+    earlier = summary.skipped - summary.skipped_failures
+    before = f", {earlier:,} of them by an earlier run" if earlier else ""
+    rows = [("images", f"{total - failures:,} of {total:,}{before}"), ("failures", f"{failures:,} of {total:,}")]
     if summary.vanished:
-        rows.insert(3, ("vanished", _vanished(summary)))
+        rows.append(("vanished", _vanished(summary)))
+    if summary.other_files:
+        rows.append(("passed over", f"{summary.other_files:,} other files, without the suffix of an image"))
+    if done:
+        rows += _rows_of_work(summary, done)
+    rows.append(("model", summary.model if not summary.batch else f"{summary.model}, {summary.runtime}"))
     if not summary.complete:
-        rows.append(
-            ("not complete", "run the same command again to go on" if output else "nothing is kept to go on from")
-        )
+        rows.append(("not complete", _what_is_kept(total, output)))
     if output is not None:
         rows.append(("results", str(output)))
     return rows
@@ -163,3 +153,25 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
 def _vanished(summary: RunSummary) -> str:
     what = "their records were dropped" if summary.pruned else "--prune drops their records"
     return f"{summary.vanished:,} images of earlier runs are gone; {what}"
+
+
+def _rows_of_work(summary: RunSummary, done: int) -> list[tuple[str, str]]:
+    stages = [f"{name} {seconds * 1000 / done:.1f}" for name, seconds in summary.stages.items() if seconds]
+    classes = [f"{name} {count:,}" for name, count in list(summary.classes.items())[:TOP_CLASSES]]
+    whole = summary.wall_seconds + summary.load_seconds
+    rows = [
+        ("detections", f"{summary.detections:,}"),
+        ("top classes", ", ".join(classes)),
+        ("wall time", f"{whole:.2f} s; {summary.wall_seconds:.2f} s without loading the model"),
+        ("images/s", f"{summary.images_per_second:.1f} without loading"),
+        ("ms per image", ", ".join(stages)),
+        ("peak memory", f"{summary.peak_memory_bytes / 2**20:,.0f} MiB"),
+        ("run", f"{summary.mode}, {summary.workers} x {summary.threads_per_worker} threads, batch {summary.batch}"),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _what_is_kept(total: int, output: Path | None) -> str:
+    if not total:
+        return "stopped before the first image"
+    return "what was done is kept" if output is not None else "nothing is kept to go on from"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
+from yolocli.foreign import foreign
 from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
@@ -43,7 +44,7 @@ class Discovery:
             UsageError: If an input neither exists nor is a pattern, or is the output folder.
         """
         for name in config.inputs:
-            if not glob.has_magic(name):
+            if not glob.has_magic(name) or foreign(name) is not None:
                 _check_that_it_is_there(name)
             if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
                 raise UsageError(
@@ -155,7 +156,7 @@ def _check_that_it_is_there(name: str) -> None:
     try:
         os.lstat(name)
     except FileNotFoundError:
-        raise UsageError(f"{name}: no such file or folder") from None
+        raise UsageError(f"{name}: {foreign(name) or 'no such file or folder'}") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -176,6 +177,8 @@ def _stat(file: Found, names: Names) -> ImageRef | ImageFailure:
         ref = ImageRef(names.of_folder(file.folder), source)
         return _failure(ref, "discover", file.error, "the folder cannot be listed")
     ref = ImageRef(names.of(file.folder, file.name), source)
+    if (kind := foreign(source)) is not None:
+        return ImageFailure(ref, "read", "NotAnImage", kind)
     try:
         status = os.stat(source)
     except FileNotFoundError as error:

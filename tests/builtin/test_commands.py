@@ -22,7 +22,7 @@ def test_without_the_extra_one_line_names_it(command: str) -> None:
     run = f"runpy.run_module('yolocli.builtin.{command}', run_name='__main__')"
     done = _python("-c", absent + run)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith('pip install "yolocli[builtin]"')
+    assert done.stderr.splitlines()[-1].endswith("pip install '.[builtin]'")
     assert "Traceback" not in done.stderr
 
 

@@ -102,7 +102,7 @@ def test_every_mark_wider_than_32_pixels_is_found(samples: Path, labels: dict[st
 @pytest.mark.slow
 def test_writing_the_samples_again_makes_the_same_labels(samples: Path, labels: dict[str, Any], tmp_path: Path) -> None:
     for name in ("segno", "barcode", "zint"):
-        pytest.importorskip(name, reason='draws marks: pip install "yolocli[builtin]"')
+        pytest.importorskip(name, reason="draws marks: pip install .[builtin]")
     from yolocli.builtin.samples import write
 
     assert write(tmp_path) == labels

@@ -9,7 +9,7 @@ from yolocli.builtin import CODES
 
 cv2 = pytest.importorskip("cv2", reason="draws with OpenCV")
 for name in ("segno", "barcode", "zint"):
-    pytest.importorskip(name, reason='draws marks: pip install "yolocli[builtin]"')
+    pytest.importorskip(name, reason="draws marks: pip install .[builtin]")
 
 import numpy as np  # noqa: E402
 

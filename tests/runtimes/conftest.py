@@ -13,7 +13,7 @@ from yolocli.runtimes.openvino_library import openvino_installed
 @pytest.fixture(scope="session")
 def openvino() -> None:
     if not openvino_installed():
-        pytest.skip("the extra is not installed: pip install 'yolocli[openvino]'")
+        pytest.skip("the extra is not installed: pip install '.[openvino]'")
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_a_choice_is_settled_once(tmp_path: Path) -> None:
 def test_openvino_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(choose, "openvino_installed", lambda: False)
     for model, runtime in (("a.pt", OPENVINO), (export(tmp_path, quantised=False), AUTO)):
-        with pytest.raises(ModelError, match=r"pip install 'yolocli\[openvino\]'"):
+        with pytest.raises(ModelError, match=r"pip install '\.\[openvino\]'"):
             chosen(model, runtime=runtime)
 
 

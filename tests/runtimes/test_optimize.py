@@ -290,7 +290,7 @@ def test_a_signal_ends_a_conversion(
 @pytest.mark.slow
 def test_a_model_is_made_and_runs(weights: Path, images: Path, openvino: None, tmp_path: Path) -> None:
     if find_spec("nncf") is None:
-        pytest.skip("the extra is not installed: pip install 'yolocli[openvino]'")
+        pytest.skip("the extra is not installed: pip install '.[openvino]'")
     told: list[Comparison] = []
     config = OptimizeConfig(str(weights), str(images), output=tmp_path / "x_int8_openvino_model", max_loss=0.1)
     path = optimize(config, lambda text: None, told.append)

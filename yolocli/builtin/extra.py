@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from yolocli.errors import install_hint
+
 NEEDS = ("cv2", "segno", "barcode", "zint")
-"""Modules the generator imports; all of them come with ``yolocli[builtin]``."""
+"""Modules the generator imports; all of them come with the extra ``builtin``."""
 
 
 def missing() -> tuple[str, ...]:
@@ -24,6 +26,6 @@ def main(run: Callable[[], int]) -> None:
     lacking = missing()
     if lacking:
         names = ", ".join(lacking)
-        print(f'cannot import {names}: pip install "yolocli[builtin]"', file=sys.stderr)
+        print(f"cannot import {names}: {install_hint('builtin')}", file=sys.stderr)
         raise SystemExit(2)
     raise SystemExit(run())

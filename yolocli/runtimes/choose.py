@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from yolocli.config import DetectorConfig, Precision, RuntimeName
-from yolocli.errors import ModelError, UsageError
+from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.runtimes.convert import ConversionError, converted_model
 from yolocli.runtimes.export_folder import is_export, is_quantised
-from yolocli.runtimes.openvino_library import EXTRA, openvino_installed
+from yolocli.runtimes.openvino_library import openvino_installed
 
 NVIDIA_FILES = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/usr/lib/wsl/lib/libcuda.so.1", "C:/Windows/System32/nvcuda.dll")
 """Signs of an NVIDIA driver: Linux, Jetson, WSL, Windows."""
@@ -63,7 +63,7 @@ def _auto(path: Path, devices: Sequence[str]) -> tuple[RuntimeName, str]:
         return RuntimeName.torch, f"auto: device {accelerators[0]}"
     if not openvino_installed():
         if export:
-            raise ModelError(f"{path}: needs OpenVINO: {EXTRA}")
+            raise ModelError(f"{path}: needs OpenVINO: {install_hint('openvino')}")
         return RuntimeName.torch, "auto: openvino not installed"
     if export:
         return RuntimeName.openvino, "auto: an OpenVINO model"
@@ -101,7 +101,7 @@ def _check_openvino(path: Path, devices: Sequence[str]) -> None:
     if path.suffix != ".pt" and not is_export(path):
         raise UsageError(f"--runtime openvino takes a .pt or an _openvino_model folder, not {path.name}")
     if not openvino_installed():
-        raise ModelError(f"--runtime openvino: not installed; {EXTRA}")
+        raise ModelError(f"--runtime openvino: not installed; {install_hint('openvino')}")
     for device in devices:
         if device != "cpu":
             raise UsageError(f"--runtime openvino runs on the CPU; --device {device} needs --runtime torch")

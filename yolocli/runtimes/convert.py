@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CONVERSION = 2
 """Raise it when the same weights would be converted to something else."""
+LONGEST_STEM = 40
+"""Characters of a model's name in the name of its folder, so that any name of a file system fits in 255 bytes."""
 DIGEST = "sha256"
 FAILURE = "failure.json"
 PIXELS = 0.02
@@ -56,7 +58,7 @@ def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str
     """
     from filelock import FileLock
 
-    key = f"{weights.stem}-{sha256(weights)[:24]}-{openvino_version()}-{CONVERSION}"
+    key = f"{weights.stem[:LONGEST_STEM]}-{sha256(weights)[:24]}-{openvino_version()}-{CONVERSION}"
     folder = cache_folder("openvino") / f"{key}{SUFFIX}"
     if _is_whole(folder):
         return folder

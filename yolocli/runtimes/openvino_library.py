@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-EXTRA = "pip install 'yolocli[openvino]'"
-
 _import_lock = threading.Lock()
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from yolocli.errors import ModelError
+from yolocli.errors import ModelError, install_hint
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.export_folder import MODEL, graph_file, is_quantised, read_metadata, write_metadata
-from yolocli.runtimes.openvino_library import EXTRA, import_openvino
+from yolocli.runtimes.openvino_library import import_openvino
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +81,6 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise ModelError(f"optimize needs NNCF: {EXTRA}") from error
+        raise ModelError(f"optimize needs NNCF: {install_hint('openvino')}") from error
     nncf.set_log_level(logging.ERROR)
     return nncf

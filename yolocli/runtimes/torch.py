@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolocli.config import DetectorConfig, Precision
-from yolocli.errors import ModelError, UsageError
+from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.device_nms import suppress_on_device
@@ -255,7 +255,12 @@ def _onnx_threads(threads: int) -> Iterator[None]:
 
 def _why_not_loaded(path: Path, error: Exception) -> str:
     if path.suffix == ".onnx" and find_spec("onnxruntime") is None:
-        return f"{path}: needs ONNX Runtime: pip install 'yolocli[onnx]'"
+        return f"{path}: needs ONNX Runtime: {install_hint('onnx')}"
+    if "not a supported model format" in str(error):
+        return (
+            f"{path}: is not a model; give weights (.pt), an export such as .onnx or an _openvino_model folder, an "
+            "official name such as yolo11n.pt, or builtin, which finds codes only"
+        )
     first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
     if "outside the supported Ultralytics checkpoint format" in str(error):
         return (
