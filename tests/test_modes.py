@@ -196,7 +196,7 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
         with pytest.raises(ModelError, match=r"no\.pt"):
             run(tmp_path, model=str(tmp_path / "no.pt"), mode=mode, workers=2)
     else:
-        with pytest.raises(UsageError, match=r"--classes unicorn: the model knows \w+, "):
+        with pytest.raises(UsageError, match=r"--classes unicorn: "):
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
 
 
