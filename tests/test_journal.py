@@ -405,3 +405,57 @@ def test_run_json_says_how_and_when(tree: Path, fake_detectors: list[FakeDetecto
         "model",
     }
     assert (summary["images"], summary["failures"], summary["complete"], summary["exit_code"]) == (3, 1, True, 1)
+
+
+def test_a_class_may_be_named_or_numbered(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1, classes=("Thing",))
+    _, this = run(tree, output=output, workers=1, classes=("0",))
+    assert this.summary.skipped == 3
+    with pytest.raises(UsageError, match="--classes was 0, is 1"):
+        run(tree, output=output, workers=1, classes=("1",))
+
+
+def test_a_resumed_run_tells_of_itself_and_of_the_folder(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    walk = iter(Run(run_config(tree, output=output, workers=1, ordered=True)))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    done = len(records(output / JOURNAL))
+    run(tree, output=output, workers=1)
+    summary = json.loads((output / "summary.json").read_bytes())
+    assert summary["images"] + summary["failures"] == 4 - done
+    assert summary["folder"] == {"images": 3, "failures": 1, "detections": 3}
+    run(tree, output=output, workers=1, retry_failed=False)
+    summary = json.loads((output / "summary.json").read_bytes())
+    assert (summary["images"], summary["skipped"]) == (0, 4)
+    assert summary["folder"] == {"images": 3, "failures": 1, "detections": 3}
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut"])
+def test_a_journal_that_is_changed_during_the_run_makes_no_tables(
+    tree: Path, fake_detectors: list[FakeDetector], how: str
+) -> None:
+    output = tree.parent / "out"
+    walk = iter(Run(run_config(tree, output=output, workers=1)))
+    next(walk)
+    if how == "cut":
+        os.truncate(output / JOURNAL, 0)
+    else:
+        (output / JOURNAL).rename(output / "away")
+        (output / JOURNAL).touch()
+    with pytest.raises(OutputError, match="changed by another program"):
+        list(walk)
+    assert not (output / "images.csv").exists()
+
+
+def test_a_list_read_with_the_wrong_separator_costs_no_folder(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    """All its names are one, longer than any buffer."""
+    (tree.parent / "list").write_bytes(b"\0".join([os.fsencode(tree / "a.png")] * 5000))
+    output = tree.parent / "out"
+    for _ in range(2):
+        (outcome,), this = run(files_from=str(tree.parent / "list"), output=output, workers=1)
+        assert "--null" in outcome.message  # type: ignore[union-attr]
+    _, this = run(files_from=str(tree.parent / "list"), null=True, output=output, workers=1)
+    assert this.summary.images == 1
+    assert rebuild(output, ("csv", "json")) == 2
