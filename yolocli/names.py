@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LONGEST = 8192
+"""Characters of a path, beyond which no system has a folder; a line of a list can be longer by far."""
 ASIDE = "~"
 """First part of names that would else begin like those of another root."""
 
@@ -133,6 +135,8 @@ class Names:
         return f"{prefix}/" if prefix else ""
 
     def _root_of(self, folder: str) -> str | None:
+        if len(folder) > LONGEST:  # or going up a path of a million parts would take hours
+            folder = os.path.dirname(folder[:LONGEST])
         while folder not in self._names:
             parent = os.path.dirname(folder)
             if parent == folder:

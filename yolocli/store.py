@@ -16,7 +16,7 @@ from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.folder import OutputFolder, places
 from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
-from yolocli.names import Names, Root
+from yolocli.names import LONGEST, Names, Root
 from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
@@ -272,6 +272,7 @@ class Store:
 
 def _upwards(path: str) -> Iterator[str]:
     """Yields the folders that hold a path, the nearest first."""
+    path = path[: LONGEST + 1]
     while (parent := os.path.dirname(path)) != path:
         yield parent
         path = parent
