@@ -377,20 +377,30 @@ def export(
         Optional[list[str]],
         typer.Option(
             "--format",
+            metavar="FORMAT,...",
             help="json, csv, csv-per-image; comma-separated or repeated.",
             show_default=",".join(DEFAULT_FORMATS),
         ),
     ] = None,
     conf: Annotated[
-        Optional[float], typer.Option(help="Keep boxes from this confidence on, 0 to 1.", show_default=False)
+        Optional[float],
+        typer.Option(metavar="SHARE", help="Keep boxes from this confidence on, 0 to 1.", show_default="the run's"),
     ] = None,
     classes: Annotated[
         Optional[list[str]],
-        typer.Option(help="Keep these classes, names or ids, comma-separated.", show_default=False),
+        typer.Option(
+            metavar="CLASS,...", help="Names or ids of classes to keep, comma-separated.", show_default="the run's"
+        ),
     ] = None,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="A new folder, needed by --conf and --classes.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="A new folder, needed by --conf and --classes.",
+            show_default="FOLDER itself",
+        ),
     ] = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="With the ms of each stage, if the run kept them.")
@@ -412,28 +422,39 @@ def bench(
         typer.Option(
             "--model",
             "-m",
-            envvar="YOLOCLI_MODEL",
+            metavar="MODEL",
             help="As for detect; repeatable, all are compared with the first.",
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    modes: Annotated[Optional[list[Mode]], typer.Option("--mode", help="Repeatable.", show_default="all")] = None,
+    modes: Annotated[
+        Optional[list[Mode]],
+        typer.Option("--mode", metavar="MODE", help="thread, locked or process; repeatable.", show_default="all"),
+    ] = None,
     runtimes: Annotated[
         Optional[list[RuntimeName]],
-        typer.Option("--runtime", help="Repeatable.", show_default="all that are installed"),
+        typer.Option(
+            "--runtime", metavar="RUNTIME", help="torch or openvino; repeatable.", show_default="all installed"
+        ),
     ] = None,
     workers: Annotated[
-        Optional[list[int]], typer.Option("--workers", "-j", help="Repeatable; 0 chooses.", show_default="0")
+        Optional[list[int]],
+        typer.Option("--workers", "-j", metavar="N", help="Repeatable; 0 chooses.", show_default="0"),
     ] = None,
     batches: Annotated[
-        Optional[list[int]], typer.Option("--batch", help="Repeatable; 0 chooses.", show_default="0")
+        Optional[list[int]], typer.Option("--batch", metavar="N", help="Repeatable; 0 chooses.", show_default="0")
     ] = None,
     precisions: Annotated[
         Optional[list[Precision]],
-        typer.Option("--precision", help="Repeatable.", show_default="that of the model and runtime"),
+        typer.Option(
+            "--precision",
+            metavar="PRECISION",
+            help="fp32, bf16, fp16 or int8; repeatable.",
+            show_default="the model's own",
+        ),
     ] = None,
-    images: Annotated[int, typer.Option(help="Pictures of each run.", min=2)] = 60,
-    repeats: Annotated[int, typer.Option(help="Rounds.", min=1)] = 3,
+    images: Annotated[int, typer.Option(metavar="N", help="Pictures of each run.", min=2)] = 60,
+    repeats: Annotated[int, typer.Option(metavar="N", help="Rounds.", min=1)] = 3,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Run plain `yolo predict` beside it.")
     ] = True,
@@ -444,7 +465,7 @@ def bench(
 
     code = commands.run_bench(
         folder,
-        models or [DEFAULT_MODEL],
+        models or [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL],
         modes=[mode.value for mode in modes or Mode],
         runtimes=[runtime.value for runtime in runtimes or ()],
         workers=workers or [0],
@@ -461,17 +482,29 @@ def bench(
 @app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
 def optimize(
     model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
-    calibrate: Annotated[str, typer.Option(help="Folder of pictures like those it will run on.", show_default=False)],
-    precision: Annotated[MadePrecision, typer.Option(help="Of the new model.")] = MadePrecision.int8,
+    calibrate: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Pictures like those it will run on.", show_default=False)
+    ],
+    precision: Annotated[
+        MadePrecision, typer.Option(metavar="PRECISION", help="Of the new model.")
+    ] = MadePrecision.int8,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Folder; by default MODEL_int8_openvino_model.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder; by default MODEL_int8_openvino_model.", show_default=False
+        ),
     ] = None,
     conf: Annotated[
-        float, typer.Option(help="Confidence you will detect with, 0 to 1: what fp32 finds at it is compared.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Confidence you will detect with, 0 to 1: what fp32 finds at it is compared."
+        ),
     ] = DetectorConfig().confidence,
     max_loss: Annotated[
-        float, typer.Option(help="Share of those boxes that may be lost, 0 to 1: not found even 0.1 below --conf.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share of those boxes that may be lost, 0 to 1: not found even 0.1 below --conf."
+        ),
     ] = 0.02,
     force: Annotated[bool, typer.Option("--force", help="Write it whatever it loses, and over an older one.")] = False,
     trust_weights: Annotated[
