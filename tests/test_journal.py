@@ -319,7 +319,7 @@ def test_projections_made_again_are_the_same_bytes(
         ({"iou": 0.1}, "--iou was 0.7, is 0.1"),
         ({"max_detections": 1}, "--max-det was 300, is 1"),
         ({"imgsz": (320, 320)}, "--imgsz was not given, is 320,320"),
-        ({"classes": ("person",)}, "--classes was not given, is person"),
+        ({"classes": ("thing",)}, "--classes was not given, is thing"),
     ],
 )
 def test_other_settings_are_refused_by_name(
@@ -459,3 +459,10 @@ def test_a_list_read_with_the_wrong_separator_costs_no_folder(tree: Path, fake_d
     _, this = run(files_from=str(tree.parent / "list"), null=True, output=output, workers=1)
     assert this.summary.images == 1
     assert rebuild(output, ("csv", "json")) == 2
+
+
+def test_a_class_that_is_mistyped_is_no_other_setting(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1)
+    with pytest.raises(UsageError, match="did you mean thing"):
+        run(tree, output=output, workers=1, classes=("thign",))

@@ -372,7 +372,7 @@ def detect(
 
 @app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_EXPORT"})
 def export(
-    folder: Annotated[Path, typer.Argument(help="The output folder of a run.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The output folder of a run.", show_default=False)],
     formats: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -406,7 +406,7 @@ def export(
         bool, typer.Option("--timings", help="With the ms of each stage, if the run kept them.")
     ] = False,
 ) -> None:
-    """Make the results of a run again, in another format, or for a stricter threshold, without the network."""
+    """Write results again, in other formats or stricter."""
     from yolocli import commands
     from yolocli.projection import Choice
 
@@ -416,7 +416,9 @@ def export(
 
 @app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_BENCH"})
 def bench(
-    folder: Annotated[str, typer.Argument(help="Pictures like those you will run on.", show_default=False)],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Pictures like those you will run on.", show_default=False)
+    ],
     models: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -460,7 +462,7 @@ def bench(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Measure which mode, runtime, workers, batch and precision suit this machine and these pictures."""
+    """Measure which mode suits this machine and your images."""
     from yolocli import commands
 
     code = commands.run_bench(
@@ -481,7 +483,9 @@ def bench(
 
 @app.command(cls=Command, context_settings={"auto_envvar_prefix": "YOLOCLI_OPTIMIZE"})
 def optimize(
-    model: Annotated[str, typer.Argument(help="Weights, an export folder, or an official name.", show_default=False)],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Weights, an export folder, or an official name.", show_default=False)
+    ],
     calibrate: Annotated[
         str, typer.Option(metavar="FOLDER", help="Pictures like those it will run on.", show_default=False)
     ],
@@ -511,7 +515,7 @@ def optimize(
         bool, typer.Option("--trust-weights", help="Load a checkpoint that may run code of its own.")
     ] = False,
 ) -> None:
-    """Make a faster model for your own pictures, and see what it costs."""
+    """Make a faster model, and see what it costs."""
     from yolocli import commands
     from yolocli.optimize import OptimizeConfig
 

@@ -25,7 +25,7 @@ from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources import Discovery, count, identify
-from yolocli.store import Store
+from yolocli.store import Store, has_run
 from yolocli.summary import RunSummary, Tally
 from yolocli.worker import Item, chunk_size
 
@@ -81,11 +81,13 @@ class Run:
                 stack.callback(observer.finished)
             self._stop_in_time(stack)
             several = config.workers * self._least_chunk  # enough to see how many workers have something to do
-            found = self._peek(self._discovery, several if config.overwrite else 1)
+            # or a model that cannot be used would cost the old results, or leave a folder without any
+            load_first = config.output is not None and (config.overwrite or not has_run(config.output))
+            found = self._peek(self._discovery, several if load_first else 1)
             if not found.images and self._stopped is None:
-                raise NoImagesError("no image found; see --help for the suffixes and filters that apply")
+                raise NoImagesError(self._why_no_images())
             crew = None
-            if config.overwrite and self._stopped is None:  # or a model that cannot be used would cost the old results
+            if load_first and self._stopped is None:
                 crew = self._open_crew(stack, found)
             store = self._open_store(stack)
             names = store.names if store else Names()
@@ -99,6 +101,11 @@ class Run:
                 if self._stopped is None:
                     yield from self._detect(crew, head, store)
             self._conclude(crew, store)
+
+    def _why_no_images(self) -> str:
+        others = self._discovery.walker.passed_over
+        seen = f", but {others:,} other file{'s' * (others != 1)}" if others else ""
+        return f"no image found{seen}; see --help for the suffixes and filters that apply"
 
     def stop(self, code: ExitCode) -> None:
         """Takes no more images; those in flight are finished. Safe to call from a signal handler or another thread.

@@ -30,7 +30,10 @@ def print_summary(summary: RunSummary, output: Path | None, console: Console) ->
     table.add_column(overflow="fold")
     for name, value in summary_rows(summary, output):
         table.add_row(name, escape(printable(value)))
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    lines = [line.rstrip() for line in captured.get().splitlines()]  # a log wants no blanks at their ends
+    console.file.write("\n".join(lines) + "\n")
 
 
 def print_bench(figures: Mapping[str, Any], console: Console) -> None:
@@ -135,11 +138,12 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
     failures = summary.failures + summary.skipped_failures
     earlier = summary.skipped - summary.skipped_failures
     before = f", {earlier:,} of them by an earlier run" if earlier else ""
-    rows = [("images", f"{total - failures:,} of {total:,}{before}"), ("failures", f"{failures:,} of {total:,}")]
+    of_all = f" of {total:,}" if summary.complete else f" of {total:,} so far"
+    rows = [("images", f"{total - failures:,}{of_all}{before}"), ("failures", f"{failures:,}{of_all}")]
     if summary.vanished:
         rows.append(("vanished", _vanished(summary)))
     if summary.other_files:
-        rows.append(("passed over", f"{summary.other_files:,} other files, without the suffix of an image"))
+        rows.append(("passed over", f"{_many(summary.other_files, 'other file')}, without the suffix of an image"))
     if done:
         rows += _rows_of_work(summary, done)
     rows.append(("model", summary.model if not summary.batch else f"{summary.model}, {summary.runtime}"))
@@ -147,12 +151,19 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
         rows.append(("not complete", _what_is_kept(total, output)))
     if output is not None:
         rows.append(("results", str(output)))
+    if summary.folder and summary.folder["images"] + summary.folder["failures"] != done:
+        counts = [_many(summary.folder[f"{what}s"], what) for what in ("image", "failure", "detection")]
+        rows.append(("in that folder", ", ".join(counts)))
     return rows
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _vanished(summary: RunSummary) -> str:
     what = "their records were dropped" if summary.pruned else "--prune drops their records"
-    return f"{summary.vanished:,} images of earlier runs are gone; {what}"
+    return f"{_many(summary.vanished, 'image')} of earlier runs no longer there; {what}"
 
 
 def _rows_of_work(summary: RunSummary, done: int) -> list[tuple[str, str]]:

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig, changed_settings
+from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.folder import OutputFolder, places
@@ -188,6 +190,9 @@ class Store:
     def _check_fingerprint(self) -> None:
         if not self._has_records():
             return
+        wanted = self._config.detector.classes
+        if wanted is not None and self._classes:
+            class_ids(wanted, {int(index): name for index, name in self._classes.items()})  # or a typo is a setting
         before = self._before.get("fingerprint")
         if not isinstance(before, dict):
             raise UsageError(f"{self._folder.root / JOURNAL}: a journal without its run.json; use another --output")
@@ -268,6 +273,11 @@ class Store:
                 "finished": finished,
             },
         )
+
+
+def has_run(output: Path) -> bool:
+    """Tells whether a run has written to a folder before."""
+    return (output / RUN).exists()
 
 
 def _upwards(path: str) -> Iterator[str]:

@@ -78,7 +78,8 @@ def test_hostile_files(launcher: Launcher, tmp_path: Path, long_form: bool) -> N
     for mode in MODES:
         run = run_and_watch(launcher, tmp_path / "files", mode)
         assert run.process.returncode == 1, run.stderr
-        assert run.stderr == ""
+        assert run.stderr.count("\n") == 1
+        assert f" failed, see {run.output / 'failures.jsonl'}" in run.stderr
         assert run.stdout == b""
         run.assert_tidy()
         assert_accounted_for(run, files)
