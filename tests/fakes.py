@@ -51,7 +51,7 @@ class FakeDetector:
     channels = 3
     description = "fake"
     best_batch = 1
-    names: Mapping[int, str] = MappingProxyType({0: "thing"})
+    names: Mapping[int, str] = MappingProxyType({0: "thing", 1: "other"})
     model = "fake.pt"
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
