@@ -501,6 +501,7 @@ def test_what_is_no_model_is_called_so_in_one_line(one: Path, content: str) -> N
     assert len(answer.stderr) < 250
 
 
+@pytest.mark.slow
 def test_a_model_with_a_very_long_name(one: Path, weights: Path) -> None:
     name = "m" * 215 + ".pt"
     (one.parent / name).symlink_to(weights)
@@ -520,6 +521,7 @@ def test_a_missing_model_is_exit_code_4(one: Path, name: str) -> None:
     _says(yolocli("detect", one, "-m", name, cwd=one.parent), 4, name, "--model")
 
 
+@pytest.mark.slow
 def test_official_weights_without_a_network(one: Path, tmp_path: Path) -> None:
     """The way out is said, and soon."""
     closed = "http://127.0.0.1:9"
@@ -545,6 +547,7 @@ class Evil:
         return (os.mkdir, (str(self.trace),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "pickle"])
 @pytest.mark.parametrize("runtime", ["torch", "auto"])
 def test_a_checkpoint_that_runs_code_is_refused(one: Path, tmp_path: Path, kind: str, runtime: str) -> None:
@@ -715,6 +718,7 @@ def test_fail_fast_offers_a_command_that_gets_past_the_failure(tmp_path: Path, e
     }
 
 
+@pytest.mark.slow
 def test_a_run_that_never_started_does_not_go_on(one: Path, env: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "yolocli", "detect", "--files-from", "-", "-o", str(tmp_path / "out")]
     with subprocess.Popen(

@@ -102,6 +102,7 @@ def test_a_fresh_process_says_the_same_of_a_file_whatever_came_before(tmp_path: 
     assert said[str(tmp_path / "a.heic"), "1000000"].isdigit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["thread", "process"])
 def test_copies_of_a_file_have_equal_records_in_every_mode(mode: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()

@@ -592,6 +592,7 @@ def test_an_image_that_kills_its_worker_is_a_failure_and_its_chunk_is_saved(mode
     assert this.summary.exit_code == ExitCode.SOME_FAILED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["process"])
 @pytest.mark.usefixtures("faked")
 def test_the_limit_of_time_is_an_images_and_not_its_chunks(mode: str, many: Path) -> None:
@@ -616,6 +617,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
 @pytest.mark.parametrize("limit", [24, 40, 56])
 def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:

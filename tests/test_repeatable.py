@@ -176,6 +176,7 @@ def write_outcomes(source: str, target: str) -> None:
         json.dump(found, stream)
 
 
+@pytest.mark.slow
 def test_every_format_whole_or_damaged_has_one_outcome(tmp_path: Path) -> None:
     if not features.check("libtiff"):
         pytest.skip("this Pillow reads no compressed TIFF")

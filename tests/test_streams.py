@@ -35,6 +35,7 @@ def start(*arguments: object, env: dict[str, str], **streams: object) -> subproc
     return subprocess.Popen(command, env=env, **streams)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 def test_a_list_behind_a_pipe_with_a_name_is_read_once(
     pictures: list[Path], env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_list_behind_a_pipe_with_a_name_is_read_once(
     assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_a_run_that_waits_for_its_first_name(
     env: dict[str, str], tmp_path: Path, number: signal.Signals
@@ -167,6 +169,7 @@ def test_a_list_from_a_closed_stdin_is_wrong_usage(env: dict[str, str], tmp_path
     assert done.stderr.decode().splitlines() == ["yolocli: --files-from -: standard input is closed"]
 
 
+@pytest.mark.slow
 def test_a_file_named_as_stdin_is_does_not_take_names_from_the_list(
     pictures: list[Path], env: dict[str, str], tmp_path: Path
 ) -> None:

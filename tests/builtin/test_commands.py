@@ -47,6 +47,7 @@ def test_evaluate_prints_a_score_for_every_class(tmp_path: Path) -> None:
     assert scores[0]["map50"] > 0.8
 
 
+@pytest.mark.slow
 def test_train_refuses_the_seed_that_is_evaluated_on(tmp_path: Path) -> None:
     if lacking := extra.missing():
         pytest.skip(f"the generator needs {', '.join(lacking)} (extra: builtin)")

@@ -104,6 +104,7 @@ def test_a_conversion_that_fails_leaves_nothing(
     assert [path for path in (tmp_path / "cache/openvino").iterdir() if path.suffix != ".lock"] == []
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_loaded_say_so_from_the_other_process(openvino: None, tmp_path: Path) -> None:
     path = tmp_path / "no.pt"
     path.write_bytes(b"no checkpoint")

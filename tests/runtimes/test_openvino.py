@@ -63,6 +63,7 @@ def test_boxes_are_those_of_torch(converted: Path, weights: Path, photos: list[P
     assert found > 30
 
 
+@pytest.mark.slow
 def test_records_are_the_same_bytes_in_all_modes_and_say_what_ran(
     converted: Path, weights: Path, images: Path, photos: list[Path], tmp_path: Path
 ) -> None:
