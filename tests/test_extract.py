@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.support import projections, records, run, yolocli
-from yolocli.errors import UsageError
+from tests.support import REPOSITORY, projections, records, run, yolocli
+from yolocli.errors import OutputError, UsageError
 from yolocli.projection import Choice, extract
 
 FORMATS = ("json", "csv", "csv-per-image")
@@ -83,3 +84,22 @@ def test_the_command(whole: Path, tmp_path: Path) -> None:
         answer = yolocli("export", whole, *arguments)
         assert (answer.returncode, answer.stderr.count(b"\n")) == (2, 1), answer.stderr
         assert words in answer.stderr
+
+
+def test_a_folder_whose_images_lie_nobody_knows_where_does_not_become_one_that_knows(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "tests/old_folders/two_folders", tmp_path / "old")
+    extract(tmp_path / "old", tmp_path / "new", ("csv",), Choice(confidence=0.3))
+    (tmp_path / "third").mkdir()
+    shutil.copyfile(SAMPLES / "shop/counter.webp", tmp_path / "third/counter.webp")
+    with pytest.raises(UsageError, match="an earlier version"):
+        run(tmp_path / "third", model="builtin", output=tmp_path / "new", confidence=0.3)
+
+
+def test_what_cannot_be_made_whole_is_not_in_the_way_of_another_try(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "damaged")
+    with open(tmp_path / "damaged/results.jsonl", "ab") as journal:
+        journal.write(b'{"schema": 99, "path": "zz", "status": "ok", "size": 1, "mtime_ns": 1}\n')
+    for _ in range(2):
+        with pytest.raises(OutputError):
+            extract(tmp_path / "damaged", tmp_path / "new", FORMATS, Choice(confidence=0.5))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, without_privileges, write_image
 from yolocli.errors import UsageError
+from yolocli.folder import per_image
 from yolocli.journal import JOURNAL, replay
 from yolocli.names import Names, Root
 from yolocli.projection import rebuild
@@ -182,10 +183,57 @@ def test_a_file_out_of_reach_has_not_vanished(sites: Path) -> None:
     assert "sub/2.bmp" in sources(output)
 
 
+def test_a_pattern_through_a_link_leads_to_files_of_their_own(sites: Path) -> None:
+    (sites / "siteA/link").symlink_to("../siteB")
+    output = sites / "out"
+    run(sites / "siteA", output=output)
+    run(sites / "siteA/*", output=output)
+    run(sites / "siteA/link/../siteA/1.bmp", output=output)
+    run(sites / "siteA", output=output)
+    assert list(sources(output)) == ["1.bmp", "2.bmp", "siteB/1.bmp", "siteB/sub/2.bmp"]
+
+
+def test_a_folder_that_was_moved_behind_a_link_is_gone_from_where_it_was(sites: Path) -> None:
+    output = sites / "out"
+    run(sites / "siteB", output=output)
+    (sites / "siteB").rename(sites / "big")
+    (sites / "siteB").symlink_to("big")
+    _, this = run(sites / "siteB", output=output, prune=True)
+    assert (this.summary.images, this.summary.pruned) == (2, 2)
+    assert set(sources(output).values()) == {str(sites / "big/1.bmp"), str(sites / "big/sub/2.bmp")}
+
+
+def test_a_named_file_in_a_folder_that_is_known_is_nothing_new(sites: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    run(sites / "siteA", sites / "siteA/1.bmp", output=sites / "out")
+    run(sites / "siteA/2.bmp", output=sites / "out")
+    assert list(sources(sites / "out")) == ["1.bmp", "2.bmp"]
+    assert len(json.loads((sites / "out/run.json").read_bytes())["roots"]) == 1
+
+
+def test_a_folder_that_cannot_be_listed_takes_no_name_from_a_file() -> None:
+    names = Names([Root("/p"), Root("/mnt/more", "more")])
+    folders = {names.of_folder(folder) for folder in ("/p", "/p/more", "/mnt/more")}
+    files = {names.of(folder, name) for folder in ("/p", "/mnt/more") for name in ("p", "more", "~")}
+    assert len(folders) == 3
+    assert not folders & files
+    places = {per_image("json", name, ".json") for name in folders | files}
+    assert len(places) == len(folders) + len(files)
+
+
+def test_formats_of_earlier_runs_do_not_fall_behind(sites: Path) -> None:
+    output = sites / "out"
+    run(sites / "siteA", output=output, formats=("json", "csv"))
+    run(sites / "siteB", output=output, formats=("csv-per-image",))
+    assert len(sources(output)) == 4
+    assert len(list(output.glob("json/**/*.json"))) == len(list(output.glob("csv/**/*.csv"))) == 4
+
+
 # Any sequence of commands
 
 FILES = [f"{folder}/{name}" for folder in ("a", "b", "b/a", "c/a", "a/~") for name in ("1.png", "2.png")]
 PLACES = ["a", "b", "b/a", "c", "c/a", "a/1.png", "b/a/2.png", "c/a/1.png", ".", "a/*.png", "**/2.png", "link"]
+PLACES += ["*", "*/*.png", "link/*", "link/../near.png"]
 _commands = st.one_of(
     st.tuples(st.just("detect"), st.lists(st.sampled_from(PLACES), min_size=1, max_size=3), st.booleans()),
     st.tuples(st.just("list"), st.lists(st.sampled_from(PLACES[:8]), min_size=1, max_size=3), st.booleans()),
@@ -221,7 +269,8 @@ def test_no_sequence_of_commands_loses_doubles_or_mixes_a_row(
             make(name)
         (root / "far").mkdir()
         write_image(root / "far/1.png", 500, 3)
-        sizes[str(root / "far/1.png")] = 500
+        write_image(root / "near.png", 501, 3)
+        sizes |= {str(root / "far/1.png"): 500, str(root / "near.png"): 501}
         (album / "link").symlink_to(root / "far")
         monkeypatch.chdir(album)
         names: dict[str, str] = {}
@@ -315,7 +364,7 @@ def test_a_folder_that_is_called_like_another_root_is_put_aside() -> None:
     assert names.of("/photos/more/x", "1.jpg") == "~/more/x/1.jpg"
     assert names.of("/photos/~/more/x", "1.jpg") == "~/~/more/x/1.jpg"
     assert names.of("/photos", "more") == "more"
-    assert names.of_folder("/mnt/more") == "more/~"
+    assert names.of_folder("/mnt/more") == "more/."
 
 
 # Folders that the version before wrote
@@ -358,6 +407,7 @@ def test_an_old_folder_goes_on(name: str, inputs: list[str], options: dict[str, 
     table = sources(old / name)
     assert table.keys() == before.keys()
     assert all(os.path.isfile(source) and source.endswith(path) for path, source in table.items())
+    assert all("source" in json.loads(file.read_bytes()) for file in (old / name).glob("json/**/*.json"))
     _, this = run(*inputs, model="builtin", output=old / name, formats=formats, workers=1, **options)
     assert this.summary.skipped == skipped
 

@@ -270,7 +270,10 @@ def per_image(folder: str, path: str, suffix: str) -> Path:
     parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
     encoded, whole = os.fsencode(name), os.fsencode(name)
     impossible = (
-        "\0" in path or len(path) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parents)
+        path.split("/")[-1] == "."
+        or "\0" in path
+        or len(path) > MAX_PATH
+        or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parents)
     )
     if impossible:
         parents, encoded, whole = [], encoded.replace(b"\0", b"~"), os.fsencode(path)

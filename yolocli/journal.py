@@ -92,7 +92,8 @@ class Journal:
         Raises:
             OutputError: As for `append`.
         """
-        line = {"schema": SCHEMA_VERSION, "path": head.path, "source": head.source or ""}
+        line: dict[str, Any] = {"schema": SCHEMA_VERSION, "path": head.path}
+        line |= {"source": head.source} if head.source else {}
         self._write(to_json(line | {"status": DROPPED, "size": -1, "mtime_ns": -1}) + b"\n")
 
     def check(self) -> None:

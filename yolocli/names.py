@@ -1,12 +1,12 @@
 """What images are called in an output folder: each file by one name, whatever way and in whatever order it is found.
 
-An output folder keeps roots: folders that names are relative to, each with a name of its own that is put before them.
-One root, mostly the only one, has no name. A file belongs to the innermost root that it lies in, so its name depends on
-the roots alone, not on which inputs led to it; and no two files can have one name:
+An output folder keeps roots: folders that names are relative to. Each has a name of its own that is put before them;
+one, mostly the only one, has none. A file belongs to the innermost root that it lies in, so its name depends on the
+roots alone, not on which inputs led to it. No two files can have one name, and no file gets another one later:
 
-- named roots differ, and a name of the nameless root that would begin like one of theirs is put below `~`;
-- a new root takes a name that nothing in the folder begins with, so it takes no file from an older root but those that
-  lie in both, and of these a root that comes later is never the inner one.
+- Named roots have different names. A name of the nameless root that would begin like one of theirs is put below `~`.
+- A new root takes a name that nothing in the folder begins with.
+- A new root is never made inside another, so it takes no file away from it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Names:
     @property
     def roots(self) -> list[Root]:
         """Returns the roots, in the order in which they came."""
-        return [Root(path, name) for path, name in self._names.items()]
+        return [Root(path, name) for path, name in list(self._names.items())]  # another thread may add one
 
     def covers(self, folder: str) -> bool:
         """Tells whether a folder, absolute and without links, lies in a root or is one."""
@@ -95,6 +95,7 @@ class Names:
         Returns:
             The root, with the name it got.
         """
+        assert base.path not in self._names, base
         root = Root(base.path, self._free(base.name) if self._names else "")
         self._names[root.path] = root.name
         if root.name:
@@ -115,10 +116,10 @@ class Names:
         return self._last[1] + name
 
     def of_folder(self, folder: str) -> str:
-        """Returns the name of a folder that is itself what a record is about, not the name of a file in any root."""
-        if self._names.get(folder):
-            return f"{self._names[folder]}/{ASIDE}"
-        return self._prefix(folder)[:-1] or os.path.basename(folder) or ASIDE
+        """Returns the name of a folder that is itself what a record is about; for a root, one that no file can have."""
+        if folder in self._names:
+            return f"{self._names[folder]}/.".lstrip("/")
+        return self._prefix(folder)[:-1]
 
     def _prefix(self, folder: str) -> str:
         """Returns what stands before the names of a folder's files."""
@@ -147,7 +148,8 @@ class Names:
     def _free(self, wanted: str) -> str:
         """Returns the name, or one made from it, that no name in the folder begins with."""
         number, name = 1, wanted
-        while name.casefold() in self._named | self._taken | {ASIDE}:
+        used = self._named | self._taken | {ASIDE}
+        while name.casefold() in used:
             number += 1
             name = f"{wanted}{ASIDE}{number}"
         return name
@@ -157,6 +159,11 @@ def base_of_folder(path: str) -> Root:
     """Returns a folder as a root, named like it."""
     real = os.path.realpath(path)
     return Root(real, os.path.basename(real) or _anchor_name(real))
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Tells whether a path is a folder or lies below it; both absolute, without links."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def current_folder() -> Root | None:
@@ -174,7 +181,7 @@ def base_of_file(folder: str, here: Root | None) -> Root:
         folder: Where the file lies, absolute and without links.
         here: See `current_folder`.
     """
-    if here is not None and (folder == here.path or folder.startswith(here.path.rstrip(os.sep) + os.sep)):
+    if here is not None and lies_in(folder, here.path):
         return here
     drive, tail = os.path.splitdrive(folder)
     anchor = drive + tail[:1]

@@ -91,7 +91,7 @@ class Run:
                 crew = self._open_crew(stack, found)
             store = self._open_store(stack)
             names = store.names if store else Names()
-            (store or names).start(self._discovery.bases)
+            (store or names).start(self._discovery.bases(names))
             refs = identify(found, names)
             head = self._peek(store.pending(refs) if store else refs, several)
             if head.images and self._stopped is None:

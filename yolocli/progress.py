@@ -217,6 +217,11 @@ class _Write(Protocol):
 
 def _say_failure(failure: ImageFailure, number: int, write: _Write) -> None:
     if number <= FAILURES_SHOWN:
-        write(printable(f"failed: {failure.path}: {failure.stage}: {failure.message}"))
+        write(printable(f"failed: {_called(failure)}: {failure.stage}: {failure.message}"))
     elif number == FAILURES_SHOWN + 1:
         write("more failed; their records say why")
+
+
+def _called(failure: ImageFailure) -> str:
+    """Returns what people call an image, or a folder that cannot be listed, which may have no name of its own."""
+    return failure.ref.source if failure.path.split("/")[-1] == "." else failure.path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from yolocli.earlier import root_of_earlier
 from yolocli.errors import UsageError
 from yolocli.exporters import open_exporter
 from yolocli.exporters.failures import Failures
-from yolocli.folder import LOCK, OutputFolder
+from yolocli.folder import LOCK, PARTIAL, OutputFolder
 from yolocli.journal import JOURNAL, Journal, heads, recover, replay
 from yolocli.names import Root
 from yolocli.results import ImageResult, Outcome
@@ -130,7 +130,7 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
     with ExitStack() as stack:
         stack.enter_context(source.held())
         recover(source)
-        roots = roots_of(source) or []
+        roots = roots_of(source)
         run = source.read_json(RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
         keep = _keeping(choice, fingerprint, run.get("names") or _names_in(source))
@@ -140,17 +140,27 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
         if choice.classes is not None:
             fingerprint["classes"] = sorted(set(choice.classes))
         settings = (run.get("settings") or {}) | {"formats": list(formats), "exported_from": os.path.abspath(root)}
-        stored = [{"path": entry.path, "name": entry.name} for entry in roots]
-        made.write_json(RUN, run | {"fingerprint": fingerprint, "settings": settings, "roots": stored})
-        journal = Journal(made, timings)
-        stack.callback(journal.close)
-        for outcome in _outcomes(source, roots):
-            if isinstance(outcome, ImageResult):
-                kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
-                outcome = replace(outcome, detections=kept)
-            journal.append(outcome)
+        stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
+        stack.enter_context(_nothing_left(made))
+        made.write_json(RUN, run | {"fingerprint": fingerprint, "settings": settings} | stored)
+        with closing(Journal(made, timings)) as journal:
+            for outcome in _outcomes(source, roots or ()):
+                if isinstance(outcome, ImageResult):
+                    kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
+                    outcome = replace(outcome, detections=kept)
+                journal.append(outcome)
         totals = project(made, formats, timings)
         return totals.images + totals.failures
+
+
+@contextmanager
+def _nothing_left(made: OutputFolder) -> Iterator[None]:
+    """Empties a folder that was empty before, if the block fails: half of it would be in the way of another try."""
+    try:
+        yield
+    except BaseException:
+        made.remove(*(entry.name for entry in made.root.iterdir() if entry.name not in {LOCK, PARTIAL}))
+        raise
 
 
 def roots_of(folder: OutputFolder) -> list[Root] | None:

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The tables that people see: at the end of a run, of a benchmark, of an optimised model."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.foreign import foreign
-from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder
+from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder, lies_in
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
 
@@ -66,17 +66,18 @@ class Discovery:
         one_walk = len(inputs) == 1 and self._config.files_from is None and os.path.isdir(inputs[0])
         return found if one_walk else _distinct(found)  # one walk finds no file twice
 
-    @property
-    def bases(self) -> list[Root]:
-        """What the names of all that was named on the command line are to be relative to."""
-        return [self._base(name) for name in self._config.inputs]
+    def bases(self, names: Names) -> list[Root]:
+        """Returns what the names of all that was named on the command line are to be relative to.
 
-    def _base(self, name: str) -> Root:
-        if os.path.isdir(name):
-            return base_of_folder(name)
-        if os.path.lexists(name):
-            return base_of_file(_real(name)[0], self._here)
-        return base_of_folder(_fixed_part(name))
+        Args:
+            names: Those of the output folder; files that it has a root for need no other.
+        """
+        files = [name for name in self._config.inputs if os.path.lexists(name) and not os.path.isdir(name)]
+        folders = [name if os.path.lexists(name) else _fixed_part(name) for name in self._config.inputs]
+        searched = [base_of_folder(name) for name in folders if os.path.isdir(name)]
+        own = (_real(name)[0] for name in files)
+        alone = (f for f in own if not names.covers(f) and not any(lies_in(f, base.path) for base in searched))
+        return searched + [base_of_file(folder, self._here) for folder in alone]
 
     def _all(self) -> Iterator[Found]:
         for name in self._config.inputs:
@@ -135,7 +136,7 @@ def discover(
     """
     found = Discovery(config, skip=skip, notice=notice)
     names = Names()
-    names.start(found.bases)
+    names.start(found.bases(names))
     return identify(found, names)
 
 
@@ -148,7 +149,8 @@ def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageF
     """
     for file in found:
         if not names.covers(file.folder):
-            names.add(file.base)
+            # a pattern may lead through a link out of the folder that it is about
+            names.add(file.base if lies_in(file.folder, file.base.path) else base_of_folder(file.folder))
         yield _stat(file, names)
 
 
@@ -177,13 +179,16 @@ def _stat(file: Found, names: Names) -> ImageRef | ImageFailure:
         ref = ImageRef(names.of_folder(file.folder), source)
         return _failure(ref, "discover", file.error, "the folder cannot be listed")
     ref = ImageRef(names.of(file.folder, file.name), source)
-    if (kind := foreign(source)) is not None:
+    if not file.walked and (kind := foreign(file.name)) is not None:
         return ImageFailure(ref, "read", "NotAnImage", kind)
     try:
         status = os.stat(source)
     except FileNotFoundError as error:
         if os.path.islink(source):
             return _failure(ref, "read", error, "a link that leads nowhere")
+        kind = None if file.walked else foreign(source)
+        if kind is not None:
+            return ImageFailure(ref, "read", "NotAnImage", kind)
         return _failure(ref, "read", error, "gone since it was listed" if file.walked else "there is no such file")
     except OSError as error:
         return _failure(ref, "read", error, "a link that loops" if os.path.islink(source) else "it cannot be looked at")
@@ -237,11 +242,13 @@ def _as_given(name: str) -> str:
 
 def _real(name: str) -> tuple[str, str]:
     """Returns the folder of a file, absolute and without links, and the rest of its name."""
-    folder, base = os.path.split(os.path.abspath(name))
+    folder, base = os.path.split(name.rstrip(os.sep))
+    if base in {"", os.curdir, os.pardir}:
+        folder, base = os.path.split(os.path.abspath(name))
     try:
-        return os.path.realpath(folder), base
+        return os.path.realpath(folder or os.curdir), base  # before a '..' is taken away, as it may follow a link
     except ValueError:  # a NUL byte in a listed name
-        return folder, base
+        return os.path.abspath(folder), base
 
 
 def _fixed_part(pattern: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from yolocli.config import RunConfig, changed_settings
 from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
-from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
+from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.folder import OutputFolder, places
 from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
 from yolocli.names import LONGEST, Names, Root
@@ -69,15 +69,17 @@ class Store:
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
-            formats = dict.fromkeys(self._config.formats)
-            self._late = self._new_formats(formats)
+            # those that earlier runs wrote must not fall behind
+            before = [name for name in self._settings_before.get("formats", ()) if name in EXPORTERS]
+            self._formats = list(dict.fromkeys([*self._config.formats, *before]))
+            self._late = self._new_formats(self._formats)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
             self._live = [
                 open_exporter(name, self._folder, self._config.timings)
-                for name in formats
+                for name in self._formats
                 if exporter_factory(name).live
             ]
             self._stack = stack.pop_all()
@@ -151,11 +153,7 @@ class Store:
         Raises:
             OutputError: If they cannot be written.
         """
-        formats = [
-            name
-            for name in dict.fromkeys(self._config.formats)
-            if name in self._late or not exporter_factory(name).live
-        ]
+        formats = [name for name in self._formats if name in self._late or not exporter_factory(name).live]
         self._journal.check()
         self.totals = project(self._folder, formats, self._config.timings, self.names.roots)
         self._journal.check()
@@ -241,6 +239,8 @@ class Store:
         """Returns the formats that images done before were not written in."""
         if not self._past.images:
             return []
+        if "roots" not in self._before:  # what an earlier version wrote does not say which file it is about
+            return list(formats)
         return [name for name in formats if name not in self._settings_before.get("formats", ())]
 
     def _write_run(self, finished: str | None) -> None:
@@ -259,7 +259,7 @@ class Store:
             "batch": config.batch,
             "devices": list(config.devices),
             # a format that is new to the folder is in it from the end of the run on, not before
-            "formats": [name for name in config.formats if finished or name not in self._late],
+            "formats": [name for name in self._formats if finished or name not in self._late],
         }
         self._folder.write_json(
             RUN,
@@ -289,14 +289,14 @@ def _upwards(path: str) -> Iterator[str]:
 
 
 def _is_gone(source: str) -> bool:
-    """Tells whether a file is not there any more, and not merely out of reach."""
+    """Tells whether a file is not there any more, and not merely out of reach; nor that a link leads to it now."""
     try:
         os.lstat(source)
+        return os.path.realpath(os.path.dirname(source)) != os.path.dirname(source)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except (OSError, ValueError):
         return False
-    return False
 
 
 def _can_be_listed(folder: str) -> bool:

@@ -21,7 +21,7 @@ IMAGE_SUFFIXES = frozenset(
 """The image suffixes of Ultralytics 8.4 (`ultralytics.data.utils.IMG_FORMATS`), compared without case."""
 
 IGNORE_FILE = ".yolocliignore"
-"""A file of patterns, one a line, that keeps a walk from above out of parts of the folder it lies in."""
+"""A file of patterns, one a line: files and folders that match one are skipped, in its folder and below."""
 
 Notice: TypeAlias = Callable[[str], None]
 _Listing: TypeAlias = "Iterator[Found | _Listing]"
@@ -76,7 +76,7 @@ class Walker:
             base: What the names are to be relative to; the directory if None.
         """
         own = base_of_folder(root)
-        self.walked.add(own.path)
+        self.walked |= {own.path, os.path.abspath(root)}
         stack = [self._list(root, prefix, own.path, base or own, ())]
         while stack:
             for item in stack[-1]:
@@ -126,7 +126,7 @@ class Walker:
         if not (self._config.follow_symlinks and os.path.islink(folder)):
             return os.path.join(above, name), base
         real = os.path.realpath(folder)
-        self.walked.add(real)
+        self.walked |= {real, os.path.join(above, name)}
         return real, Root(real, name)
 
     def _scan(self, folder: str) -> tuple[list[bytes], set[str]]:
