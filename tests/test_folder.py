@@ -165,9 +165,30 @@ def test_a_block_that_fails_leaves_the_old_file(folder: OutputFolder) -> None:
 
 
 def test_what_a_killed_run_left_half_written_goes(folder: OutputFolder) -> None:
-    (folder.root / ".partial/debris").write_bytes(b"half")
+    with contextlib.suppress(ZeroDivisionError), folder.open(Path("x.csv")) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert list((folder.root / ".partial").iterdir())
     OutputFolder(folder.root).create()
-    assert not (folder.root / ".partial/debris").exists()
+    assert not list((folder.root / ".partial").iterdir())
+
+
+def test_what_somebody_else_keeps_among_the_unfinished_files_stays(folder: OutputFolder) -> None:
+    (folder.root / ".partial/file").write_bytes(b"mine")
+    again = OutputFolder(folder.root)
+    again.create()
+    again.write(Path("x.csv"), b"new")
+    again.close()
+    assert (folder.root / ".partial/file").read_bytes() == b"mine"
+    assert [entry.name for entry in (folder.root / ".partial").iterdir()] == ["file"]
+
+
+def test_what_a_killed_run_of_an_earlier_version_left_half_written_goes(folder: OutputFolder) -> None:
+    folder.write_json("run.json", {"fingerprint": {}})
+    (folder.root / ".partial/file").write_bytes(b"half")
+    (folder.root / ".partial" / ("0" * 32)).write_bytes(b"half")
+    OutputFolder(folder.root).create()
+    assert not list((folder.root / ".partial").iterdir())
 
 
 def test_a_link_inside_does_not_lead_out(folder: OutputFolder, tmp_path: Path) -> None:
@@ -195,16 +216,22 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(open_folder: Path) 
     assert "\n" not in str(caught.value)
 
 
-def test_remove_takes_files_folders_and_links_but_not_what_links_lead_to(folder: OutputFolder, tmp_path: Path) -> None:
+def test_remove_takes_files_and_links_but_not_what_links_lead_to(folder: OutputFolder, tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "far/precious").touch()
-    folder.write(Path("json/x.json"), b"")
     folder.write(Path("images.csv"), b"")
     (folder.root / "csv").symlink_to(tmp_path / "far", target_is_directory=True)
-    folder.remove("json", "csv", "images.csv", "nothing.csv")
+    folder.remove("csv", "images.csv", "nothing.csv")
     assert [path.name for path in folder.root.iterdir()] == [".partial"]
     assert (tmp_path / "far/precious").exists()
-    folder.write(Path("json/x.json"), b"again")  # the folder is made anew
+
+
+def test_remove_takes_no_folder(folder: OutputFolder) -> None:
+    (folder.root / "images.csv").mkdir()
+    (folder.root / "images.csv/mine").touch()
+    with pytest.raises(OutputError, match=r"images\.csv"):
+        folder.remove("images.csv")
+    assert (folder.root / "images.csv/mine").exists()
 
 
 def test_json_objects_come_back(folder: OutputFolder) -> None:
