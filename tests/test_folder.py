@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -207,6 +211,155 @@ def test_a_link_in_a_files_place_is_replaced_not_followed(folder: OutputFolder, 
     folder.write(Path("images.csv"), b"new")
     assert (tmp_path / "precious").read_bytes() == b"keep"
     assert (folder.root / "images.csv").read_bytes() == b"new"
+
+
+# What is put in the way during a run
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder that looks like the one that a link may take the place of."""
+    (tmp_path / "elsewhere/sub").mkdir(parents=True)
+    return tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["json", "json/sub", ".partial"])
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_link_put_in_place_of_a_folder_takes_no_file_elsewhere(
+    name: str, soon: bool, folder: OutputFolder, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(Path("json/sub/a.json"), b"{}")
+    (folder.root / name).rename(tmp_path / "away")
+    (folder.root / name).symlink_to(elsewhere)
+    if soon:  # it goes on where it was, and what has become of that is seen at the end
+        with contextlib.suppress(OutputError):
+            folder.write(Path("json/sub/b.json"), b"{}")
+    else:
+        monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0)
+        time.sleep(0.6)
+        with pytest.raises(OutputError, match="leads out"):
+            folder.write(Path("json/sub/b.json"), b"{}")
+    with pytest.raises(OutputError, match="leads out"):
+        folder.check()
+    folder.close()
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_folder_that_was_moved_away_is_missed(again: bool, folder: OutputFolder, tmp_path: Path) -> None:
+    folder.write(Path("json/sub/a.json"), b"{}")
+    folder.check()
+    (folder.root / "json").rename(tmp_path / "away")
+    if again:
+        (folder.root / "json/sub").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"json was replaced|No such file"):
+        folder.check()
+
+
+def test_an_output_folder_that_was_moved_away_is_missed(folder: OutputFolder, tmp_path: Path) -> None:
+    folder.write(Path("json/a.json"), b"{}")
+    folder.root.rename(tmp_path / "away")
+    with pytest.raises(OutputError):
+        folder.check()
+    folder.root.mkdir()
+    with pytest.raises(OutputError, match="replaced"):
+        folder.check()
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "file"])
+def test_a_file_planted_among_the_unfinished_ones_is_not_written_to(
+    kind: str, folder: OutputFolder, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"keep")
+    table = hashlib.blake2b(b"images.csv", digest_size=16).hexdigest()
+    for name in ("file", "yolocli-", table, "yolocli-" + table):
+        planted = folder.root / ".partial" / name
+        if kind == "link":
+            planted.symlink_to(victim)
+        elif kind == "hard link":
+            os.link(victim, planted)
+        else:
+            planted.write_bytes(b"x" * 99)
+    folder.write(Path("json/a.json"), b"{}")
+    with folder.open(Path("images.csv")) as stream:
+        stream.write(b"path")
+    assert victim.read_bytes() == b"keep"
+    for name, content in (("json/a.json", b"{}"), ("images.csv", b"path")):
+        assert (folder.root / name).read_bytes() == content
+        assert not (folder.root / name).is_symlink()
+
+
+SWAP = """
+import os, sys
+root, elsewhere, name = sys.argv[1:]
+ours, away = os.path.join(root, name), os.path.join(root, "away")
+print(flush=True)
+while True:
+    try:
+        os.rename(ours, away)
+        os.symlink(elsewhere, ours)
+        os.unlink(ours)
+        os.rename(away, ours)
+    except OSError:
+        if os.path.islink(ours):
+            os.unlink(ours)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+@pytest.mark.parametrize("name", ["json", "json/sub", ".partial"])
+def test_links_swapped_in_and_out_take_no_file_elsewhere(
+    name: str, folder: OutputFolder, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0.0005)
+    folder.write(Path("json/sub/0.json"), b"{}")
+    command = [sys.executable, "-c", SWAP, str(folder.root), str(elsewhere), name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as swapping:
+        try:
+            assert swapping.stdout is not None
+            swapping.stdout.readline()
+            refused = written = 0
+            for number in range(3000):
+                try:
+                    folder.write(Path(f"json/sub/{number}.json"), b"{}")
+                    written += 1
+                except OutputError:
+                    refused += 1
+        finally:
+            swapping.kill()
+    assert refused, "it was never in the way"
+    assert written
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
+def test_few_folders_are_open_at_a_time(folder: OutputFolder) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(300):
+        folder.write(Path(f"json/{number}/a.json"), b"{}")
+    assert len(os.listdir("/proc/self/fd")) <= before + 33
+    folder.check()
+    folder.close()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_system_that_works_by_paths_alone(folder: OutputFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolocli.anchors.HOLDS_FOLDERS", False)
+    again = OutputFolder(folder.root)
+    again.create()
+    for _ in range(2):
+        again.write_image("json", "a/b/c.jpg", ".json", b'{\n  "schema": 1,\n  "path": "')
+        with again.open(Path("images.csv")) as stream:
+            stream.write(b"path")
+    again.check()
+    again.remove_images([Path("json/a/b/c.jpg.json")])
+    assert not (folder.root / "json").exists()
+    (folder.root / "json").symlink_to(folder.root.parent)
+    with pytest.raises(OutputError, match="leads out"):
+        again.write(Path("json/x.json"), b"{}")
+    again.close()
+    assert sorted(entry.name for entry in folder.root.iterdir()) == ["images.csv", "json"]
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(open_folder: Path) -> None:
