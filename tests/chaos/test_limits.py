@@ -45,7 +45,7 @@ def test_too_many_failures_stop_the_run(
     assert least <= lines_in(run.output / "results.jsonl") <= most  # what was in flight is finished
     assert summary(run.output)["complete"] is False
     assert "stopped: " in run.stderr
-    assert "To go on: " in run.stderr
+    assert "To go on" in run.stderr
 
 
 def test_few_failures_do_not_stop_the_run(album: Path, baseline: dict[str, bytes], launcher: Launcher) -> None:
@@ -134,7 +134,7 @@ def test_outputs_never_leave_the_output_folder(photographs: list[Path], launcher
     for name in ("images.csv", "detections.csv"):
         for row in table(output / name):
             assert not row["path"].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert {row["path"] for row in table(output / "images.csv")} >= {"'=1+1.jpg", "'@cmd.jpg", "'+3.jpg", "'-2.jpg"}
+    assert {"a/b/=1+1.jpg", "a/b/link.jpg", "outside.jpg", "elsewhere/behind.jpg"} <= set(paths)
 
 
 @pytest.mark.parametrize(
