@@ -29,7 +29,8 @@ STARTS: Mapping[str, bytes] = MappingProxyType(
     }
 )
 """What files begin with, in this version and those before it: by name or, for the files of images, by sub-folder."""
-MOST_READ = 1 << 16
+_MOST_READ = {_RUN: 1 << 24, _JOURNAL: 1 << 16}
+_READ = 64
 SHOWN = 3
 
 
@@ -45,7 +46,7 @@ def is_own_file(place: Place, name: str, kind: str) -> bool:
     if found is None or not stat.S_ISREG(found.st_mode):
         return False
     with suppress(OSError):
-        start = place.start(name, MOST_READ)
+        start = _start(place, name, kind)
         return not start.strip(b"\0") or STARTS[kind].startswith(start) or _is_written(start, kind)
     return False
 
@@ -61,7 +62,7 @@ def is_output_folder(root: Path) -> bool:
     for name in (_RUN, _JOURNAL):
         found = place.status(name)
         with suppress(OSError):
-            if found is not None and stat.S_ISREG(found.st_mode) and _is_written(place.start(name, MOST_READ), name):
+            if found is not None and stat.S_ISREG(found.st_mode) and _is_written(_start(place, name, name), name):
                 return True
     return False
 
@@ -103,6 +104,10 @@ def refusal(root: Path, names: list[str]) -> str:
     )
 
 
+def _start(place: Place, name: str, kind: str) -> bytes:
+    return place.start(name, _MOST_READ.get(kind, _READ))
+
+
 def _is_written(start: bytes, kind: str) -> bool:
     mark = STARTS[kind]
     # any line of a journal will do, as the first may be damaged
@@ -117,7 +122,7 @@ def _may_be_replaced(place: Place, name: str) -> bool:
 
 def _is_json(place: Place, name: str) -> bool:
     try:
-        json.loads(place.start(name, 1 << 24))
+        json.loads(_start(place, name, name))
     except ValueError:
         return False
     except OSError:
