@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -165,9 +169,30 @@ def test_a_block_that_fails_leaves_the_old_file(folder: OutputFolder) -> None:
 
 
 def test_what_a_killed_run_left_half_written_goes(folder: OutputFolder) -> None:
-    (folder.root / ".partial/debris").write_bytes(b"half")
+    with contextlib.suppress(ZeroDivisionError), folder.open(Path("x.csv")) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert list((folder.root / ".partial").iterdir())
     OutputFolder(folder.root).create()
-    assert not (folder.root / ".partial/debris").exists()
+    assert not list((folder.root / ".partial").iterdir())
+
+
+def test_what_somebody_else_keeps_among_the_unfinished_files_stays(folder: OutputFolder) -> None:
+    (folder.root / ".partial/file").write_bytes(b"mine")
+    again = OutputFolder(folder.root)
+    again.create()
+    again.write(Path("x.csv"), b"new")
+    again.close()
+    assert (folder.root / ".partial/file").read_bytes() == b"mine"
+    assert [entry.name for entry in (folder.root / ".partial").iterdir()] == ["file"]
+
+
+def test_what_a_killed_run_of_an_earlier_version_left_half_written_goes(folder: OutputFolder) -> None:
+    folder.write_json("run.json", {"fingerprint": {}})
+    (folder.root / ".partial/file").write_bytes(b"half")
+    (folder.root / ".partial" / ("0" * 32)).write_bytes(b"half")
+    OutputFolder(folder.root).create()
+    assert not list((folder.root / ".partial").iterdir())
 
 
 def test_a_link_inside_does_not_lead_out(folder: OutputFolder, tmp_path: Path) -> None:
@@ -188,6 +213,155 @@ def test_a_link_in_a_files_place_is_replaced_not_followed(folder: OutputFolder, 
     assert (folder.root / "images.csv").read_bytes() == b"new"
 
 
+# What is put in the way during a run
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder that looks like the one that a link may take the place of."""
+    (tmp_path / "elsewhere/sub").mkdir(parents=True)
+    return tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize("name", ["json", "json/sub", ".partial"])
+@pytest.mark.parametrize("soon", [True, False])
+def test_a_link_put_in_place_of_a_folder_takes_no_file_elsewhere(
+    name: str, soon: bool, folder: OutputFolder, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(Path("json/sub/a.json"), b"{}")
+    (folder.root / name).rename(tmp_path / "away")
+    (folder.root / name).symlink_to(elsewhere)
+    if soon:  # it goes on where it was, and what has become of that is seen at the end
+        with contextlib.suppress(OutputError):
+            folder.write(Path("json/sub/b.json"), b"{}")
+    else:
+        monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0)
+        time.sleep(0.6)
+        with pytest.raises(OutputError, match="leads out"):
+            folder.write(Path("json/sub/b.json"), b"{}")
+    with pytest.raises(OutputError, match="leads out"):
+        folder.check()
+    folder.close()
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_folder_that_was_moved_away_is_missed(again: bool, folder: OutputFolder, tmp_path: Path) -> None:
+    folder.write(Path("json/sub/a.json"), b"{}")
+    folder.check()
+    (folder.root / "json").rename(tmp_path / "away")
+    if again:
+        (folder.root / "json/sub").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"json was replaced|No such file"):
+        folder.check()
+
+
+def test_an_output_folder_that_was_moved_away_is_missed(folder: OutputFolder, tmp_path: Path) -> None:
+    folder.write(Path("json/a.json"), b"{}")
+    folder.root.rename(tmp_path / "away")
+    with pytest.raises(OutputError):
+        folder.check()
+    folder.root.mkdir()
+    with pytest.raises(OutputError, match="replaced"):
+        folder.check()
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "file"])
+def test_a_file_planted_among_the_unfinished_ones_is_not_written_to(
+    kind: str, folder: OutputFolder, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"keep")
+    table = hashlib.blake2b(b"images.csv", digest_size=16).hexdigest()
+    for name in ("file", "yolocli-", table, "yolocli-" + table):
+        planted = folder.root / ".partial" / name
+        if kind == "link":
+            planted.symlink_to(victim)
+        elif kind == "hard link":
+            os.link(victim, planted)
+        else:
+            planted.write_bytes(b"x" * 99)
+    folder.write(Path("json/a.json"), b"{}")
+    with folder.open(Path("images.csv")) as stream:
+        stream.write(b"path")
+    assert victim.read_bytes() == b"keep"
+    for name, content in (("json/a.json", b"{}"), ("images.csv", b"path")):
+        assert (folder.root / name).read_bytes() == content
+        assert not (folder.root / name).is_symlink()
+
+
+SWAP = """
+import os, sys
+root, elsewhere, name = sys.argv[1:]
+ours, away = os.path.join(root, name), os.path.join(root, "away")
+print(flush=True)
+while True:
+    try:
+        os.rename(ours, away)
+        os.symlink(elsewhere, ours)
+        os.unlink(ours)
+        os.rename(away, ours)
+    except OSError:
+        if os.path.islink(ours):
+            os.unlink(ours)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+@pytest.mark.parametrize("name", ["json", "json/sub", ".partial"])
+def test_links_swapped_in_and_out_take_no_file_elsewhere(
+    name: str, folder: OutputFolder, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0.0005)
+    folder.write(Path("json/sub/0.json"), b"{}")
+    command = [sys.executable, "-c", SWAP, str(folder.root), str(elsewhere), name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as swapping:
+        try:
+            assert swapping.stdout is not None
+            swapping.stdout.readline()
+            refused = written = 0
+            for number in range(3000):
+                try:
+                    folder.write(Path(f"json/sub/{number}.json"), b"{}")
+                    written += 1
+                except OutputError:
+                    refused += 1
+        finally:
+            swapping.kill()
+    assert refused, "it was never in the way"
+    assert written
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
+def test_few_folders_are_open_at_a_time(folder: OutputFolder) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(300):
+        folder.write(Path(f"json/{number}/a.json"), b"{}")
+    assert len(os.listdir("/proc/self/fd")) <= before + 33
+    folder.check()
+    folder.close()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_system_that_works_by_paths_alone(folder: OutputFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolocli.anchors.HOLDS_FOLDERS", False)
+    again = OutputFolder(folder.root)
+    again.create()
+    for _ in range(2):
+        again.write_image("json", "a/b/c.jpg", ".json", b'{\n  "schema": 1,\n  "path": "')
+        with again.open(Path("images.csv")) as stream:
+            stream.write(b"path")
+    again.check()
+    again.remove_images([Path("json/a/b/c.jpg.json")])
+    assert not (folder.root / "json").exists()
+    (folder.root / "json").symlink_to(folder.root.parent)
+    with pytest.raises(OutputError, match="leads out"):
+        again.write(Path("json/x.json"), b"{}")
+    again.close()
+    assert sorted(entry.name for entry in folder.root.iterdir()) == ["images.csv", "json"]
+
+
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(open_folder: Path) -> None:
     with without_privileges(), pytest.raises(OutputError) as caught:
         OutputFolder(open_folder / "out").create()
@@ -195,16 +369,22 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(open_folder: Path) 
     assert "\n" not in str(caught.value)
 
 
-def test_remove_takes_files_folders_and_links_but_not_what_links_lead_to(folder: OutputFolder, tmp_path: Path) -> None:
+def test_remove_takes_files_and_links_but_not_what_links_lead_to(folder: OutputFolder, tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "far/precious").touch()
-    folder.write(Path("json/x.json"), b"")
     folder.write(Path("images.csv"), b"")
     (folder.root / "csv").symlink_to(tmp_path / "far", target_is_directory=True)
-    folder.remove("json", "csv", "images.csv", "nothing.csv")
+    folder.remove("csv", "images.csv", "nothing.csv")
     assert [path.name for path in folder.root.iterdir()] == [".partial"]
     assert (tmp_path / "far/precious").exists()
-    folder.write(Path("json/x.json"), b"again")  # the folder is made anew
+
+
+def test_remove_takes_no_folder(folder: OutputFolder) -> None:
+    (folder.root / "images.csv").mkdir()
+    (folder.root / "images.csv/mine").touch()
+    with pytest.raises(OutputError, match=r"images\.csv"):
+        folder.remove("images.csv")
+    assert (folder.root / "images.csv/mine").exists()
 
 
 def test_json_objects_come_back(folder: OutputFolder) -> None:

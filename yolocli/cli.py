@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -37,6 +36,7 @@ from yolocli.options import (
     parse_imgsz,
     split_commas,
 )
+from yolocli.progress import tell, tell_traceback
 from yolocli.streams import ReaderLeftError, flush_stdout
 from yolocli.walk import IMAGE_SUFFIXES
 
@@ -530,8 +530,8 @@ def _usage(error: Any) -> str:
 
 def _failed(message: str, code: ExitCode, verbose: bool = False) -> ExitCode:
     if verbose:
-        traceback.print_exc()
-    print(f"yolocli: {message}", file=sys.stderr)
+        tell_traceback()
+    tell(f"yolocli: {message}")
     with suppress(ReaderLeftError, YolocliError):
         flush_stdout()
     return code

@@ -20,7 +20,7 @@ from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.exporters.failures import FAILURES
 from yolocli.memory import keep_freed_memory
 from yolocli.pipeline import Run
-from yolocli.progress import Observer, Silent, make_progress, printable
+from yolocli.progress import Observer, Silent, make_progress, tell
 from yolocli.results import ImageFailure, Outcome, to_json
 from yolocli.sources import discover
 from yolocli.streams import claim_stdout, mute_libraries, write
@@ -107,10 +107,10 @@ def _tell(summary: RunSummary, config: RunConfig, *, quiet: bool, table: bool) -
     if quiet and failures:
         total = summary.images + summary.failures + summary.skipped
         where = f"see {config.output / FAILURES}" if config.output is not None else "their records say why"
-        print(printable(f"{failures:,} of {total:,} failed, {where}"), file=sys.stderr)
+        tell(f"{failures:,} of {total:,} failed, {where}")
     started = summary.images + summary.failures + summary.skipped
     if not summary.complete and started and config.output is not None and not quiet:
-        print(printable(_how_to_go_on(summary, config.limits)), file=sys.stderr)
+        tell(_how_to_go_on(summary, config.limits))
 
 
 def _how_to_go_on(summary: RunSummary, limits: Limits) -> str:
@@ -138,7 +138,7 @@ def export(root: Path, formats: Sequence[str], timings: bool, choice: Choice, ta
         raise UsageError("--conf and --classes leave boxes out: name a new folder for the others with --output")
     else:
         count = rebuild(root, formats, timings)
-    print(printable(f"{target or root}: {', '.join(formats)} of {count:,} images"), file=sys.stderr)
+    tell(f"{target or root}: {', '.join(formats)} of {count:,} images")
 
 
 def run_bench(
@@ -173,7 +173,7 @@ def run_bench(
     ways = cells(models, modes, runtimes, workers, batches, precisions or [None])
     config = BenchConfig(folder, tuple(dict.fromkeys(models)), tuple(ways), images, repeats, baseline)
     _end_on_signals()
-    rows = bench(config, _tell_person)
+    rows = bench(config, tell)
     figures = to_dict(rows, config)
     if as_json:
         print(json.dumps(figures, indent=2))
@@ -194,12 +194,8 @@ def run_optimize(config: OptimizeConfig) -> None:
     from yolocli.report import print_comparison
 
     _end_on_signals()
-    path = optimize(config, _tell_person, lambda comparison: print_comparison(comparison, config.max_loss, Console()))
-    _tell_person(f"use it with --model {shlex.quote(str(path))}")
-
-
-def _tell_person(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
+    path = optimize(config, tell, lambda comparison: print_comparison(comparison, config.max_loss, Console()))
+    tell(f"use it with --model {shlex.quote(str(path))}")
 
 
 def _end_on_signals() -> None:
@@ -229,7 +225,7 @@ def dry_run(config: RunConfig, quiet: bool) -> None:
 
     def say(text: str) -> None:
         if not quiet:
-            print(printable(text), file=sys.stderr)
+            tell(text)
 
     count = 0
     for item in discover(config.source, skip=config.output, notice=say):

@@ -7,19 +7,25 @@ import hashlib
 import itertools
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from yolocli.anchors import Anchors, Place
 from yolocli.errors import OutputError, UsageError
+from yolocli.ownership import LOCK, SHOWN, is_foreign, is_output_folder, is_own_file, refusal
 
-LOCK = ".lock"
 PARTIAL = ".partial"
 """Sub-folder for files being written; on the same file system, so that a rename publishes them."""
+PARTIAL_FILE = "yolocli-"
+"""What the names in it begin with; others are somebody else's, or of an earlier version."""
+PARTIAL_EARLIER = re.compile(r"file|[0-9a-f]{32}")
+NO_LINK, BINARY = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_BINARY", 0)
 MAX_NAME_BYTES = 255
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 """What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
@@ -36,9 +42,8 @@ class OutputFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._made: set[Path] = set()
-        self._real = ""
-        self._partial = os.path.join(root, PARTIAL, "file")
+        self._folders = Anchors(root)
+        self._longest = _longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
 
     def create(self) -> None:
         """Makes the folder and clears what a killed run left half-written.
@@ -48,12 +53,13 @@ class OutputFolder:
         """
         with self.writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            partial = self.root / PARTIAL
-            if partial.is_symlink():
-                partial.unlink()
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(exist_ok=True)
-            self._real = os.path.realpath(self.root)
+            self._folders.forget()
+            root = self._folders.at("")
+            found = root.status(PARTIAL)
+            if found is not None and stat.S_ISLNK(found.st_mode):
+                os.unlink(root.at(PARTIAL), dir_fd=root.fd)
+            self._clear_partial()
+            self._folders.at(PARTIAL)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -93,6 +99,16 @@ class OutputFolder:
                 raise OSError(f"it is a link, to {os.path.realpath(path)}")
         return path
 
+    def open_in_place(self, name: str, flags: int) -> int:
+        """Opens a file that is written to where it lies; see `os.open`.
+
+        Raises:
+            OutputError: If it is a link, or cannot be opened.
+        """
+        with self.writing(self.in_place(name)):
+            root = self._folders.at("")
+            return os.open(root.at(name), flags | NO_LINK | BINARY, 0o644, dir_fd=root.fd)
+
     def write(self, path: Path, data: bytes) -> None:
         """Writes a file as a whole.
 
@@ -103,21 +119,20 @@ class OutputFolder:
         Raises:
             OutputError: If it cannot be written.
         """
-        target = self.root / path
-        partial = self._partial
         try:
-            self._make(target.parent)
+            place, name = self._place(path)
+            partial = self._folders.at(PARTIAL)
             # one open, one write, one rename: this is done for every image
-            file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
+            file = _open_new(partial, PARTIAL_FILE, 0o644)
             try:
                 rest = memoryview(data)
                 while rest:
                     rest = rest[os.write(file, rest) :]
             finally:
                 os.close(file)
-            os.replace(partial, target)
+            _publish(partial, PARTIAL_FILE, place, name)
         except OSError as error:
-            raise _cannot_write(target, error) from error
+            raise _cannot_write(self.root / path, error) from error
 
     def write_image(self, folder: str, path: str, suffix: str, data: bytes) -> None:
         """Writes the file of an image, under a plainer name if the disk cannot hold that of the image.
@@ -130,13 +145,16 @@ class OutputFolder:
 
         Raises:
             OutputError: If it cannot be written.
+            UsageError: If a file that is not yolocli's stands there.
         """
         usual, plain = places(folder, path, suffix)
         try:
+            self._check_own(usual)
             self.write(usual, data)
         except OutputError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:
                 raise
+            self._check_own(plain)
             self.write(plain, data)
 
     @contextmanager
@@ -149,16 +167,17 @@ class OutputFolder:
         Raises:
             OutputError: If it cannot be written.
         """
-        target = self.root / path
-        partial = self.root / PARTIAL / hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-        with self.writing(target):
-            self._make(target.parent)
+        unfinished = PARTIAL_FILE + hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        with self.writing(self.root / path):
+            partial = self._folders.at(PARTIAL)
             try:
-                with open(partial, "wb") as stream:
+                with open(_open_new(partial, unfinished, 0o666), "wb") as stream:
                     yield stream
-                os.replace(partial, target)
+                _publish(self._folders.at(PARTIAL), unfinished, *self._place(path))
             except OSError:
-                partial.unlink(missing_ok=True)
+                with suppress(OSError):
+                    partial = self._folders.at(PARTIAL)
+                    os.unlink(partial.at(unfinished), dir_fd=partial.fd)
                 raise
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -178,22 +197,28 @@ class OutputFolder:
         return content if isinstance(content, dict) else None
 
     def remove(self, *names: str) -> None:
-        """Removes files and sub-folders, if they are there.
+        """Removes files, if they are there, and what leads elsewhere; no folder.
 
         Raises:
             OutputError: If one cannot be removed.
         """
         for name in names:
-            target = self.root / name
-            with self.writing(target):
-                if target.is_dir() and not target.is_symlink():
-                    shutil.rmtree(target)
-                else:
-                    target.unlink(missing_ok=True)
-        self._made.clear()
+            with self.writing(self.root / name):
+                root = self._folders.at("")
+                with suppress(FileNotFoundError):
+                    os.unlink(root.at(name), dir_fd=root.fd)
+
+    def remove_own(self, *names: str) -> None:
+        """Removes those of the files that a run wrote.
+
+        Raises:
+            OutputError: If one cannot be removed.
+        """
+        with self.writing(self.root):
+            self.remove(*(name for name in names if is_own_file(self._folders.at(""), name, name)))
 
     def remove_images(self, paths: Iterable[Path]) -> None:
-        """Removes files of an image, and the sub-folders that are left empty.
+        """Removes files of an image that are yolocli's, and the sub-folders that are left empty.
 
         Args:
             paths: Relative to the folder; what lies outside it, behind a link, is left.
@@ -202,19 +227,43 @@ class OutputFolder:
             OutputError: If one cannot be removed.
         """
         for path in paths:
-            target = self.root / path
-            if not os.path.isfile(target) or not self._holds(os.path.realpath(target.parent)):
-                continue
-            with self.writing(target):
-                target.unlink()
-            with suppress(OSError):  # the sub-folder holds more
-                for folder in itertools.takewhile(lambda parent: parent != self.root, target.parents):
-                    folder.rmdir()
-        self._made.clear()
+            with suppress(OSError):  # not there, or no such name can be
+                place, name = self._place(path, make=False)
+                if not is_own_file(place, name, path.parts[0]):
+                    continue
+                with self.writing(self.root / path):
+                    os.unlink(place.at(name), dir_fd=place.fd)
+                self._remove_empty(path.parts[:-1])
+
+    def refuse_foreign_images(self, paths: Iterable[str], sub_folders: Mapping[str, str]) -> None:
+        """Makes sure that no file of somebody else stands where files of images are to be written.
+
+        Args:
+            paths: Of the images.
+            sub_folders: See `refuse_foreign`.
+
+        Raises:
+            UsageError: With the names of some of them.
+        """
+        files = (per_image(folder, path, suffix) for path in paths for folder, suffix in sub_folders.items())
+        found = [os.fspath(file) for file in itertools.islice(filter(self._is_foreign, files), SHOWN + 1)]
+        if found:
+            raise UsageError(refusal(self.root, found))
+
+    def check(self) -> None:
+        """Makes sure that all folders written to are still in their places.
+
+        Raises:
+            OutputError: If another program moved or replaced one, so that files may be missing.
+        """
+        with self.writing(self.root):
+            self._folders.check()
 
     def close(self) -> None:
-        """Removes the sub-folder for files being written."""
-        shutil.rmtree(self.root / PARTIAL, ignore_errors=True)
+        """Removes the sub-folder for files being written, and lets go of all."""
+        with suppress(OSError):
+            self._clear_partial()
+        self._folders.close()
 
     @contextmanager
     def writing(self, target: Path) -> Iterator[None]:
@@ -228,17 +277,77 @@ class OutputFolder:
         except OSError as error:
             raise _cannot_write(target, error) from error
 
-    def _make(self, folder: Path) -> None:
-        if folder in self._made:
-            return
-        real = os.path.realpath(folder)  # before it is made, too, as links may lead there
-        if not self._holds(real):
-            raise OSError(f"it leads out of the output folder, to {real}")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._made.add(folder)
+    def _place(self, path: Path, make: bool = True) -> tuple[Place, str]:
+        """Returns where a file goes: the folder, and its name there.
 
-    def _holds(self, real: str) -> bool:
-        return real == self._real or real.startswith(self._real + os.sep)
+        Raises:
+            OSError: As `Anchors.at`, and if programs could not open the file by its path.
+        """
+        if len(os.fsencode(path)) > self._longest:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        return self._folders.at(_name_of(path), make), path.name
+
+    def _check_own(self, path: Path) -> None:
+        """Refuses to replace a file of an image that is not yolocli's.
+
+        Raises:
+            UsageError: If it is not.
+        """
+        if not self._folders.is_new(_name_of(path)) and self._is_foreign(path):
+            raise UsageError(refusal(self.root, [os.fspath(path)]))
+
+    def _is_foreign(self, path: Path) -> bool:
+        try:
+            place, name = self._place(path, make=False)
+            return is_foreign(place, name, path.parts[0])
+        except OSError:  # no such folder, or no such name can be; else it will be said when it is written
+            return False
+
+    def _clear_partial(self) -> None:
+        """Removes the sub-folder for files being written, if nobody put other files there."""
+        with suppress(FileNotFoundError):
+            partial = self._folders.at(PARTIAL, make=False)
+            names = os.listdir(self.root / PARTIAL)
+            earlier = PARTIAL_EARLIER.fullmatch if names and is_output_folder(self.root) else lambda name: None
+            for name in (name for name in names if name.startswith(PARTIAL_FILE) or earlier(name)):
+                with suppress(FileNotFoundError):
+                    os.unlink(partial.at(name), dir_fd=partial.fd)
+            self._remove_empty((PARTIAL,))
+
+    def _remove_empty(self, parts: Sequence[str]) -> None:
+        """Removes a sub-folder and those that hold it, up to the first that holds more."""
+        with suppress(OSError):
+            for depth in range(len(parts), 0, -1):
+                outer = self._folders.at("/".join(parts[: depth - 1]), make=False)
+                os.rmdir(outer.at(parts[depth - 1]), dir_fd=outer.fd)
+                self._folders.forget()
+
+
+def _name_of(path: Path) -> str:
+    """Returns what `Anchors` call the folder of a file."""
+    return os.path.dirname(os.fspath(path)).replace(os.sep, "/")
+
+
+def _longest_path() -> int:
+    """Returns the bytes of a path, with the zero at its end, that the system opens at least."""
+    try:
+        return os.pathconf("/", "PC_PATH_MAX")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 16  # the system will say
+
+
+def _open_new(place: Place, name: str, mode: int) -> int:
+    """Opens a file that is not there yet."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY
+    try:
+        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
+    except FileExistsError:  # what a write that failed has left, or somebody has put in the way
+        os.unlink(place.at(name), dir_fd=place.fd)
+        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
+
+
+def _publish(partial: Place, unfinished: str, place: Place, name: str) -> None:
+    os.replace(partial.at(unfinished), place.at(name), src_dir_fd=partial.fd, dst_dir_fd=place.fd)
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

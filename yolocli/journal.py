@@ -72,10 +72,9 @@ class Journal:
     def __init__(self, folder: OutputFolder, timings: bool = False) -> None:
         self._folder = folder
         self._timings = timings
-        self._path = folder.in_place(JOURNAL)
+        self._path = folder.root / JOURNAL
         with folder.writing(self._path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            self._file = os.open(self._path, flags, 0o644)
+            self._file = folder.open_in_place(JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             self._end = os.fstat(self._file).st_size
 
     def append(self, outcome: Outcome) -> None:
@@ -210,7 +209,7 @@ def recover(folder: OutputFolder) -> int:
     path = folder.in_place(JOURNAL)
     if not path.exists():
         return 0
-    with folder.writing(path), open(path, "rb+") as stream:
+    with folder.writing(path), open(folder.open_in_place(JOURNAL, os.O_RDWR), "rb+") as stream:
         end = stream.seek(0, os.SEEK_END)
         keep = end
         while keep:

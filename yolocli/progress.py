@@ -5,7 +5,9 @@ That nobody reads stderr any more is no error: the run goes on.
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -110,7 +112,7 @@ class Bar(Silent):
 
     def notice(self, message: str) -> None:
         """See `Observer`."""
-        self._say(printable(message))
+        self._say(message)
 
     def finished(self) -> None:
         """See `Observer`."""
@@ -125,9 +127,9 @@ class Bar(Silent):
     def _say(self, text: str) -> None:
         with suppress(OSError):
             if self._bar is None:
-                print(text, file=self._stream, flush=True)
+                tell(text, self._stream)
             else:
-                self._bar.write(text, file=self._stream)
+                self._bar.write(printable(text), file=self._stream)
 
 
 class Lines(Silent):
@@ -175,7 +177,7 @@ class Lines(Silent):
 
     def notice(self, message: str) -> None:
         """See `Observer`."""
-        self._say(printable(message))
+        self._say(message)
 
     def _report(self, elapsed: float) -> None:
         rate = self._done / elapsed
@@ -188,7 +190,7 @@ class Lines(Silent):
 
     def _say(self, text: str) -> None:
         with suppress(OSError):
-            print(f"{datetime.now():%H:%M:%S} {text}", file=self._stream, flush=True)
+            tell(f"{datetime.now():%H:%M:%S} {text}", self._stream)
 
 
 def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
@@ -211,13 +213,31 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
 
 
+def tell(text: str, stream: TextIO | None = None) -> None:
+    """Tells a person something, in a line: the one way to stderr for what names files, classes and models.
+
+    Args:
+        text: What to say; need not be printable.
+        stream: Where people read; stderr when not given.
+    """
+    stream = sys.stderr if stream is None else stream
+    if stream is not None:  # or print would take stdout
+        print(printable(text), file=stream, flush=True)
+
+
+def tell_traceback() -> None:
+    """Tells of the exception that is handled, line by line."""
+    for line in traceback.format_exc().splitlines():
+        tell(line)
+
+
 class _Write(Protocol):
     def __call__(self, text: str, /) -> None: ...
 
 
 def _say_failure(failure: ImageFailure, number: int, write: _Write) -> None:
     if number <= FAILURES_SHOWN:
-        write(printable(f"failed: {_called(failure)}: {failure.stage}: {failure.message}"))
+        write(f"failed: {_called(failure)}: {failure.stage}: {failure.message}")
     elif number == FAILURES_SHOWN + 1:
         write("more failed; their records say why")
 

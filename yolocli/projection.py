@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from yolocli.detector import class_ids
 from yolocli.earlier import root_of_earlier
 from yolocli.errors import UsageError
-from yolocli.exporters import open_exporter
+from yolocli.exporters import open_exporter, written_by
 from yolocli.exporters.failures import Failures
-from yolocli.folder import LOCK, PARTIAL, OutputFolder
+from yolocli.folder import PARTIAL, OutputFolder
 from yolocli.journal import JOURNAL, Journal, heads, recover, replay
 from yolocli.names import Root
+from yolocli.ownership import LOCK, refuse_foreign
 from yolocli.results import ImageResult, Outcome
 
 RUN = "run.json"
@@ -84,6 +85,7 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False,
                 exporter.add(outcome)
         for exporter in every:
             exporter.close()
+    folder.check()
     return Totals(images, failures, detections)
 
 
@@ -94,10 +96,12 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
         Images in it.
 
     Raises:
-        UsageError: If it holds no journal, or a run is writing to it.
+        UsageError: If it holds no journal, a run is writing to it, or files of somebody else stand in the way.
         OutputError: If the journal is damaged or a file cannot be written.
     """
     folder = _opened(root)
+    files, sub_folders = written_by(formats)
+    refuse_foreign(root, (JOURNAL, *files), sub_folders)
     with folder.held():
         recover(folder)
         totals = project(folder, formats, timings, roots_of(folder) or ())
@@ -125,6 +129,7 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
         OutputError: If the journal is damaged or a file cannot be written.
     """
     source, made = _opened(root), OutputFolder(target)
+    refuse_foreign(root, [JOURNAL], {})
     if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
         raise UsageError(f"--output {target}: is not empty; name a new folder")
     with ExitStack() as stack:

@@ -46,7 +46,7 @@ def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     if sound:
         best = max(sound, key=lambda row: row["median"])
         console.print("fastest here:", highlight=False)
-        console.print(best["command"], highlight=False, soft_wrap=True, markup=False)
+        console.print(printable(best["command"]), highlight=False, soft_wrap=True, markup=False)
 
 
 Column: TypeAlias = Callable[[Mapping[str, Any]], str]

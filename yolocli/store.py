@@ -15,10 +15,11 @@ from typing import Any
 from yolocli.config import RunConfig, changed_settings
 from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
-from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
+from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.folder import OutputFolder, places
 from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
 from yolocli.names import LONGEST, Names, Root
+from yolocli.ownership import refuse_foreign
 from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
@@ -55,9 +56,11 @@ class Store:
         """Locks the folder, checks that it may be gone on with, and opens the journal.
 
         Raises:
-            UsageError: If another run has the folder, or its records were made with other settings.
+            UsageError: If another run has the folder, its records were made with other settings, or files of somebody
+                else stand in the way.
             OutputError: If it cannot be written.
         """
+        self._refuse_foreign(self._config.formats)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
@@ -155,6 +158,7 @@ class Store:
         """
         formats = [name for name in self._formats if name in self._late or not exporter_factory(name).live]
         self._journal.check()
+        self._refuse_foreign(self._formats)  # of what came during the run
         self.totals = project(self._folder, formats, self._config.timings, self.names.roots)
         self._journal.check()
 
@@ -167,13 +171,19 @@ class Store:
         self._folder.write_json(SUMMARY, summary.to_dict())
         self._write_run(_now())
 
+    def _refuse_foreign(self, formats: Iterable[str]) -> None:
+        files, sub_folders = written_by(formats)
+        refuse_foreign(self._folder.root, (RUN, JOURNAL, SUMMARY, *files), sub_folders)
+
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
         if self._folder.read_json(RUN) is None:
             return
+        self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
         for path in self._recorded():
             self._remove_files(path)
-        self._folder.remove(*TABLES, JOURNAL, SUMMARY, RUN)
+        self._folder.remove_own(*TABLES)
+        self._folder.remove(JOURNAL, SUMMARY, RUN)
 
     def _recorded(self) -> Iterator[str]:
         """Yields the images of the journal; of one that is damaged or gone, what it can still name."""

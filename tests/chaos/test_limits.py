@@ -182,3 +182,31 @@ def test_a_link_put_in_place_of_json_during_a_run(photos: Path, launcher: Launch
     assert run.wait() == 4, run.stderr
     assert list(elsewhere.rglob("*")) == []
     assert_whole(run.output)
+
+
+@pytest.mark.parametrize("name", ["json", "json/roll 1", ".partial"])
+def test_links_put_in_the_way_during_a_run_take_nothing_elsewhere(
+    name: str, photos: Path, photos_baseline: dict[str, bytes], launcher: Launcher, tmp_path: Path
+) -> None:
+    """Elsewhere looks like the folder itself, so that nothing but the link could stop a file."""
+    elsewhere = tmp_path / "elsewhere"
+    for roll in photos.iterdir():
+        (elsewhere / roll.name).mkdir(parents=True)
+    victim = elsewhere / "victim"
+    victim.write_bytes(b"mine")
+    run = launcher.start(photos, delay=0.1)
+    assert wait_for_lines(run, 15)
+    (run.output / name).rename(tmp_path / "away")
+    (run.output / name).symlink_to(elsewhere)
+    for planted in ("yolocli-", "file"):
+        (elsewhere / planted).symlink_to(victim)
+    assert run.wait() == 4, run.stderr
+    run.assert_tidy()
+    assert "leads out" in run.stderr
+    assert victim.read_bytes() == b"mine"
+    assert {path.name for path in elsewhere.rglob("*") if not path.is_dir()} == {"victim", "yolocli-", "file"}
+    (run.output / name).unlink()
+    (tmp_path / "away").rename(run.output / name)
+    code, run = launcher.run(photos)
+    assert code == 0, run.stderr
+    assert_equal(run.output, photos_baseline)

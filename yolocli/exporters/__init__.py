@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from types import MappingProxyType
 
 from yolocli.errors import UsageError
 from yolocli.exporters.base import Exporter, ExporterFactory
+from yolocli.exporters.failures import FAILURES
 from yolocli.folder import OutputFolder
 
 EXPORTERS: Mapping[str, str] = MappingProxyType(
@@ -21,6 +22,18 @@ PER_IMAGE: Mapping[str, str] = MappingProxyType({"json": ".json", "csv": ".csv"}
 """Sub-folders of the output folder with a file for each image, and the suffix of those files."""
 TABLES = ("detections.csv", "images.csv", "failures.jsonl")
 """All else that exporters may put into the output folder."""
+
+
+def written_by(formats: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Returns what projections may write: files in the output folder, and rows of `PER_IMAGE`.
+
+    Raises:
+        UsageError: If there is no such format.
+    """
+    factories = [exporter_factory(name) for name in formats]
+    files = [name for factory in factories for name in factory.files]
+    folders = [name for name in files if name in PER_IMAGE]
+    return [*(name for name in files if name not in PER_IMAGE), FAILURES], {n: PER_IMAGE[n] for n in folders}
 
 
 def exporter_factory(name: str) -> ExporterFactory:

@@ -44,9 +44,15 @@ class Exporter(Protocol):
 
 
 class ExporterFactory(Protocol):
-    """What the registry holds: a class of exporters."""
+    """What the registry holds: a class of exporters.
+
+    Attributes:
+        live: See `Exporter`.
+        files: What it writes into the output folder: files, or a sub-folder with a file for each image.
+    """
 
     live: ClassVar[bool]
+    files: ClassVar[tuple[str, ...]]
 
     def __call__(self, folder: OutputFolder, timings: bool) -> Exporter:
         """Makes an exporter that writes into a folder, with the milliseconds of each stage if asked."""

@@ -14,6 +14,7 @@ class CsvFiles:
     """See `Exporter`."""
 
     live: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = ("csv",)
 
     def __init__(self, folder: OutputFolder, timings: bool) -> None:
         self._folder = folder

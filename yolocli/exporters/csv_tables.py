@@ -16,6 +16,7 @@ class CsvTables:
     """See `Exporter`."""
 
     live: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ("detections.csv", "images.csv")
 
     def __init__(self, folder: OutputFolder, timings: bool) -> None:
         self._stack = ExitStack()

@@ -12,6 +12,7 @@ class JsonFiles:
     """See `Exporter`."""
 
     live: ClassVar[bool] = True
+    files: ClassVar[tuple[str, ...]] = ("json",)
 
     def __init__(self, folder: OutputFolder, timings: bool) -> None:
         self._folder = folder

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from yolocli.cache import cache_folder
+from yolocli.progress import printable
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
@@ -27,7 +29,17 @@ WAITING: Mapping[str, str] = MappingProxyType({"OMP_WAIT_POLICY": "PASSIVE", "GO
 a machine with other work to do that costs nine tenths of the speed. Not spinning at all costs a third of it on a
 machine without; GNU's library, torch's on Linux, can be told to spin for some microseconds."""
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 _import_lock = threading.Lock()
+
+
+class _Readable(logging.Formatter):
+    """Lets no name in a message, of a file or a class, move a terminal's cursor; the library's own colours go, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return "\n".join(printable(line) for line in COLOUR.sub("", super().format(record)).splitlines())
 
 
 def import_ultralytics(verbose: bool = False) -> None:
@@ -50,5 +62,7 @@ def import_ultralytics(verbose: bool = False) -> None:
                 import ultralytics.utils  # noqa: F401
         from ultralytics.utils import LOGGER
 
-        LOGGER.handlers = [logging.StreamHandler(sys.stderr)]
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Readable())
+        LOGGER.handlers = [handler]
         LOGGER.setLevel(logging.INFO if verbose else logging.ERROR)
