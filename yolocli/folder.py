@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from yolocli.disk import sync_names, sync_stream, sync_tree
 from yolocli.errors import OutputError, UsageError
 
 LOCK = ".lock"
@@ -139,6 +140,14 @@ class OutputFolder:
                 raise
             self.write(plain, data)
 
+    def has_image(self, folder: str, path: str, suffix: str) -> bool:
+        """Tells whether the file of an image is there, and holds something; see `write_image`."""
+        for place in places(folder, path, suffix):
+            with suppress(OSError, ValueError):
+                if os.lstat(self.root / place).st_size > 0:
+                    return True
+        return False
+
     @contextmanager
     def open(self, path: Path) -> Iterator[IO[bytes]]:
         """Opens a file that appears, whole, when the block ends well.
@@ -162,12 +171,33 @@ class OutputFolder:
                 raise
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Writes an object as JSON.
+        """Writes an object as JSON; when this returns, it outlives a power cut.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        self.write(Path(name), json.dumps(content, indent=2).encode() + b"\n")
+        with self.open(Path(name)) as stream:
+            stream.write(json.dumps(content, indent=2).encode() + b"\n")
+            sync_stream(stream)  # before it takes the place of the one before
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Makes durable which files lie in the folder itself.
+
+        Raises:
+            OutputError: If the disk does not take it.
+        """
+        with self.writing(self.root):
+            sync_names(self.root)
+
+    def sync(self) -> None:
+        """Makes all that was written durable.
+
+        Raises:
+            OutputError: If the disk does not take it.
+        """
+        with self.writing(self.root):
+            sync_tree(self.root)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Returns an object written before, None when there is none or it is no JSON object."""

@@ -15,7 +15,7 @@ from yolocli.config import RunConfig, changed_settings
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.folder import OutputFolder, places
-from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
+from yolocli.journal import DAMAGED, JOURNAL, Head, Journal, Known, Past, mend, named
 from yolocli.names import Names, Root
 from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Outcome
@@ -35,6 +35,7 @@ class Store:
         skipped_failures: Among them, failures that are not tried again.
         vanished: Images in the journal that are gone from the folders walked; known at the end.
         pruned: Among them, those whose records were dropped.
+        damaged: Lines of the journal that were found damaged.
         totals: Of all that the folder holds; known at the end.
     """
 
@@ -45,7 +46,7 @@ class Store:
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
-        self.skipped = self.skipped_failures = self.vanished = self.pruned = 0
+        self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
         self._started = _now()
 
@@ -63,12 +64,15 @@ class Store:
             self._before = self._folder.read_json(RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
             self._check_fingerprint()
-            recover(self._folder)
+            self.damaged = mend(self._folder, self._notice)
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
             formats = dict.fromkeys(self._config.formats)
             self._late = self._new_formats(formats)
+            if self._unsure:
+                for head in self._past.dropped():
+                    self._remove_files(head.path)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._write_run(None)
             self._journal = Journal(self._folder, self._config.timings)
@@ -144,42 +148,41 @@ class Store:
                     self.pruned += 1
 
     def finish(self) -> None:
-        """Makes the projections of the whole journal.
+        """Makes the projections of the whole journal, and all of it outlive a power cut.
 
         Raises:
             OutputError: If they cannot be written.
         """
-        formats = [
-            name
-            for name in dict.fromkeys(self._config.formats)
-            if name in self._late or not exporter_factory(name).live
-        ]
         self._journal.check()
-        self.totals = project(self._folder, formats, self._config.timings, self.names.roots)
+        formats = dict.fromkeys(self._config.formats)
+        written = [name for name in formats if exporter_factory(name).live and name not in self._late]
+        self.totals = project(self._folder, formats, self._config.timings, self.names.roots, written)
         self._journal.check()
+        self._journal.sync()
+        self._folder.sync()
 
     def conclude(self, summary: RunSummary) -> None:
-        """Writes the summary and the end of the run.
+        """Writes the end of the run and the summary, which is there only if all else is.
 
         Raises:
             OutputError: If they cannot be written.
         """
-        self._folder.write_json(SUMMARY, summary.to_dict())
         self._write_run(_now())
+        try:
+            self._folder.write_json(SUMMARY, summary.to_dict())
+        except OutputError:
+            with suppress(OutputError):
+                self._folder.remove(SUMMARY)
+            raise
 
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        if self._folder.read_json(RUN) is None:
+        if self._folder.read_json(RUN) is None and not any(named(self._folder)):
             return
-        for path in self._recorded():
+        for path in named(self._folder):
             self._remove_files(path)
-        self._folder.remove(*TABLES, JOURNAL, SUMMARY, RUN)
-
-    def _recorded(self) -> Iterator[str]:
-        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
-        with suppress(OutputError, FileNotFoundError):
-            for outcome in replay(self._folder.root / JOURNAL):
-                yield outcome.path
+        self._folder.remove(*TABLES, JOURNAL, DAMAGED, SUMMARY, RUN)
+        self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
 
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
@@ -190,7 +193,10 @@ class Store:
             return
         before = self._before.get("fingerprint")
         if not isinstance(before, dict):
-            raise UsageError(f"{self._folder.root / JOURNAL}: a journal without its run.json; use another --output")
+            raise UsageError(
+                f"{self._folder.root / RUN}: is missing or cannot be read, and so it is not known what settings "
+                f"{JOURNAL} was made with; put it back, use another --output, or --overwrite to start anew"
+            )
         changed = changed_settings(before, self._fingerprint, self._classes)
         if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
             was, now = self._settings_before.get("model"), self._config.detector.model
@@ -233,10 +239,20 @@ class Store:
         self._folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
-        """Returns the formats that images done before were not written in."""
+        """Returns the formats that images done before were not written in, or not for sure."""
         if not self._past.images:
             return []
-        return [name for name in formats if name not in self._settings_before.get("formats", ())]
+        written = () if self._unsure else self._settings_before.get("formats", ())
+        return [name for name in formats if name not in written]
+
+    @property
+    def _unsure(self) -> bool:
+        """Whether files of images may not be what the journal says.
+
+        What a run wrote that did not come to its end may be empty, torn or still there after a power cut. And where a
+        line was damaged, an older one counts.
+        """
+        return not self._before.get("finished") or self.damaged > 0
 
     def _write_run(self, finished: str | None) -> None:
         self.names.changed = False
