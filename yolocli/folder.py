@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -170,15 +170,40 @@ class OutputFolder:
                 partial.unlink(missing_ok=True)
                 raise
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Writes an object as JSON; when this returns, it outlives a power cut.
+    def write_json(self, name: str, content: Mapping[str, Any], *, durable: bool = False) -> None:
+        """Writes an object as JSON.
+
+        Args:
+            name: Of the file.
+            content: The object.
+            durable: When this returns, it outlives a power cut, and so do the names of all files beside it.
 
         Raises:
             OutputError: If it cannot be written.
         """
         with self.open(Path(name)) as stream:
-            stream.write(json.dumps(content, indent=2).encode() + b"\n")
-            sync_stream(stream)  # before it takes the place of the one before
+            stream.write(_json(content))
+            if durable:  # before it takes the place of another
+                sync_stream(stream)
+        if durable:
+            self.sync_names()
+
+    def conclude(self, files: Mapping[str, Mapping[str, Any]]) -> None:
+        """Makes all that was written outlive a power cut; only then puts the files in place that say so.
+
+        Args:
+            files: Objects to be written as JSON, by name.
+
+        Raises:
+            OutputError: If that cannot be done.
+        """
+        with ExitStack() as stack:
+            for name, content in files.items():
+                stream = stack.enter_context(self.open(Path(name)))
+                stream.write(_json(content))
+                stream.flush()
+            with self.writing(self.root):
+                sync_tree(self.root)
         self.sync_names()
 
     def sync_names(self) -> None:
@@ -191,7 +216,7 @@ class OutputFolder:
             sync_names(self.root)
 
     def sync(self) -> None:
-        """Makes all that was written durable.
+        """Makes all that was written to the file system durable.
 
         Raises:
             OutputError: If the disk does not take it.
@@ -269,6 +294,10 @@ class OutputFolder:
 
     def _holds(self, real: str) -> bool:
         return real == self._real or real.startswith(self._real + os.sep)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

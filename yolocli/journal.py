@@ -106,7 +106,6 @@ class Journal:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._file = os.open(self._path, flags, 0o644)
             self._end = self._durable = os.fstat(self._file).st_size
-        folder.sync_names()
 
     def append(self, outcome: Outcome) -> None:
         """Adds a line; when this returns, the line outlives the process.

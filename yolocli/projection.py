@@ -200,8 +200,7 @@ def extract(
             journal.append(outcome)
         totals = project(made, formats, timings)
         journal.sync()
-        made.sync()
-        made.write_json(RUN, run)
+        made.conclude({RUN: run})
         return totals.images + totals.failures
 
 

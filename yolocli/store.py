@@ -74,7 +74,11 @@ class Store:
                 for head in self._past.dropped():
                     self._remove_files(head.path)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
-            self._write_run(None)
+            self._noted = False
+            if self._before:  # an empty folder has nothing to lose before its first line
+                self._note_run()
+            else:
+                self._folder.write_json(RUN, self._run(None))
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
             self._live = [
@@ -117,8 +121,8 @@ class Store:
         Raises:
             OutputError: If it cannot be written.
         """
-        if self.names.changed:  # before a name that depends on it
-            self._write_run(None)
+        if self.names.changed or not self._noted:  # before a name that depends on it
+            self._note_run()
         for exporter in self._live:
             exporter.add(outcome)
         self._journal.append(outcome)
@@ -148,7 +152,7 @@ class Store:
                     self.pruned += 1
 
     def finish(self) -> None:
-        """Makes the projections of the whole journal, and all of it outlive a power cut.
+        """Makes the projections of the whole journal.
 
         Raises:
             OutputError: If they cannot be written.
@@ -158,18 +162,16 @@ class Store:
         written = [name for name in formats if exporter_factory(name).live and name not in self._late]
         self.totals = project(self._folder, formats, self._config.timings, self.names.roots, written)
         self._journal.check()
-        self._journal.sync()
-        self._folder.sync()
 
     def conclude(self, summary: RunSummary) -> None:
-        """Writes the end of the run and the summary, which is there only if all else is.
+        """Makes all outlive a power cut, and only then writes the summary and the end of the run.
 
         Raises:
-            OutputError: If they cannot be written.
+            OutputError: If that cannot be done; then there is no summary.
         """
-        self._write_run(_now())
+        self._journal.sync()
         try:
-            self._folder.write_json(SUMMARY, summary.to_dict())
+            self._folder.conclude({SUMMARY: summary.to_dict(), RUN: self._run(_now())})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)
@@ -254,8 +256,12 @@ class Store:
         """
         return not self._before.get("finished") or self.damaged > 0
 
-    def _write_run(self, finished: str | None) -> None:
-        self.names.changed = False
+    def _note_run(self) -> None:
+        """Writes down what resuming needs, before what depends on it."""
+        self._folder.write_json(RUN, self._run(None), durable=True)
+        self.names.changed, self._noted = False, True
+
+    def _run(self, finished: str | None) -> dict[str, Any]:
         config = self._config
         settings = {
             "inputs": _printable(config.source.inputs),
@@ -272,18 +278,15 @@ class Store:
             # a format that is new to the folder is in it from the end of the run on, not before
             "formats": [name for name in config.formats if finished or name not in self._late],
         }
-        self._folder.write_json(
-            RUN,
-            {
-                "fingerprint": self._fingerprint,
-                "settings": settings,
-                "roots": [asdict(root) for root in self.names.roots],
-                "names": self._classes,
-                "versions": _versions(),
-                "started": self._started,
-                "finished": finished,
-            },
-        )
+        return {
+            "fingerprint": self._fingerprint,
+            "settings": settings,
+            "roots": [asdict(root) for root in self.names.roots],
+            "names": self._classes,
+            "versions": _versions(),
+            "started": self._started,
+            "finished": finished,
+        }
 
 
 def _upwards(path: str) -> Iterator[str]:
