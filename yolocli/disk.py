@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -64,8 +65,9 @@ def _sync_each(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if path.is_file() and not path.is_symlink():
-                _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+            with suppress(PermissionError, FileNotFoundError):  # no file of ours
+                if path.is_file() and not path.is_symlink():
+                    _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         sync_names(Path(parent))
 
 
