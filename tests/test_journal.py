@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from tests.support import box, projections, records, ref, result, run, run_confi
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.folder import OutputFolder
-from yolocli.journal import JOURNAL, Journal, Known, Past, heads, recover, replay
+from yolocli.journal import DAMAGED, JOURNAL, Journal, Known, Past, heads, mend, named, recover, replay
 from yolocli.pipeline import Run
 from yolocli.projection import rebuild
 from yolocli.results import ImageFailure, ImageResult, Outcome
@@ -198,6 +200,236 @@ def test_a_torn_line_longer_than_a_block_is_cut(tmp_path: Path) -> None:
 
 def test_no_journal_needs_no_recovery(tmp_path: Path) -> None:
     assert recover(opened(tmp_path)) == 0
+
+
+# Damage
+
+_places = st.integers(0, 2**16)
+_damages = st.lists(
+    st.tuples(st.sampled_from(["flip", "cut", "duplicate", "reorder", "NUL block"]), _places, _places, _places),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(content: bytes, kind: str, *places: int) -> bytes:
+    """Returns the content of a journal with something done to it, mostly within lines, sometimes at their ends."""
+    ends = [0, *(number + 1 for number, byte in enumerate(content) if byte == ord("\n"))]
+    first, last, other = (
+        ends[place // 4 % len(ends)] if place % 4 == 0 else place // 4 % (len(content) + 1) for place in places
+    )
+    first, last = sorted((first, last))
+    span = content[first:last]
+    if kind == "flip":
+        return (
+            content[:first]
+            + bytes(byte ^ (1 << other % 8) for byte in content[first : first + 1])
+            + content[first + 1 :]
+        )
+    if kind == "NUL block":
+        return content[:first] + bytes(len(span)) + content[last:]
+    if kind == "duplicate":
+        return content[:other] + span + content[other:]
+    rest = content[:first] + content[last:]
+    return rest if kind == "cut" else rest[:other] + span + rest[other:]
+
+
+@settings(max_examples=400, deadline=None)
+@given(written=st.lists(outcomes, min_size=1, max_size=6), damages=_damages)
+def test_no_damage_loses_an_undamaged_record_or_counts_one_twice(
+    written: list[Outcome], damages: list[tuple[str, int, int, int]]
+) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = write(Path(temporary), *written)
+        lines = path.read_bytes().splitlines(keepends=True)
+        content = path.read_bytes()
+        for kind, *places in damages:
+            content = damaged(content, kind, *places)
+        path.write_bytes(content)
+        survivors: dict[str, list[Outcome]] = {}
+        for outcome, line in zip(written, lines, strict=True):
+            if line in content:
+                survivors.setdefault(outcome.path, []).append(outcome)
+        folder = opened(Path(temporary))
+        notices: list[str] = []
+        count = mend(folder, notices.append)
+        found = list(replay(path))
+        assert survivors.keys() <= {outcome.path for outcome in found}
+        assert all(outcome in survivors.get(outcome.path, written) for outcome in found)
+        assert len(found) == len({outcome.path for outcome in found})
+        past = Past(path)
+        assert past.images == len(found)
+        for outcome in found:
+            known = Known.DONE if isinstance(outcome, ImageResult) else Known.FAILED
+            assert past.look_up(outcome.ref) is known
+        past.close()
+        assert (count > 0) == (len(notices) == 1) == (Path(temporary) / DAMAGED).exists()
+        assert mend(folder, notices.append) == 0, "damage is set aside once"
+
+
+def test_what_is_damaged_is_kept_and_counted(tmp_path: Path) -> None:
+    lines = [result(f"{number}.jpg", [box()]) for number in range(5)]
+    path = write(tmp_path, *lines)
+    whole = path.read_bytes().splitlines(keepends=True)
+    broken = [whole[0], whole[1].replace(b"person", b"persom"), whole[2][:-1] + b"\0", whole[3], whole[4]]
+    path.write_bytes(b"".join(broken))
+    notices: list[str] = []
+    assert mend(opened(tmp_path), notices.append) == 2
+    assert list(replay(path)) == [lines[0], lines[3], lines[4]], "the line after a lost line break is whole"
+    assert (tmp_path / DAMAGED).read_bytes() == b"".join([broken[1], broken[2] + b"\n"])
+    assert "2 damaged lines" in notices[0]
+    path.write_bytes(path.read_bytes() + b"hello\n")
+    assert mend(opened(tmp_path), notices.append) == 1
+    assert (tmp_path / DAMAGED).read_bytes().count(b"\n") == 3
+    assert list(named(opened(tmp_path))) == ["0.jpg", "3.jpg", "4.jpg", "1.jpg", "2.jpg"]
+
+
+def test_lines_of_an_earlier_version_go_on_without_a_checksum(tmp_path: Path) -> None:
+    outcomes = [result("a.jpg", [box()], size=3, mtime_ns=4), failure("b.jpg"), result("c.jpg")]
+    path = write(tmp_path, *outcomes)
+    old = [line.rpartition(b', "crc": ')[0] + b"}\n" for line in path.read_bytes().splitlines()]
+    old[2] = old[2].replace(b'"height": ', b'"heigh": ')
+    path.write_bytes(b"".join(old))
+    path = write(tmp_path, result("d.jpg"))
+    assert mend(opened(tmp_path), print) == 1
+    assert list(replay(path)) == [*outcomes[:2], result("d.jpg")]
+
+
+@pytest.mark.parametrize("when", ["at once", "after an export"])
+def test_an_image_whose_line_is_damaged_is_done_again(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path, when: str
+) -> None:
+    run(tree, output=tmp_path / "whole", workers=1)
+    output = tmp_path / "out"
+    run(tree, output=output, workers=1)
+    journal = output / JOURNAL
+    content = bytearray(journal.read_bytes())
+    content[content.index(b"b.png") + 200] ^= 4
+    journal.write_bytes(content)
+    if when == "after an export":
+        notices: list[str] = []
+        assert rebuild(output, ("csv",), notice=notices.append) == 3
+        assert len(notices) == 1
+    done, this = run(tree, output=output, workers=1, retry_failed=False)
+    assert [outcome.path for outcome in done] == ["b.png"]
+    assert this.summary.damaged == json.loads((output / "summary.json").read_bytes())["damaged"] == (when == "at once")
+    assert projections(output) == projections(tmp_path / "whole")
+
+
+def test_to_overwrite_a_damaged_folder_leaves_nothing_behind(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    run(tree, output=output, workers=1)
+    journal = output / JOURNAL
+    journal.write_bytes(journal.read_bytes().replace(b'"width": 16', b'"width": 61', 1) + b"hello\n")
+    for name in ("a.png", "b.png", "bad.png"):
+        (tree / name).unlink()
+    run(tree, output=output, workers=1, overwrite=True, confidence=0.5)
+    assert [file.name for file in (output / "json").iterdir()] == ["c.png.json"]
+    assert not (output / DAMAGED).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0", b"[]", b"{}", None])
+def test_a_lost_run_json_does_not_brick_the_folder(
+    tree: Path, fake_detectors: list[FakeDetector], content: bytes | None
+) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1)
+    expected = projections(output)
+    (output / "run.json").unlink() if content is None else (output / "run.json").write_bytes(content)
+    with pytest.raises(UsageError, match=r"run\.json: .* --overwrite"):
+        run(tree, output=output, workers=1)
+    assert rebuild(output, ("json", "csv")) == 4
+    assert projections(output) == expected
+    (tree / "a.png").unlink()
+    run(tree, output=output, workers=1, overwrite=True)
+    assert not (output / "json/a.png.json").exists()
+    assert len(records(output / JOURNAL)) == 3
+
+
+# Projections that a power cut took
+
+
+def test_a_missing_or_empty_projection_is_made_again(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    formats = ("json", "csv", "csv-per-image")
+    run(tree, output=output, workers=1, formats=formats)
+    before = projections(output)
+    (output / "json/a.png.json").unlink()
+    for name in ("json/b.png.json", "csv/a.png.csv", "images.csv", "detections.csv", "failures.jsonl"):
+        (output / name).write_bytes(b"")
+    run(tree, output=output, workers=1, formats=formats, retry_failed=False)
+    assert projections(output) == before
+
+
+def test_what_an_unfinished_run_wrote_is_not_trusted(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1)
+    before = projections(output)
+    shutil.rmtree(output)
+    walk = iter(Run(run_config(tree, output=output, workers=1, ordered=True)))
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    (output / "json/a.png.json").write_bytes(b'{"schema"')
+    run(tree, output=output, workers=1)
+    assert projections(output) == before
+
+
+def test_run_json_is_durable_before_the_first_line(
+    tree: Path, fake_detectors: list[FakeDetector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_sync, real_append = os.fsync, Journal.append
+
+    def fsync(file: int) -> None:
+        real_sync(file)
+        done.append("folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "file")
+
+    def append(journal: Journal, outcome: Outcome) -> None:
+        done.append("line")
+        real_append(journal, outcome)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Journal, "append", append)
+    run(tree, output=tree.parent / "out", workers=1)
+    started = done[: done.index("line")]
+    assert started.index("file") < len(started) - 1 - started[::-1].index("folder")
+    assert "file" in done[len(done) - done[::-1].index("line") :], "nor is it done before its lines are durable"
+
+
+@pytest.mark.parametrize("there_is_one_call", [True, False])
+def test_no_summary_tells_of_what_the_disk_did_not_take(
+    tree: Path, fake_detectors: list[FakeDetector], monkeypatch: pytest.MonkeyPatch, there_is_one_call: bool
+) -> None:
+    output = tree.parent / "out"
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    if there_is_one_call:
+        monkeypatch.setattr("yolocli.folder.sync_tree", refuse)
+    else:
+        monkeypatch.setattr("yolocli.disk._sync_file_system", lambda folder: False)
+        monkeypatch.setattr("yolocli.disk._sync_each", refuse)
+    with pytest.raises(OutputError, match="Input/output error"):
+        run(tree, output=output, workers=1)
+    assert not (output / "summary.json").exists()
+    assert json.loads((output / "run.json").read_bytes())["finished"] is None
+
+
+def test_each_file_is_made_durable_where_no_call_does_it_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = opened(tmp_path)
+    for name in ("a", "b/c"):
+        folder.write(Path(name), b"x")
+    (tmp_path / "link").symlink_to("nowhere")
+    synced: set[int] = set()
+    monkeypatch.setattr("yolocli.disk._sync_file_system", lambda folder: False)
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
+    folder.sync()
+    assert synced >= {path.stat().st_ino for path in (tmp_path, *tmp_path.glob("**/[abc]"))}
 
 
 # What a journal tells of a file

@@ -133,11 +133,11 @@ def export(root: Path, formats: Sequence[str], timings: bool, choice: Choice, ta
     from yolocli.projection import Choice, extract, rebuild
 
     if target is not None:
-        count = extract(root, target, formats, choice, timings)
+        count = extract(root, target, formats, choice, timings, tell)
     elif choice != Choice():
         raise UsageError("--conf and --classes leave boxes out: name a new folder for the others with --output")
     else:
-        count = rebuild(root, formats, timings)
+        count = rebuild(root, formats, timings, tell)
     tell(f"{target or root}: {', '.join(formats)} of {count:,} images")
 
 

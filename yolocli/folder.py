@@ -10,13 +10,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
 from yolocli.anchors import Anchors, Place
+from yolocli.disk import sync_names, sync_stream, sync_tree
 from yolocli.errors import OutputError, UsageError
 from yolocli.ownership import LOCK, SHOWN, is_foreign, is_output_folder, is_own_file, refusal
 
@@ -157,6 +158,14 @@ class OutputFolder:
             self._check_own(plain)
             self.write(plain, data)
 
+    def has_image(self, folder: str, path: str, suffix: str) -> bool:
+        """Tells whether the file of an image is there, and holds something; see `write_image`."""
+        for place in places(folder, path, suffix):
+            with suppress(OSError, ValueError):
+                if os.lstat(self.root / place).st_size > 0:
+                    return True
+        return False
+
     @contextmanager
     def open(self, path: Path) -> Iterator[IO[bytes]]:
         """Opens a file that appears, whole, when the block ends well.
@@ -180,13 +189,59 @@ class OutputFolder:
                     os.unlink(partial.at(unfinished), dir_fd=partial.fd)
                 raise
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, content: Mapping[str, Any], *, durable: bool = False) -> None:
         """Writes an object as JSON.
+
+        Args:
+            name: Of the file.
+            content: The object.
+            durable: When this returns, it outlives a power cut, and so do the names of all files beside it.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        self.write(Path(name), json.dumps(content, indent=2).encode() + b"\n")
+        with self.open(Path(name)) as stream:
+            stream.write(_json(content))
+            if durable:  # before it takes the place of another
+                sync_stream(stream)
+        if durable:
+            self.sync_names()
+
+    def conclude(self, files: Mapping[str, Mapping[str, Any]]) -> None:
+        """Makes all that was written outlive a power cut; only then puts the files in place that say so.
+
+        Args:
+            files: Objects to be written as JSON, by name.
+
+        Raises:
+            OutputError: If that cannot be done.
+        """
+        with ExitStack() as stack:
+            for name, content in files.items():
+                stream = stack.enter_context(self.open(Path(name)))
+                stream.write(_json(content))
+                stream.flush()
+            with self.writing(self.root):
+                sync_tree(self.root)
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Makes durable which files lie in the folder itself.
+
+        Raises:
+            OutputError: If the disk does not take it.
+        """
+        with self.writing(self.root):
+            sync_names(self.root)
+
+    def sync(self) -> None:
+        """Makes all that was written to the file system durable.
+
+        Raises:
+            OutputError: If the disk does not take it.
+        """
+        with self.writing(self.root):
+            sync_tree(self.root)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Returns an object written before, None when there is none or it is no JSON object."""
@@ -348,6 +403,10 @@ def _open_new(place: Place, name: str, mode: int) -> int:
 
 def _publish(partial: Place, unfinished: str, place: Place, name: str) -> None:
     os.replace(partial.at(unfinished), place.at(name), src_dir_fd=partial.fd, dst_dir_fd=place.fd)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

@@ -1,4 +1,7 @@
-"""The journal: one complete line per image, appended as it ends. All else on disk is a projection of it."""
+"""The journal: one complete line per image, appended as it ends. All else on disk is a projection of it.
+
+The last field of a line is the CRC-32 of all before it; lines of earlier versions have none.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,23 @@ import itertools
 import json
 import os
 import re
+import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolocli.disk import sync_stream
 from yolocli.errors import OutputError
 from yolocli.folder import OutputFolder
 from yolocli.results import SCHEMA_VERSION, ImageRef, ImageResult, Outcome, outcome_from_dict, to_json
 
 JOURNAL = "results.jsonl"
+DAMAGED = "results.damaged.jsonl"
+"""Lines of the journal that were found damaged."""
 DROPPED = "dropped"
 """Status of a line that takes back all lines of its path before it."""
 
@@ -29,6 +37,27 @@ _HEAD = re.compile(
     rb'\{"schema": \d+, "path": ' + _TEXT + rb', (?:"source": ' + _TEXT + rb', )?"status": "(\w+)", '
     rb'(?:"input": \d+, )?"size": (-?\d+), "mtime_ns": (-?\d+)(?:, "stage": "(\w+)")?'
 )
+_START = b'{"schema": '
+_CHECKSUM = b', "crc": '
+_UNCHECKED_FIELDS = frozenset(
+    [
+        "schema",
+        "path",
+        "source",
+        "status",
+        "input",
+        "size",
+        "mtime_ns",
+        "width",
+        "height",
+        "detections",
+        "stage",
+        "error",
+        "message",
+        "timings_ms",
+    ]
+)
+"""All fields of a line without a checksum; with another one, it is a line whose checksum was damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +104,7 @@ class Journal:
         self._path = folder.root / JOURNAL
         with folder.writing(self._path):
             self._file = folder.open_in_place(JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            self._end = os.fstat(self._file).st_size
+            self._end = self._durable = os.fstat(self._file).st_size
 
     def append(self, outcome: Outcome) -> None:
         """Adds a line; when this returns, the line outlives the process.
@@ -83,7 +112,7 @@ class Journal:
         Raises:
             OutputError: If the line cannot be written; the journal is left as it was.
         """
-        self._write(to_json(_entry(outcome, self._timings)) + b"\n")
+        self._write(_entry(outcome, self._timings))
 
     def drop(self, head: Head) -> None:
         """Takes back what was written of an image.
@@ -93,7 +122,7 @@ class Journal:
         """
         line: dict[str, Any] = {"schema": SCHEMA_VERSION, "path": head.path}
         line |= {"source": head.source} if head.source else {}
-        self._write(to_json(line | {"status": DROPPED, "size": -1, "mtime_ns": -1}) + b"\n")
+        self._write(line | {"status": DROPPED, "size": -1, "mtime_ns": -1})
 
     def check(self) -> None:
         """Makes sure that what lies at the journal's path is what was written.
@@ -109,7 +138,8 @@ class Journal:
                 "Put it back, or run again with --overwrite"
             )
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        line = _with_checksum(to_json(entry)[:-1])
         with self._folder.writing(self._path):
             try:
                 written = os.write(self._file, line)
@@ -120,17 +150,27 @@ class Journal:
                 raise
         self._end += len(line)
 
-    def close(self) -> None:
-        """Flushes the journal to the disk itself.
+    def sync(self) -> None:
+        """Makes all lines durable.
 
         Raises:
-            OutputError: If the disk does not take it.
+            OutputError: If the disk does not take them.
         """
-        with self._folder.writing(self._path):
-            try:
+        if self._durable != self._end:
+            with self._folder.writing(self._path):
                 os.fsync(self._file)
-            finally:
-                os.close(self._file)
+            self._durable = self._end
+
+    def close(self) -> None:
+        """Makes all lines durable, and closes the journal.
+
+        Raises:
+            OutputError: If the disk does not take them.
+        """
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
 
 
 class Past:
@@ -184,6 +224,11 @@ class Past:
             if not self._seen[i]:
                 yield self._head(i)
 
+    def dropped(self) -> Iterator[Head]:
+        """Yields what was dropped."""
+        marked = (self._head(i) for i in self._latest() if self._seen[i])
+        return (head for head in marked if head.status == DROPPED)
+
     def _latest(self) -> Iterator[int]:
         """Yields the position of the last line of each image."""
         count = len(self._keys)
@@ -225,6 +270,62 @@ def recover(folder: OutputFolder) -> int:
         return end - keep
 
 
+def set_aside(folder: OutputFolder) -> int:
+    """Takes damaged lines out of a journal and keeps them in a file beside it, so that their images are done again.
+
+    Returns:
+        Lines taken out.
+
+    Raises:
+        OutputError: If the journal or that file cannot be written.
+    """
+    path, aside = folder.in_place(JOURNAL), folder.in_place(DAMAGED)
+    if not path.exists():
+        return 0
+    with folder.writing(path), open(path, "rb") as stream:
+        if all(map(_is_sound, stream)):
+            return 0
+        count = 0
+        stream.seek(0)
+        with folder.open(Path(JOURNAL)) as kept, folder.writing(aside), open(aside, "ab") as taken:
+            for damaged, sound in map(_split, stream):
+                count += bool(damaged)
+                taken.write(damaged)
+                kept.write(sound)
+            sync_stream(taken)  # first, so that no line is in neither
+            sync_stream(kept)
+        folder.sync_names()
+    return count
+
+
+def mend(folder: OutputFolder, notice: Callable[[str], None]) -> int:
+    """Makes a journal whole after whatever happened to it: see `recover` and `set_aside`.
+
+    Args:
+        folder: No run may be writing to it.
+        notice: Told of damage.
+
+    Returns:
+        Lines that were damaged.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    recover(folder)
+    damaged = set_aside(folder)
+    if damaged:
+        lines = f"{damaged:,} damaged line{'s' * (damaged > 1)}"
+        notice(f"{folder.root / JOURNAL}: {lines} put into {DAMAGED}; a run does their images again")
+    return damaged
+
+
+def named(folder: OutputFolder) -> Iterator[str]:
+    """Yields what the lines are about that a folder holds, or ever held and were damaged; some more than once."""
+    for name in (JOURNAL, DAMAGED):
+        with suppress(FileNotFoundError), open(folder.root / name, "rb") as stream:
+            yield from (head.path for head in map(_parse, stream) if head is not None)
+
+
 def replay(path: Path) -> Iterator[Outcome]:
     """Yields the last Outcome of every image by path, whatever the order in which they ended.
 
@@ -244,6 +345,46 @@ def replay(path: Path) -> Iterator[Outcome]:
             head = _parse(content)
             if head is None or head.status != DROPPED:
                 yield _outcome(path, content)
+
+
+def _with_checksum(body: bytes) -> bytes:
+    """Returns a line.
+
+    Args:
+        body: A record as JSON, but for the bracket at its end.
+    """
+    # a number, as what is left of one after a cut never ends a record that lost its own end, as that of a string may
+    return b"%b%b%d}\n" % (body, _CHECKSUM, zlib.crc32(body))
+
+
+def _is_sound(line: bytes) -> bool:
+    body, mark, _ = line.rpartition(_CHECKSUM)
+    return line == _with_checksum(body) if mark else _is_of_earlier_version(line)
+
+
+def _is_of_earlier_version(line: bytes) -> bool:
+    if not line.endswith(b"}\n") or (head := _parse(line)) is None:
+        return False
+    try:
+        record: dict[str, Any] = json.loads(line)
+        if head.status != DROPPED:
+            outcome_from_dict(record)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return record.keys() <= _UNCHECKED_FIELDS
+
+
+def _split(line: bytes) -> tuple[bytes, bytes]:
+    """Returns what is damaged in a line, and what is sound: all of it, none, or its end.
+
+    Where the line break between two lines was damaged, the second may be sound.
+    """
+    if _is_sound(line):
+        return b"", line
+    start = line.rfind(_START)
+    if start > 0 and _is_sound(line[start:]):
+        return line[:start] + b"\n", line[start:]
+    return line, b""
 
 
 def _sort_key(path: str) -> bytes:

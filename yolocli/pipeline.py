@@ -220,7 +220,8 @@ class Run:
         stack.callback(timer.cancel)
 
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
-        complete = self._stopped is None
+        stopped = self._stopped  # what comes after the last image stops nothing
+        complete = stopped is None
         walker = self._discovery.walker
         summary = replace(self._tally.fill(self.summary), complete=complete, other_files=walker.passed_over)
         if store is not None:
@@ -233,13 +234,14 @@ class Run:
                 skipped_failures=store.skipped_failures,
                 vanished=store.vanished,
                 pruned=store.pruned,
+                damaged=store.damaged,
                 folder=asdict(store.totals),
             )
         failed = summary.failures + summary.skipped_failures
         self.summary = replace(
             summary,
             workers=crew.workers if crew else 0,
-            exit_code=self._stopped or (ExitCode.SOME_FAILED if failed else ExitCode.OK),
+            exit_code=stopped or (ExitCode.SOME_FAILED if failed else ExitCode.OK),
             peak_memory_bytes=peak_memory() + (crew.peak_memory if crew else 0),
         )
         if store is not None:

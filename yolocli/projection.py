@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from yolocli.detector import class_ids
 from yolocli.earlier import root_of_earlier
 from yolocli.errors import UsageError
 from yolocli.exporters import open_exporter, written_by
+from yolocli.exporters.base import Exporter, LiveExporter
 from yolocli.exporters.failures import Failures
 from yolocli.folder import PARTIAL, OutputFolder
-from yolocli.journal import JOURNAL, Journal, heads, recover, replay
+from yolocli.journal import JOURNAL, Journal, heads, mend, replay
 from yolocli.names import Root
 from yolocli.ownership import LOCK, refuse_foreign
 from yolocli.results import ImageResult, Outcome
 
 RUN = "run.json"
+Notice: TypeAlias = Callable[[str], None]
+
+
+def _unheard(message: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,29 @@ class Choice:
             raise UsageError(f"--conf {self.confidence}: must be in [0, 1]")
 
 
-def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False, roots: Sequence[Root] = ()) -> Totals:
+class _WhereMissing:
+    """An exporter that writes only the files that are not there or empty; see `Exporter`."""
+
+    live: ClassVar[bool] = True
+
+    def __init__(self, exporter: LiveExporter) -> None:
+        self._exporter = exporter
+
+    def add(self, outcome: Outcome) -> None:
+        if not self._exporter.holds(outcome.path):
+            self._exporter.add(outcome)
+
+    def close(self) -> None:
+        self._exporter.close()
+
+
+def project(
+    folder: OutputFolder,
+    formats: Iterable[str],
+    timings: bool = False,
+    roots: Sequence[Root] = (),
+    written: Collection[str] = (),
+) -> Totals:
     """Makes projections from the journal of a folder.
 
     Args:
@@ -63,6 +90,7 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False,
         formats: Names from the registry.
         timings: Put the milliseconds of each stage into them, if the journal has them.
         roots: What tells where an image lies whose record does not, as an earlier version wrote it.
+        written: Formats with a file per image of which only missing and empty files are to be made.
 
     Returns:
         What the journal holds.
@@ -71,7 +99,12 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False,
         OutputError: If the journal is damaged or a file cannot be written.
         UsageError: If there is no such format.
     """
-    exporters = [open_exporter(name, folder, timings) for name in formats]
+    exporters: list[Exporter] = []
+    for name in formats:
+        exporter = open_exporter(name, folder, timings)
+        if name in written and isinstance(exporter, LiveExporter):
+            exporter = _WhereMissing(exporter)
+        exporters.append(exporter)
     images = failures = detections = 0
     with folder.writing(folder.root):
         every = [*exporters, Failures(folder, timings)]
@@ -89,8 +122,14 @@ def project(folder: OutputFolder, formats: Iterable[str], timings: bool = False,
     return Totals(images, failures, detections)
 
 
-def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
+def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: Notice = _unheard) -> int:
     """Makes projections of the journal in an output folder that no run is using; see `project`.
+
+    Args:
+        root: The folder.
+        formats: Names from the registry.
+        timings: See `project`.
+        notice: Told of damage to the journal.
 
     Returns:
         Images in it.
@@ -103,12 +142,20 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False) -> int:
     files, sub_folders = written_by(formats)
     refuse_foreign(root, (JOURNAL, *files), sub_folders)
     with folder.held():
-        recover(folder)
+        mend(folder, notice)
         totals = project(folder, formats, timings, roots_of(folder) or ())
+        folder.sync()
         return totals.images + totals.failures
 
 
-def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, timings: bool = False) -> int:
+def extract(
+    root: Path,
+    target: Path,
+    formats: Sequence[str],
+    choice: Choice,
+    timings: bool = False,
+    notice: Notice = _unheard,
+) -> int:
     """Makes a new output folder of the boxes that a run with stricter settings would have kept.
 
     It is what such a run would leave, but for boxes whose score rounds to the threshold, and for images with as many
@@ -120,6 +167,7 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
         formats: Names from the registry.
         choice: What to keep.
         timings: See `project`.
+        notice: Told of damage to the journal.
 
     Returns:
         Images in it.
@@ -134,7 +182,7 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
         raise UsageError(f"--output {target}: is not empty; name a new folder")
     with ExitStack() as stack:
         stack.enter_context(source.held())
-        recover(source)
+        mend(source, notice)
         roots = roots_of(source)
         run = source.read_json(RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
@@ -146,8 +194,9 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
             fingerprint["classes"] = sorted(set(choice.classes))
         settings = (run.get("settings") or {}) | {"formats": list(formats), "exported_from": os.path.abspath(root)}
         stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
+        run |= {"fingerprint": fingerprint, "settings": settings} | stored
         stack.enter_context(_nothing_left(made))
-        made.write_json(RUN, run | {"fingerprint": fingerprint, "settings": settings} | stored)
+        made.write_json(RUN, run | {"finished": None})
         with closing(Journal(made, timings)) as journal:
             for outcome in _outcomes(source, roots or ()):
                 if isinstance(outcome, ImageResult):
@@ -155,6 +204,7 @@ def extract(root: Path, target: Path, formats: Sequence[str], choice: Choice, ti
                     outcome = replace(outcome, detections=kept)
                 journal.append(outcome)
         totals = project(made, formats, timings)
+        made.conclude({RUN: run})
         return totals.images + totals.failures
 
 

@@ -17,7 +17,7 @@ from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.folder import OutputFolder, places
-from yolocli.journal import JOURNAL, Head, Journal, Known, Past, recover, replay
+from yolocli.journal import DAMAGED, JOURNAL, Head, Journal, Known, Past, mend, named
 from yolocli.names import LONGEST, Names, Root
 from yolocli.ownership import refuse_foreign
 from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
@@ -38,6 +38,7 @@ class Store:
         skipped_failures: Among them, failures that are not tried again.
         vanished: Images in the journal that are gone from the folders walked; known at the end.
         pruned: Among them, those whose records were dropped.
+        damaged: Lines of the journal that were found damaged.
         totals: Of all that the folder holds; known at the end.
     """
 
@@ -48,7 +49,7 @@ class Store:
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
-        self.skipped = self.skipped_failures = self.vanished = self.pruned = 0
+        self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
         self._started = _now()
 
@@ -68,7 +69,7 @@ class Store:
             self._before = self._folder.read_json(RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
             self._check_fingerprint()
-            recover(self._folder)
+            self.damaged = mend(self._folder, self._notice)
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
@@ -76,8 +77,15 @@ class Store:
             before = [name for name in self._settings_before.get("formats", ()) if name in EXPORTERS]
             self._formats = list(dict.fromkeys([*self._config.formats, *before]))
             self._late = self._new_formats(self._formats)
+            if self._unsure:
+                for head in self._past.dropped():
+                    self._remove_files(head.path)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
-            self._write_run(None)
+            self._noted = False
+            if self._before:  # an empty folder has nothing to lose before its first line
+                self._note_run()
+            else:
+                self._folder.write_json(RUN, self._run(None))
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
             self._live = [
@@ -120,8 +128,8 @@ class Store:
         Raises:
             OutputError: If it cannot be written.
         """
-        if self.names.changed:  # before a name that depends on it
-            self._write_run(None)
+        if self.names.changed or not self._noted:  # before a name that depends on it
+            self._note_run()
         for exporter in self._live:
             exporter.add(outcome)
         self._journal.append(outcome)
@@ -156,20 +164,25 @@ class Store:
         Raises:
             OutputError: If they cannot be written.
         """
-        formats = [name for name in self._formats if name in self._late or not exporter_factory(name).live]
         self._journal.check()
         self._refuse_foreign(self._formats)  # of what came during the run
-        self.totals = project(self._folder, formats, self._config.timings, self.names.roots)
+        written = [name for name in self._formats if exporter_factory(name).live and name not in self._late]
+        self.totals = project(self._folder, self._formats, self._config.timings, self.names.roots, written)
         self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:
-        """Writes the summary and the end of the run.
+        """Makes all outlive a power cut, and only then writes the summary and the end of the run.
 
         Raises:
-            OutputError: If they cannot be written.
+            OutputError: If that cannot be done; then there is no summary.
         """
-        self._folder.write_json(SUMMARY, summary.to_dict())
-        self._write_run(_now())
+        self._journal.sync()
+        try:
+            self._folder.conclude({SUMMARY: summary.to_dict(), RUN: self._run(_now())})
+        except OutputError:
+            with suppress(OutputError):
+                self._folder.remove(SUMMARY)
+            raise
 
     def _refuse_foreign(self, formats: Iterable[str]) -> None:
         files, sub_folders = written_by(formats)
@@ -177,19 +190,15 @@ class Store:
 
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        if self._folder.read_json(RUN) is None:
+        if self._folder.read_json(RUN) is None and not any(named(self._folder)):
             return
-        self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
-        for path in self._recorded():
+        paths = list(named(self._folder))
+        self._folder.refuse_foreign_images(paths, written_by(self._config.formats)[1])
+        for path in paths:
             self._remove_files(path)
         self._folder.remove_own(*TABLES)
-        self._folder.remove(JOURNAL, SUMMARY, RUN)
-
-    def _recorded(self) -> Iterator[str]:
-        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
-        with suppress(OutputError, FileNotFoundError):
-            for outcome in replay(self._folder.root / JOURNAL):
-                yield outcome.path
+        self._folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
+        self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
 
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
@@ -203,7 +212,10 @@ class Store:
             class_ids(wanted, {int(index): name for index, name in self._classes.items()})  # or a typo is a setting
         before = self._before.get("fingerprint")
         if not isinstance(before, dict):
-            raise UsageError(f"{self._folder.root / JOURNAL}: a journal without its run.json; use another --output")
+            raise UsageError(
+                f"{self._folder.root / RUN}: is missing or cannot be read, and so it is not known what settings "
+                f"{JOURNAL} was made with; put it back, use another --output, or --overwrite to start anew"
+            )
         changed = changed_settings(before, self._fingerprint, self._classes)
         if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
             was, now = self._settings_before.get("model"), self._config.detector.model
@@ -246,15 +258,29 @@ class Store:
         self._folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
-        """Returns the formats that images done before were not written in."""
+        """Returns the formats that images done before were not written in, or not for sure."""
         if not self._past.images:
             return []
         if "roots" not in self._before:  # what an earlier version wrote does not say which file it is about
             return list(formats)
-        return [name for name in formats if name not in self._settings_before.get("formats", ())]
+        written = () if self._unsure else self._settings_before.get("formats", ())
+        return [name for name in formats if name not in written]
 
-    def _write_run(self, finished: str | None) -> None:
-        self.names.changed = False
+    @property
+    def _unsure(self) -> bool:
+        """Whether files of images may not be what the journal says.
+
+        What a run wrote that did not come to its end may be empty, torn or still there after a power cut. And where a
+        line was damaged, an older one counts.
+        """
+        return not self._before.get("finished") or self.damaged > 0
+
+    def _note_run(self) -> None:
+        """Writes down what resuming needs, before what depends on it."""
+        self._folder.write_json(RUN, self._run(None), durable=True)
+        self.names.changed, self._noted = False, True
+
+    def _run(self, finished: str | None) -> dict[str, Any]:
         config = self._config
         settings = {
             "inputs": _printable(config.source.inputs),
@@ -271,18 +297,15 @@ class Store:
             # a format that is new to the folder is in it from the end of the run on, not before
             "formats": [name for name in self._formats if finished or name not in self._late],
         }
-        self._folder.write_json(
-            RUN,
-            {
-                "fingerprint": self._fingerprint,
-                "settings": settings,
-                "roots": [asdict(root) for root in self.names.roots],
-                "names": self._classes,
-                "versions": _versions(),
-                "started": self._started,
-                "finished": finished,
-            },
-        )
+        return {
+            "fingerprint": self._fingerprint,
+            "settings": settings,
+            "roots": [asdict(root) for root in self.names.roots],
+            "names": self._classes,
+            "versions": _versions(),
+            "started": self._started,
+            "finished": finished,
+        }
 
 
 def has_run(output: Path) -> bool:

@@ -30,6 +30,7 @@ class RunSummary:
         skipped_failures: Among those, failures that were not tried again.
         vanished: Images of earlier runs that are gone from the folders walked.
         pruned: Among those, images whose records were dropped.
+        damaged: Lines of the journal that were found damaged; their images are done again.
         other_files: Files that the walk passed over because their suffix is no image's.
         complete: False if the run stopped before its inputs ended.
         exit_code: What the process ends with.
@@ -55,6 +56,7 @@ class RunSummary:
     skipped_failures: int = 0
     vanished: int = 0
     pruned: int = 0
+    damaged: int = 0
     other_files: int = 0
     complete: bool = True
     exit_code: int = ExitCode.OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO, runtime_checkable
 
 from yolocli.folder import OutputFolder
 from yolocli.results import Outcome
@@ -40,6 +40,15 @@ class Exporter(Protocol):
         Raises:
             OutputError: If it cannot be written.
         """
+        ...
+
+
+@runtime_checkable
+class LiveExporter(Exporter, Protocol):
+    """An exporter with a file per image."""
+
+    def holds(self, path: str) -> bool:
+        """Tells whether the file of an image is there, and not empty."""
         ...
 
 

@@ -31,5 +31,9 @@ class CsvFiles:
         data = text.getvalue().encode("utf-8", "backslashreplace")
         self._folder.write_image("csv", outcome.path, ".csv", data)
 
+    def holds(self, path: str) -> bool:
+        """See `LiveExporter.holds`."""
+        return self._folder.has_image("csv", path, ".csv")
+
     def close(self) -> None:
         """See `Exporter.close`."""

@@ -23,5 +23,9 @@ class JsonFiles:
         data = to_json_file(outcome.to_dict(timings=self._timings))
         self._folder.write_image("json", outcome.path, ".json", data)
 
+    def holds(self, path: str) -> bool:
+        """See `LiveExporter.holds`."""
+        return self._folder.has_image("json", path, ".json")
+
     def close(self) -> None:
         """See `Exporter.close`."""

@@ -6,6 +6,7 @@ So a decoder can crash and a socket can be watched without a hook in the product
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -19,6 +20,11 @@ from typing import Any
 
 DELAY = float(os.environ.get("CHAOS_DELAY", "0"))
 AUDIT = os.environ.get("CHAOS_AUDIT", "")
+BAD_DISK = os.environ.get("CHAOS_BAD_DISK", "")
+"""Name of a file that the disk does not take, as is found out when it is made durable."""
+PAUSE = os.environ.get("CHAOS_PAUSE", "")
+"""Path of which the last part names a file that a run pauses before when it puts it in place; PATH.paused says so."""
+PAUSE_SECONDS = 2.0
 
 DEEDS: Mapping[bytes, Callable[[], object]] = {
     b"#segfault#": lambda: ctypes.string_at(0),
@@ -74,6 +80,28 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         stream.write(f"{os.getpid()} {event} {arguments[1:]!r}\n")
 
 
+def _spoil_disk() -> None:
+    sync = os.fsync
+
+    def fsync(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith(f"/{BAD_DISK}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(file)
+
+    os.fsync = fsync
+
+
+def _pause(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "os.rename" and os.path.basename(os.fsdecode(arguments[1])) == PAUSE.rpartition("/")[2]:
+        with open(f"{PAUSE}.paused", "w"):
+            pass
+        time.sleep(PAUSE_SECONDS)
+
+
 sys.meta_path.insert(0, _Spoiler())
+if BAD_DISK:
+    _spoil_disk()
+if PAUSE:
+    sys.addaudithook(_pause)
 if AUDIT:
     sys.addaudithook(_watch)
