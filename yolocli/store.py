@@ -17,7 +17,7 @@ from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.folder import OutputFolder, places
-from yolocli.journal import DAMAGED, JOURNAL, Head, Journal, Known, Past, mend, named
+from yolocli.journal import DAMAGED, JOURNAL, Head, Journal, Known, Past, mend, named, replay
 from yolocli.names import LONGEST, Names, Root
 from yolocli.ownership import refuse_foreign
 from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
@@ -192,13 +192,18 @@ class Store:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
         if self._folder.read_json(RUN) is None and not any(named(self._folder)):
             return
-        paths = list(named(self._folder))
-        self._folder.refuse_foreign_images(paths, written_by(self._config.formats)[1])
-        for path in paths:
+        self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
+        for path in dict.fromkeys(named(self._folder)):
             self._remove_files(path)
         self._folder.remove_own(*TABLES)
         self._folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
         self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
+
+    def _recorded(self) -> Iterator[str]:
+        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
+        with suppress(OutputError, FileNotFoundError):
+            for outcome in replay(self._folder.root / JOURNAL):
+                yield outcome.path
 
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
