@@ -179,9 +179,10 @@ class Store:
 
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        if self._folder.read_json(RUN) is None and not any(named(self._folder)):
+        images = named(self._folder)
+        if self._folder.read_json(RUN) is None and not images:
             return
-        for path in named(self._folder):
+        for path in images:
             self._remove_files(path)
         self._folder.remove(*TABLES, JOURNAL, DAMAGED, SUMMARY, RUN)
         self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
