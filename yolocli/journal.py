@@ -319,11 +319,13 @@ def mend(folder: OutputFolder, notice: Callable[[str], None]) -> int:
     return damaged
 
 
-def named(folder: OutputFolder) -> Iterator[str]:
-    """Yields what the lines are about that a folder holds, or ever held and were damaged; some more than once."""
+def named(folder: OutputFolder) -> list[str]:
+    """Returns the images that a folder holds lines of, damaged ones among them as far as they can be read."""
+    found: dict[str, None] = {}
     for name in (JOURNAL, DAMAGED):
         with suppress(FileNotFoundError), open(folder.root / name, "rb") as stream:
-            yield from (head.path for head in map(_parse, stream) if head is not None)
+            found |= dict.fromkeys(head.path for head in map(_parse, stream) if head is not None)
+    return list(found)
 
 
 def replay(path: Path) -> Iterator[Outcome]:

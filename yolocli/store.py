@@ -190,10 +190,11 @@ class Store:
 
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        if self._folder.read_json(RUN) is None and not any(named(self._folder)):
+        images = named(self._folder)
+        if self._folder.read_json(RUN) is None and not images:
             return
         self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
-        for path in dict.fromkeys(named(self._folder)):
+        for path in images:
             self._remove_files(path)
         self._folder.remove_own(*TABLES)
         self._folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
