@@ -18,7 +18,7 @@ from yolocli.errors import UsageError
 from yolocli.exporters import EXPORTERS
 from yolocli.folder import OutputFolder
 from yolocli.journal import JOURNAL, Journal
-from yolocli.ownership import is_output_folder
+from yolocli.ownership import is_output_folder, refuse_foreign
 from yolocli.pipeline import Run
 from yolocli.projection import Choice, extract, rebuild
 
@@ -230,6 +230,21 @@ def test_what_a_power_cut_spoiled_is_made_again(name: str, damage: bytes, output
     run(output.parent / "in", output=output, workers=1, formats=("json", "csv"))
     rebuild(output, ("json", "csv"))
     assert (output / name).read_bytes() == whole or name == "summary.json"
+
+
+@pytest.mark.parametrize("name", ["run.json", "results.jsonl"])
+def test_what_the_folder_is_known_by_may_be_damaged(name: str, output: Path) -> None:
+    """As long as it is known by the other: what becomes of the damage is said by whoever reads it."""
+    (output / name).write_bytes(b"}{" + (output / name).read_bytes()[2:90])
+    refuse_foreign(output, ["run.json", "results.jsonl"], {})
+    (output / ("results.jsonl" if name == "run.json" else "run.json")).unlink()
+    with pytest.raises(UsageError, match=name):
+        refuse_foreign(output, ["run.json", "results.jsonl"], {})
+
+
+def test_settings_of_another_program_beside_a_journal_stay(output: Path) -> None:
+    put(output / "run.json", b'{"lr": 0.1}')
+    refused(output, "run.json")
 
 
 # What a killed run left

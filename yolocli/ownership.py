@@ -42,8 +42,7 @@ def is_own_file(place: Place, name: str, kind: str) -> bool:
         name: Of the file.
         kind: Key of `STARTS`.
     """
-    found = place.status(name)
-    if found is None or not stat.S_ISREG(found.st_mode):
+    if not _is_file(place, name):
         return False
     with suppress(OSError):
         start = _start(place, name, kind)
@@ -60,9 +59,8 @@ def is_output_folder(root: Path) -> bool:
     """Tells whether a run has written into a folder: by its settings, or its journal."""
     place = Place(None, os.fspath(root))
     for name in (_RUN, _JOURNAL):
-        found = place.status(name)
         with suppress(OSError):
-            if found is not None and stat.S_ISREG(found.st_mode) and _is_written(_start(place, name, name), name):
+            if _is_file(place, name) and _is_written(_start(place, name, name), name):
                 return True
     return False
 
@@ -115,9 +113,17 @@ def _is_written(start: bytes, kind: str) -> bool:
 
 
 def _may_be_replaced(place: Place, name: str) -> bool:
+    """Tells whether a file in an output folder is a run's, or one of the two that it is known by, damaged."""
     if is_own_file(place, name, name):
         return True
-    return name == _RUN and not _is_json(place, name)  # damaged, as the journal tells that it was ours
+    if name == _JOURNAL:
+        return _is_file(place, name) and _is_file(place, _RUN) and _is_written(_start(place, _RUN, _RUN), _RUN)
+    return name == _RUN and _is_file(place, name) and not _is_json(place, name)
+
+
+def _is_file(place: Place, name: str) -> bool:
+    found = place.status(name)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _is_json(place: Place, name: str) -> bool:
