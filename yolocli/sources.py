@@ -6,6 +6,7 @@ stream, so it is never lost.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -19,8 +20,14 @@ from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.foreign import foreign
 from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder
+from yolocli.patterns import expand, fixed_part
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
+
+LONGEST_NAME = 2**16
+"""Bytes of a listed name that are kept. It is more than any system takes: Linux 4,096, Windows 32,767 characters."""
+MOST_WITHOUT_NAME = 2**24
+"""Bytes of a list without a name in them, such as those of /dev/zero, after which nobody expects another."""
 
 
 class Discovery:
@@ -76,7 +83,7 @@ class Discovery:
             return base_of_folder(name)
         if os.path.lexists(name):
             return base_of_file(_real(name)[0], self._here)
-        return base_of_folder(_fixed_part(name))
+        return base_of_folder(fixed_part(name))
 
     def _all(self) -> Iterator[Found]:
         for name in self._config.inputs:
@@ -99,21 +106,20 @@ class Discovery:
             yield Found(folder, base, base_of_file(folder, self._here), walked=False)
 
     def _glob(self, pattern: str) -> Iterator[Found]:
-        if sys.version_info >= (3, 11):
-            names = glob.iglob(pattern, recursive=True, include_hidden=self._config.hidden)
-        else:  # hidden names must be asked for in the pattern
-            names = glob.iglob(pattern, recursive=True)
-        matches = sorted(names, key=os.fsencode)
+        matches = expand(pattern, hidden=self._config.hidden, follow=self._config.follow_symlinks, notice=self._notice)
         if not matches:
             self._notice(f"{pattern}: the pattern matches nothing")
-        fixed = _fixed_part(pattern)
+        fixed = fixed_part(pattern)
         base = base_of_folder(fixed)
         for name in matches:
             if os.path.isdir(name):
                 if "**" not in pattern:  # a '**' pattern names the files below each folder by itself
                     yield from self.walker.walk(name, _slashes(os.path.relpath(name, fixed)), base)
             elif is_image(name) and self.walker.wanted(os.path.basename(name), name):
-                yield Found(*_real(name), base)
+                folder, last = _real(name)
+                inside = os.path.join(folder, "").startswith(os.path.join(base.path, ""))
+                # a link that the pattern names may lead elsewhere
+                yield Found(folder, last, base if inside else base_of_file(folder, self._here))
 
 
 def count(config: SourceConfig, *, skip: Path | None = None) -> int:
@@ -213,10 +219,27 @@ def _listed(name: str, separator: bytes) -> Iterator[str]:
 
 
 def _split(stream: FileIO, separator: bytes) -> Iterator[str]:
-    rest = b""
+    """Yields the names of a list; of one that no system could have, the beginning, so that it fails by itself.
+
+    Raises:
+        OSError: If there is no end to what is no name.
+    """
+    rest, skipping, nameless = b"", False, 0
     while block := stream.read(1 << 16):  # what a pipe holds now, so that work starts before the list ends
         *names, rest = (rest + block).split(separator)
-        yield from _names(names, separator)
+        if skipping and names:  # the end of what was too long
+            del names[0]
+            skipping = False
+        found = list(_names(names, separator))
+        yield from found
+        if skipping:
+            rest = b""
+        elif len(rest) > LONGEST_NAME:
+            yield os.fsdecode(rest[:LONGEST_NAME])
+            rest, skipping = b"", True
+        nameless = 0 if found else nameless + len(block)
+        if nameless > MOST_WITHOUT_NAME:
+            raise OSError(errno.EINVAL, f"no name in {MOST_WITHOUT_NAME:,} bytes: this is no list of names")
     yield from _names([rest], separator)
 
 
@@ -224,7 +247,7 @@ def _names(names: Iterable[bytes], separator: bytes) -> Iterator[str]:
     for name in names:
         name = name if separator == b"\0" else name.removesuffix(b"\r")
         if name:
-            yield os.fsdecode(name)
+            yield os.fsdecode(name[:LONGEST_NAME])
 
 
 def _as_given(name: str) -> str:
@@ -242,13 +265,6 @@ def _real(name: str) -> tuple[str, str]:
         return os.path.realpath(folder), base
     except ValueError:  # a NUL byte in a listed name
         return folder, base
-
-
-def _fixed_part(pattern: str) -> str:
-    """Returns the folder that a glob pattern is about."""
-    while glob.has_magic(pattern):
-        pattern = os.path.dirname(pattern)
-    return pattern or os.curdir
 
 
 def _slashes(path: str) -> str:
