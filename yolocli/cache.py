@@ -40,7 +40,7 @@ def find_cached(*parts: str) -> Path | None:
     """Returns a file or folder of the cache, which may be one that others have filled and the user can only read."""
     for root in (_root(), _temporary_name()):
         path = root.joinpath(*parts)
-        if path.exists() and distrust(path) is None:
+        if os.path.exists(path) and distrust(path) is None:
             return path
     return None
 
@@ -48,7 +48,7 @@ def find_cached(*parts: str) -> Path | None:
 def why_unused() -> str | None:
     """Returns why a cache that exists is not used, in a line; None if it is, or if there is none."""
     root = _root()
-    reason = distrust(root) if root.exists() else None
+    reason = distrust(root) if os.path.exists(root) else None
     return None if reason is None else f"{root}: this cache is not used: {reason}"
 
 
@@ -57,7 +57,7 @@ def distrust(path: Path) -> str | None:
     if not hasattr(os, "getuid"):  # Windows has no such bits; a home there is its user's own
         return None
     real = Path(os.path.realpath(path))
-    inside = sorted(real.iterdir()) if real.is_dir() and os.access(real, os.R_OK) else []
+    inside = sorted(real.iterdir()) if os.path.isdir(real) and os.access(real, os.R_OK) else []
     lexical = Path(os.path.abspath(path))
     for step in [*reversed(lexical.parents), lexical, *reversed(real.parents), real, *inside]:
         try:

@@ -209,12 +209,7 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     from ultralytics.nn.autobackend import AutoBackend
 
     path = Path(config.model)
-    kind = AutoBackend._model_type(str(path))
-    if kind is not None and kind not in PLAIN and not config.trust_weights:
-        raise ModelError(
-            f"{path}: refused, as a model of this format ({kind}) may run code of its own. If you trust where it comes "
-            "from, use --trust-weights"
-        )
+    kind = check_format(path, config.trust_weights)
     if kind not in SELF_CONTAINED:
         check_metadata(path)
     if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
@@ -233,6 +228,23 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     backend.eval()
     _check(path, backend)
     return backend
+
+
+def check_format(path: Path, trusted: bool) -> str | None:
+    """Returns Ultralytics' name for the format of a model, which it tells by the name of the file; None for no model.
+
+    Raises:
+        ModelError: If such a model may run code of its own, and is not trusted.
+    """
+    from ultralytics.nn.autobackend import AutoBackend
+
+    kind: str | None = AutoBackend._model_type(str(path))
+    if kind is not None and kind not in PLAIN and not trusted:
+        raise ModelError(
+            f"{path}: refused, as a model of this format ({kind}) may run code of its own. If you trust where it comes "
+            "from, use --trust-weights"
+        )
+    return kind
 
 
 @contextmanager
