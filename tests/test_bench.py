@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,8 +19,22 @@ from rich.console import Console
 from tests.chaos.harness import Running, lines_in, wait_until
 from tests.support import clean_environment, write_image
 from yolocli.apart import run_apart
-from yolocli.bench import BenchConfig, Cell, Row, agreement, bench, cells, command, gather, repeat, run_cell, to_dict
-from yolocli.errors import ModelError, NoImagesError, UsageError
+from yolocli.bench import (
+    _PREDICT,
+    BenchConfig,
+    Cell,
+    Row,
+    _figures,
+    agreement,
+    bench,
+    cells,
+    command,
+    gather,
+    repeat,
+    run_cell,
+    to_dict,
+)
+from yolocli.errors import ModelError, NoImagesError, UsageError, WorkerError
 from yolocli.report import print_bench
 from yolocli.results import Detection
 
@@ -344,3 +359,23 @@ def test_a_folder_of_broken_images_is_an_error(weights: Path, tmp_path: Path) ->
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(NoImagesError, match="none of its images can be read"):
         bench(BenchConfig(str(tmp_path), (str(weights),), ()), lambda text: None)
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_the_baseline_runs_no_code_of_a_model(tmp_path: Path) -> None:
+    """Ultralytics' own loader unpickles whatever it is given; nothing has looked at a second model before."""
+    write_image(tmp_path / "a.png")
+    for name in ("evil.pt", "evil.torchscript"):
+        (tmp_path / name).write_bytes(pickle.dumps({"model": Evil(tmp_path / "the-code-ran"), "train_args": {}}))
+        with pytest.raises(WorkerError):
+            _figures(_PREDICT, [str(tmp_path / name), str(tmp_path)], name)
+        assert not (tmp_path / "the-code-ran").exists()

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import glob
 import io
 import itertools
 import os
+import resource
 import socket
+import stat
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +22,10 @@ from hypothesis import strategies as st
 from tests.support import run, without_privileges, write_image
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
+from yolocli.patterns import expand
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources import discover
-from yolocli.walk import IMAGE_SUFFIXES
+from yolocli.walk import IGNORE_FILE, IMAGE_SUFFIXES
 
 
 def touch(*paths: Path) -> None:
@@ -149,7 +157,7 @@ def test_a_list_in_a_pipe_gives_names_before_it_ends(tmp_path: Path, monkeypatch
         assert [item.source for item in found] == [f"{tmp_path}/2.jpg"]
 
 
-def test_a_tree_deeper_than_the_interpreters_stack_is_walked(tmp_path: Path) -> None:
+def test_a_tree_deeper_than_the_interpreters_stack_is_walked_and_matched(tmp_path: Path) -> None:
     depth = 1200
     inner = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -159,6 +167,7 @@ def test_a_tree_deeper_than_the_interpreters_stack_is_walked(tmp_path: Path) -> 
             os.close(outer)
         os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
         assert paths(tmp_path) == ["d/" * depth + "x.jpg"]
+        assert paths(tmp_path / "**/*.jpg") == ["d/" * depth + "x.jpg"]
     finally:
         os.close(inner)
         subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # too deep for Python's own, before 3.13
@@ -311,6 +320,65 @@ def test_an_ignore_file_reaches_its_folder_and_those_below(tree: Path) -> None:
     assert paths(tree) == ["a.jpg", "b.png", "sub/deep/k.jpg"]
 
 
+@pytest.mark.parametrize("kind", ["fifo", "zero", "folder", "large", "many", "unreadable"])
+def test_an_ignore_file_that_is_none_is_said_and_neither_waited_for_nor_read(open_folder: Path, kind: str) -> None:
+    touch(open_folder / "a.jpg", open_folder / "sub/b.jpg")
+    ignore_file = open_folder / ".yolocliignore"
+    if kind == "fifo":
+        os.mkfifo(ignore_file)
+    elif kind == "zero":
+        ignore_file.symlink_to("/dev/zero")
+    elif kind == "folder":
+        ignore_file.mkdir()
+    elif kind == "large":
+        ignore_file.write_bytes(b"a.jpg\n" * 200_000)
+    elif kind == "many":
+        ignore_file.write_text("".join(f"*{number}.jpg\n" for number in range(20_000)))
+    else:
+        ignore_file.write_text("a.jpg\n")
+        ignore_file.chmod(0)
+    notices: list[str] = []
+    with without_privileges(), _bounded_memory():
+        assert paths(open_folder, notices=notices) == ["a.jpg", "sub/b.jpg"]
+    (notice,) = notices
+    assert notice.startswith(f"{ignore_file}: not used, so all that lies in its folder is read: ")
+
+
+@contextlib.contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Fails where the block takes memory without bounds, and where it does not end; elsewhere than on Linux, not."""
+    if sys.platform != "linux":
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 2**28, hard))
+    faulthandler.dump_traceback_later(60, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_names_by_the_hundred_thousand_can_be_ignored(tmp_path: Path) -> None:
+    """Each pattern was compiled anew for each name."""
+    touch(*(tmp_path / f"{number:05}.jpg" for number in range(300)))
+    lines = [f"{number:05}.jpg\n" for number in range(1, 90_000)] + [f"*x{number}.jpg\n" for number in range(4_000)]
+    (tmp_path / ".yolocliignore").write_text("".join(lines))
+    with _bounded_memory():
+        assert paths(tmp_path) == ["00000.jpg"]
+
+
+@pytest.mark.parametrize("line", ["[", "*", "*a", "[!", "?"])
+def test_no_line_of_an_ignore_file_takes_long(tmp_path: Path, line: str) -> None:
+    touch(tmp_path / ("a" * 250 + ".jpg"))
+    for length in (100_000, 900_000):
+        (tmp_path / ".yolocliignore").write_text(line * (length // len(line)) + ".png")
+        with _bounded_memory():
+            assert len(paths(tmp_path)) == 1
+
+
 def test_the_output_folder_is_never_walked(tree: Path) -> None:
     touch(tree / "sub/out/json/x.jpg")
     (tree / "link").symlink_to("sub/out", target_is_directory=True)
@@ -337,6 +405,40 @@ def test_globs(tree: Path) -> None:
     assert paths(tree / "**/*.jpg") == ["a.jpg", "skip/e.jpg", "sub/a.jpg", "sub/deep/d.jpg"]
     assert paths(tree / "s*/[ae].jpg") == ["skip/e.jpg", "sub/a.jpg"]
     assert paths(tree / "*.jpg", exclude=("a*",)) == []
+
+
+def test_two_links_to_a_folder_in_itself_are_walked_once_each(tmp_path: Path) -> None:
+    """With two links to itself a folder has 2^40 paths, as many links as a system follows."""
+    touch(tmp_path / "x/1.jpg", tmp_path / "x/sub/2.jpg")
+    (tmp_path / "x/here").symlink_to(".", target_is_directory=True)
+    (tmp_path / "x/sub/up").symlink_to("..", target_is_directory=True)
+    notices: list[str] = []
+    with _bounded_memory():
+        for follow in (False, True):
+            for pattern in ("x/**/*.jpg", "x/**", "x" + 30 * "/**" + "/*.jpg", "**/x/**/*.jpg"):
+                found = find(tmp_path / pattern, notices=notices, follow_symlinks=follow)
+                assert sorted(item.source for item in found) == [f"{tmp_path}/x/1.jpg", f"{tmp_path}/x/sub/2.jpg"]
+        assert sorted(paths(tmp_path / ("x" + 30 * "/*" + "/*.jpg"))) == ["1.jpg", "sub/2.jpg"]
+    assert any("--follow-symlinks" in notice for notice in notices)
+
+
+def test_a_pattern_goes_through_links_to_folders_only_if_asked_but_for_what_it_names(tmp_path: Path) -> None:
+    touch(tmp_path / "far/2.jpg", tmp_path / "tree/1.jpg")
+    (tmp_path / "tree/far").symlink_to(tmp_path / "far", target_is_directory=True)
+    assert paths(tmp_path / "tree/**/*.jpg") == ["1.jpg"]
+    assert len(paths(tmp_path / "tree/**/*.jpg", follow_symlinks=True)) == 2
+    assert len(paths(tmp_path / "tree/*/*.jpg")) == 1
+    assert len(paths(tmp_path / "tree/far/*.jpg")) == 1
+
+
+def test_a_link_does_not_take_a_file_from_the_path_that_patterns_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "x/sub/1.jpg")
+    (tmp_path / "x/alias").symlink_to("sub", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for follow in (False, True):
+        assert paths("x/*/*.jpg", include=("x/sub/*",), follow_symlinks=follow) == ["sub/1.jpg"]
 
 
 def test_a_glob_without_matches_is_said(tree: Path) -> None:
@@ -417,6 +519,29 @@ def test_a_listed_name_that_no_file_can_have_is_a_failure_with_a_record(
     assert len([file for file in (tmp_path / "out/json").rglob("*") if file.is_file()]) == 2
 
 
+@pytest.mark.parametrize("null", [False, True])
+def test_a_list_without_an_end_ends_in_bounded_memory(null: bool) -> None:
+    found = discover(SourceConfig(files_from="/dev/zero", null=null))
+    with _bounded_memory():
+        if not null:
+            failure = next(found)
+            assert isinstance(failure, ImageFailure)
+            assert len(failure.path) <= 2**16
+        with pytest.raises(UsageError, match="no list of names"):
+            next(found)
+
+
+def test_of_a_listed_name_too_long_for_any_system_the_beginning_is_recorded(tmp_path: Path) -> None:
+    touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    names = [os.fsencode(tmp_path / "a.jpg"), b"n" * 30_000_000, os.fsencode(tmp_path / "b.jpg"), b"m" * 70_000]
+    (tmp_path / "list").write_bytes(b"\n".join(names))
+    with _bounded_memory():
+        found = find(files_from=str(tmp_path / "list"))
+    assert [type(item) for item in found] == [ImageRef, ImageFailure, ImageRef, ImageFailure]
+    assert [os.path.basename(found[index].path)[:1] for index in (1, 3)] == ["n", "m"]
+    assert {len(os.path.basename(found[index].path)) for index in (1, 3)} == {2**16}
+
+
 def test_a_missing_list_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--files-from"):
         find(files_from=str(tmp_path / "gone"))
@@ -477,6 +602,90 @@ def test_any_tree_gives_each_image_once_in_an_order_of_its_own(
         sources = [item.source for item in find(*overlapping)]
         assert sorted(os.path.relpath(source, first) for source in sources) == there
         assert len({item.path for item in find(*overlapping)}) == len(there)
+
+
+_wild = st.lists(
+    st.sampled_from(["**", "*", "a", "b", "?", "[ab]*", ".*", "a*.jpg", ".", ".."]), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tree=st.lists(
+        st.lists(st.sampled_from(["a", "b", ".h", "ab", "a.jpg", ".x.jpg"]), min_size=1, max_size=4), max_size=8
+    ),
+    parts=_wild,
+    hidden=st.booleans(),
+)
+def test_a_pattern_matches_what_it_does_for_glob(tree: list[list[str]], parts: list[str], hidden: bool) -> None:
+    if hidden and sys.version_info < (3, 11):
+        return
+    options = {"include_hidden": True} if hidden else {}
+    with tempfile.TemporaryDirectory() as root:
+        _grow(root, [(path[:-1], path[-1], "") for path in tree])
+        pattern = os.path.join(root, *parts)
+        expected = glob.glob(pattern, recursive=True, **options) if glob.has_magic(pattern) else []
+        found = expand(pattern, hidden=hidden, follow=True, notice=str) if glob.has_magic(pattern) else []
+        assert {os.path.realpath(path) for path in found if os.path.isfile(path)} == {
+            os.path.realpath(path) for path in expected if os.path.isfile(path)
+        }
+        assert found == sorted(found, key=os.fsencode)
+        if "**" not in parts:
+            assert found == sorted(expected, key=os.fsencode)
+
+
+_kinds = st.sampled_from(["file", "file", "folder", "fifo", "device", "link", "loop", "ignore fifo", "ignore zero"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    things=st.lists(st.tuples(st.integers(0, 5), _kinds, _parts, st.integers(0, 5)), max_size=14),
+    follow=st.booleans(),
+)
+def test_any_tree_of_links_fifos_and_devices_ends_with_each_image_once(
+    things: list[tuple[int, str, str, int]], follow: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        folders = [root]
+        for where, kind, name, other in things:
+            with contextlib.suppress(OSError):  # a name that is there, or too long, or a device as nobody special
+                _put(folders, os.path.join(folders[where % len(folders)], name), kind, folders[other % len(folders)])
+        images = {
+            os.path.realpath(folder) + "/" + name
+            for folder, _, names in os.walk(root)
+            for name in names
+            if name.endswith(".jpg")
+        }
+        every = f"{glob.escape(root)}/**/*.jpg"
+        with _bounded_memory():
+            for inputs in ([root], [every], [every, root, f"{glob.escape(root)}/**"]):
+                found = find(*inputs, follow_symlinks=follow, hidden=True)
+                refs = [item if isinstance(item, ImageRef) else item.ref for item in found]
+                sources = [ref.source for ref in refs if ref.source.endswith(".jpg")]
+                assert sorted(sources) == sorted(images)
+                assert len({item.path for item in found}) == len(found)
+
+
+def _put(folders: list[str], path: str, kind: str, other: str) -> None:
+    """Makes one thing of a tree; a link to a folder has no suffix of an image, so that images are files or devices."""
+    if kind == "folder":
+        os.mkdir(path)
+        folders.append(path)
+    elif kind == "fifo":
+        os.mkfifo(f"{path}.jpg")
+    elif kind == "device":
+        os.mknod(f"{path}.jpg", stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero
+    elif kind == "link":
+        os.symlink(other, path)
+    elif kind == "loop":
+        os.symlink(os.path.basename(path) + ".jpg", f"{path}.jpg")
+    elif kind == "ignore fifo":
+        os.mkfifo(os.path.join(os.path.dirname(path), IGNORE_FILE))
+    elif kind == "ignore zero":
+        os.symlink("/dev/zero", os.path.join(os.path.dirname(path), IGNORE_FILE))
+    else:
+        write_nothing = os.open(f"{path}.jpg", os.O_CREAT | os.O_WRONLY)
+        os.close(write_nothing)
 
 
 def test_the_listing_is_the_same_by_every_door(tree: Path) -> None:

@@ -364,8 +364,10 @@ from yolocli.memory import peak_memory
 from yolocli.models import resolve_model
 from yolocli.runtimes.library import ENVIRONMENT
 model, folder = resolve_model(sys.argv[1]), sys.argv[2]
-os.environ.update(ENVIRONMENT, YOLO_CONFIG_DIR=str(cache_folder("ultralytics")))
+from yolocli.runtimes.torch import check_format
+os.environ.update(ENVIRONMENT, YOLO_CONFIG_DIR=str(cache_folder("ultralytics")), ULTRALYTICS_SAFE_LOAD="1")
 from ultralytics import YOLO
+check_format(model, False)
 results = YOLO(model, task="detect").predict(folder, stream=True, save=False, verbose=False)
 next(results)  # set-up and the first image are not counted, as they are not for the others
 started = time.perf_counter()

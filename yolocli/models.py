@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from yolocli.cache import cache_folder
+from yolocli.cache import cache_folder, find_cached
 from yolocli.errors import ModelError
 from yolocli.runtimes.library import import_ultralytics
 
 BUILTIN = "builtin"
+OFFICIAL = re.compile(
+    r"rtdetr-[lx]\.pt|yolo(v3|v5|v8|v9|v10|11|12|26|e-v8|e-11|e-26|_nas_)[a-z]?6?(u|-(spp|tiny)u|-"
+    r"(cls|seg|seg-pf|sem|pose|pose-p6|obb|oiv7|depth|objv1-150|objv1-seg|distill|sem-ade20k|world|worldv2|grayscale|"
+    r"reid))?\.pt"
+)
+"""Names of official detectors, and some that only look so; Ultralytics knows, but its import takes seconds."""
 
 
 def resolve_model(name: str, *, verbose: bool = False) -> Path:
-    """Returns the file or folder of a model; an official one that is missing is downloaded once, into the cache.
+    """Returns the path of a model, absolute; an official one that is missing is downloaded once, into the cache.
 
     Args:
-        name: A path, an official name such as `yolo11n.pt`, or `builtin`.
+        name: A path, an official name such as `yolo11n.pt`, or `builtin`. A bare official name is never a file of the
+            current folder, which has another owner, perhaps; `./yolo11n.pt` is.
         verbose: Let Ultralytics' messages through, on stderr.
 
     Raises:
@@ -31,15 +40,16 @@ def resolve_model(name: str, *, verbose: bool = False) -> Path:
 
         return WEIGHTS
     path = Path(name)
+    official = OFFICIAL.fullmatch(name) is not None
     try:
-        if path.exists():
-            return path
+        here = path.exists()
     except OSError as error:
         raise ModelError(f"{name}: {error.strerror or error}; check the path given to --model") from error
+    if here and not official:
+        return path.absolute()
     if path.name != name:
         raise ModelError(f"{name}: no such model; check the path given to --model")
-    cached = cache_folder("weights") / name
-    return cached if cached.exists() else _download(cached, verbose)
+    return find_cached("weights", name) or _download(cache_folder("weights").absolute() / name, path, verbose)
 
 
 def sha256(path: Path) -> str:
@@ -53,7 +63,7 @@ def sha256(path: Path) -> str:
     try:
         for file in files:
             if path.is_dir():
-                digest.update(str(file.relative_to(path)).encode() + b"\0")
+                digest.update(os.fsencode(file.relative_to(path)) + b"\0")
             with open(file, "rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
@@ -62,7 +72,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(target: Path, verbose: bool) -> Path:
+def _download(target: Path, here: Path, verbose: bool) -> Path:
+    """Downloads an official model; a file `here` that only looks like one is what was meant."""
     from filelock import FileLock
 
     import_ultralytics(verbose)
@@ -72,6 +83,10 @@ def _download(target: Path, verbose: bool) -> Path:
         f"Give the path of a file you have with --model (or in YOLOCLI_MODEL), or put it at {target}, "
         f"or use --model {BUILTIN}, which finds codes only"
     )
+    if target.name not in GITHUB_ASSETS_NAMES and here.exists():
+        return here.absolute()
+    if here.exists():
+        ways = f"The file of this name in the current folder is {os.path.join(os.curdir, here)}. {ways}"
     if target.name not in GITHUB_ASSETS_NAMES:
         raise ModelError(f"{target.name}: no such file, and no official model has this name. {ways}")
     with FileLock(target.with_suffix(".lock")), contextlib.redirect_stdout(sys.stderr):

@@ -13,12 +13,13 @@ from yolocli.backends import make_backend
 from yolocli.backends.base import Loaded
 from yolocli.backends.crew import Crew
 from yolocli.backends.feed import Feed, Head
+from yolocli.cache import why_unused
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.exporters import exporter_factory
 from yolocli.memory import peak_memory
-from yolocli.models import resolve_model, sha256
+from yolocli.models import BUILTIN, resolve_model, sha256
 from yolocli.names import Names
 from yolocli.progress import Observer
 from yolocli.results import Outcome
@@ -44,7 +45,6 @@ class Run:
     def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
         self._began = time.perf_counter()
         self._discovery = Discovery(config.source, skip=config.output, notice=self._notice)
-        self._model = config.detector.model
         self._observers = observers
         self._asked = config.workers > 0
         self._config = settle(config, self._notice)
@@ -62,7 +62,7 @@ class Run:
             self._config.detector.threads,
             self._config.batch,
             "not loaded",
-            self._model,
+            BUILTIN if config.detector.model == BUILTIN else self._config.detector.model,
         )
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -284,6 +284,8 @@ def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
     """
     for name in config.formats:
         exporter_factory(name)
+    if (unused := why_unused()) is not None:
+        notice(unused)
     model = resolve_model(config.detector.model, verbose=config.detector.verbose)
     detector = choose_runtime(replace(config.detector, model=str(model)), config.devices, notice)
     workers, threads = share_cpus(

@@ -6,6 +6,7 @@ stream, so it is never lost.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -19,8 +20,14 @@ from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.foreign import foreign
 from yolocli.names import Names, Root, base_of_file, base_of_folder, current_folder, lies_in
+from yolocli.patterns import expand, fixed_part
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.walk import Found, Notice, Walker, is_image
+
+LONGEST_NAME = 2**16
+"""Bytes of a listed name that are kept. It is more than any system takes: Linux 4,096, Windows 32,767 characters."""
+MOST_WITHOUT_NAME = 2**24
+"""Bytes of a list without a name in them, such as those of /dev/zero, after which nobody expects another."""
 
 
 class Discovery:
@@ -73,7 +80,7 @@ class Discovery:
             names: Those of the output folder; files that it has a root for need no other.
         """
         files = [name for name in self._config.inputs if os.path.lexists(name) and not os.path.isdir(name)]
-        folders = [name if os.path.lexists(name) else _fixed_part(name) for name in self._config.inputs]
+        folders = [name if os.path.lexists(name) else fixed_part(name) for name in self._config.inputs]
         searched = [base_of_folder(name) for name in folders if os.path.isdir(name)]
         own = (_real(name)[0] for name in files)
         alone = (f for f in own if not names.covers(f) and not any(lies_in(f, base.path) for base in searched))
@@ -100,14 +107,10 @@ class Discovery:
             yield Found(folder, base, base_of_file(folder, self._here), walked=False)
 
     def _glob(self, pattern: str) -> Iterator[Found]:
-        if sys.version_info >= (3, 11):
-            names = glob.iglob(pattern, recursive=True, include_hidden=self._config.hidden)
-        else:  # hidden names must be asked for in the pattern
-            names = glob.iglob(pattern, recursive=True)
-        matches = sorted(names, key=os.fsencode)
+        matches = expand(pattern, hidden=self._config.hidden, follow=self._config.follow_symlinks, notice=self._notice)
         if not matches:
             self._notice(f"{pattern}: the pattern matches nothing")
-        fixed = _fixed_part(pattern)
+        fixed = fixed_part(pattern)
         base = base_of_folder(fixed)
         for name in matches:
             if os.path.isdir(name):
@@ -218,10 +221,27 @@ def _listed(name: str, separator: bytes) -> Iterator[str]:
 
 
 def _split(stream: FileIO, separator: bytes) -> Iterator[str]:
-    rest = b""
+    """Yields the names of a list; of one that no system could have, the beginning, so that it fails by itself.
+
+    Raises:
+        OSError: If there is no end to what is no name.
+    """
+    rest, skipping, nameless = b"", False, 0
     while block := stream.read(1 << 16):  # what a pipe holds now, so that work starts before the list ends
         *names, rest = (rest + block).split(separator)
-        yield from _names(names, separator)
+        if skipping and names:  # the end of what was too long
+            del names[0]
+            skipping = False
+        found = list(_names(names, separator))
+        yield from found
+        if skipping:
+            rest = b""
+        elif len(rest) > LONGEST_NAME:
+            yield os.fsdecode(rest[:LONGEST_NAME])
+            rest, skipping = b"", True
+        nameless = 0 if found else nameless + len(block)
+        if nameless > MOST_WITHOUT_NAME:
+            raise OSError(errno.EINVAL, f"no name in {MOST_WITHOUT_NAME:,} bytes: this is no list of names")
     yield from _names([rest], separator)
 
 
@@ -229,7 +249,7 @@ def _names(names: Iterable[bytes], separator: bytes) -> Iterator[str]:
     for name in names:
         name = name if separator == b"\0" else name.removesuffix(b"\r")
         if name:
-            yield os.fsdecode(name)
+            yield os.fsdecode(name[:LONGEST_NAME])
 
 
 def _as_given(name: str) -> str:
@@ -249,13 +269,6 @@ def _real(name: str) -> tuple[str, str]:
         return os.path.realpath(folder or os.curdir), base  # before a '..' is taken away, as it may follow a link
     except ValueError:  # a NUL byte in a listed name
         return os.path.abspath(folder), base
-
-
-def _fixed_part(pattern: str) -> str:
-    """Returns the folder that a glob pattern is about."""
-    while glob.has_magic(pattern):
-        pattern = os.path.dirname(pattern)
-    return pattern or os.curdir
 
 
 def _slashes(path: str) -> str:

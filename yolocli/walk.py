@@ -5,15 +5,17 @@ Memory holds the names of the folders being walked, not of the tree.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from yolocli.bounded import read_bounded
 from yolocli.config import SourceConfig
+from yolocli.errors import UsageError
 from yolocli.names import Root, base_of_folder
+from yolocli.patterns import Patterns
 
 IMAGE_SUFFIXES = frozenset(
     (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
@@ -22,6 +24,7 @@ IMAGE_SUFFIXES = frozenset(
 
 IGNORE_FILE = ".yolocliignore"
 """A file of patterns, one a line: files and folders that match one are skipped, in its folder and below."""
+LARGEST_IGNORE_FILE = 2**20
 
 Notice: TypeAlias = Callable[[str], None]
 _Listing: TypeAlias = "Iterator[Found | _Listing]"
@@ -61,6 +64,11 @@ class Walker:
 
     def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
         self._config = config
+        try:
+            self._include = Patterns(config.include)
+            self._exclude = Patterns(config.exclude)
+        except ValueError as error:
+            raise UsageError(f"--include or --exclude: {error}") from error
         self._skip = os.path.realpath(skip) if skip is not None else None
         self._notice = notice
         self._visited: set[tuple[int, int]] = set()
@@ -90,15 +98,14 @@ class Walker:
 
     def wanted(self, name: str, path: str) -> bool:
         """Tells whether a file passes the include and exclude patterns."""
-        if any(_matches(pattern, name, path) for pattern in self._config.exclude):
-            return False
-        include = self._config.include
-        return not include or any(_matches(pattern, name, path) for pattern in include)
+        return not self._exclude.match(name, path) and (not self._config.include or self._include.match(name, path))
 
-    def _list(self, folder: str, path: str, real: str, base: Root, ignored: tuple[tuple[str, str], ...]) -> _Listing:
+    def _list(
+        self, folder: str, path: str, real: str, base: Root, ignored: tuple[tuple[str, Patterns], ...]
+    ) -> _Listing:
         """Yields the folder's images and, in their place by name, the listings of its sub-folders.
 
-        `ignored` holds (path of the folder with the ignore file, pattern) from all the folders above.
+        `ignored` holds (path of the folder with the ignore file, its patterns) from all the folders above.
         """
         if real == self._skip or (self._config.follow_symlinks and not self._first_visit(folder)):
             return
@@ -108,7 +115,7 @@ class Walker:
             yield Found(real, "", base, error=error)
             return
         if os.fsencode(IGNORE_FILE) in names:
-            ignored += tuple((path, pattern) for pattern in _patterns(os.path.join(folder, IGNORE_FILE)))
+            ignored += ((path, self._patterns(os.path.join(folder, IGNORE_FILE))),)
         while names:  # taken off the end, so that memory falls as the walk goes on
             name = os.fsdecode(names.pop())
             inner = f"{path}/{name}" if path else name
@@ -116,10 +123,20 @@ class Walker:
                 continue
             below = os.path.join(folder, name)
             if name in folders:
-                if self._config.recursive and not any(_matches(p, name, inner) for p in self._config.exclude):
+                if self._config.recursive and not self._exclude.match(name, inner):
                     yield self._list(below, inner, *self._enter(below, real, name, base), ignored)
             elif is_image(name) and self.wanted(name, inner):
                 yield Found(real, name, base)
+
+    def _patterns(self, ignore_file: str) -> Patterns:
+        """Returns what a file lists; nothing, and says so, if that cannot be known."""
+        try:
+            lines = read_bounded(ignore_file, LARGEST_IGNORE_FILE).decode("utf-8", "surrogateescape").splitlines()
+            return Patterns(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._notice(f"{ignore_file}: not used, so all that lies in its folder is read: {reason}")
+            return Patterns(())
 
     def _enter(self, folder: str, above: str, name: str, base: Root) -> tuple[str, Root]:
         """Returns the real path of a sub-folder, and its base: only a link can lead elsewhere than below `above`."""
@@ -175,19 +192,5 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def _matches(pattern: str, name: str, path: str) -> bool:
-    """Tells whether a pattern matches: the name, or, if it holds a '/', the whole path."""
-    pattern = pattern.rstrip("/")
-    return fnmatch.fnmatchcase(path, pattern.lstrip("/")) if "/" in pattern else fnmatch.fnmatchcase(name, pattern)
-
-
-def _is_ignored(path: str, name: str, ignored: tuple[tuple[str, str], ...]) -> bool:
-    return any(_matches(pattern, name, path[len(base) :].lstrip("/")) for base, pattern in ignored)
-
-
-def _patterns(ignore_file: str) -> list[str]:
-    try:
-        lines = Path(ignore_file).read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return []
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+def _is_ignored(path: str, name: str, ignored: tuple[tuple[str, Patterns], ...]) -> bool:
+    return any(patterns.match(name, path[len(base) :].lstrip("/")) for base, patterns in ignored)

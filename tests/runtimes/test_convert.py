@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support import REPOSITORY
 from yolocli.config import DetectorConfig
 from yolocli.errors import ModelError
 from yolocli.runtimes import convert, torch
@@ -102,6 +105,36 @@ def test_a_conversion_that_fails_leaves_nothing(
     with pytest.raises(ConversionError):
         converted_model(checkpoint, trust_weights=False)
     assert [path for path in (tmp_path / "cache/openvino").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_what_a_killed_conversion_left_is_removed_by_the_next(
+    conversions: list[Path], checkpoint: Path, tmp_path: Path
+) -> None:
+    """It was 11 MB for good. What a conversion that goes on has made is left alone."""
+    cache = tmp_path / "cache/openvino"
+    code = (
+        "import sys, time; from pathlib import Path; from yolocli.runtimes import convert\n"
+        "def stall(weights, folder, trust_weights):\n"
+        "    (folder / 'model.bin').write_bytes(bytes(1000)); print('at work', flush=True); time.sleep(100)\n"
+        "convert._convert_apart = stall; convert.converted_model(Path(sys.argv[1]), trust_weights=False)"
+    )
+    other = checkpoint.with_name("other.pt")
+    other.write_bytes(b"others")
+    command = [sys.executable, "-c", code, str(other)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"at work\n"
+            (work,) = (path for path in cache.iterdir() if path.is_dir())
+            converted_model(checkpoint, trust_weights=False)
+            assert any(work.rglob("model.bin"))
+        finally:
+            process.kill()
+    checkpoint.write_bytes(b"trained on")
+    converted_model(checkpoint, trust_weights=False)
+    assert not work.exists()
+    assert len([path for path in cache.iterdir() if path.suffix != ".lock"]) == 2
+    assert not list(cache.glob(".work-*"))
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support import assert_same_boxes, clean_environment, projections, records, run
+from tests.support import assert_same_boxes, clean_environment, projections, records, run, write_image, yolocli
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ModelError
@@ -286,3 +288,69 @@ def test_an_export_runs_from_the_command_with_its_own_fingerprint(
     assert this.summary.runtime.startswith("openvino int8 on cpu")
     assert len(records(tmp_path / "out/results.jsonl")) == 1
     assert records_of_run(tmp_path / "out")["fingerprint"]["precision"] == "int8"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stride": 0},
+        {"stride": ".inf"},
+        {"stride": 10**9},
+        {"imgsz": "[]"},
+        {"imgsz": "[0, 640]"},
+        {"imgsz": "[640, -1]"},
+        {"names": "{}"},
+        {"channels": 4},
+        {"args": "[1"},
+    ],
+    ids=str,
+)
+def test_metadata_that_no_picture_fits_is_damage(converted: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    folder = tmp_path / "x_openvino_model"
+    shutil.copytree(converted, folder)
+    lines = "stride: 32\ntask: detect\nimgsz: [640, 640]\nnames: {0: a}\nargs: {}\nchannels: 3\n".splitlines()
+    for key, value in change.items():
+        lines = [f"{key}: {value}" if line.startswith(f"{key}:") else line for line in lines]
+    (folder / "metadata.yaml").write_text("\n".join(lines))
+    _assert_refused(folder, tmp_path, b"metadata.yaml: damaged")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "large", "aliases", "deep"])
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_metadata_that_would_hang_or_fill_the_memory_is_refused(
+    converted: Path, tmp_path: Path, kind: str, runtime: str
+) -> None:
+    folder = tmp_path / "x_openvino_model"
+    shutil.copytree(converted, folder)
+    path = folder / "metadata.yaml"
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "large":
+        path.write_bytes(b"#" * (2**20 + 1))
+    elif kind == "aliases":
+        lines = ["a0: &a0 [x, x]"]
+        lines += [f"a{step}: &a{step} [{', '.join([f'*a{step - 1}'] * 10)}]" for step in range(1, 30)]
+        path.write_text("\n".join(lines) + "\nnames: *a29\nimgsz: *a29\nstride: *a29\ntask: detect\n")
+    else:
+        path.write_text("names: " + "[" * 100_000)
+    _assert_refused(folder, tmp_path, b"metadata.yaml", "--runtime", runtime)
+
+
+def test_a_graph_that_is_a_fifo_is_not_waited_for(converted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "x_openvino_model"
+    shutil.copytree(converted, folder)
+    (folder / "model.xml").unlink()
+    os.mkfifo(folder / "model.xml")
+    _assert_refused(folder, tmp_path, b"x_openvino_model: an OpenVINO export holds an .xml")
+
+
+def _assert_refused(folder: Path, tmp_path: Path, why: bytes, *options: str) -> None:
+    """Asserts that the command ends with 4 and one line."""
+    write_image(tmp_path / "a.png")
+    done = yolocli("detect", tmp_path / "a.png", "-m", folder, "--stdout", "-q", *options)
+    assert done.returncode == 4, done.stderr
+    assert why in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -12,14 +17,16 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support import write_image, yolocli
 from yolocli.builtin import WEIGHTS
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import ModelError
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
+from yolocli.runtimes.confined import ConfinedError, confined
 from yolocli.runtimes.library import import_ultralytics
-from yolocli.runtimes.torch import TorchRuntime, load_backend
+from yolocli.runtimes.torch import PLAIN, TorchRuntime, load_backend
 
 on_x86 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"
@@ -199,3 +206,107 @@ def test_an_export_is_given_the_batch_that_it_was_made_for(
 def test_a_batch_is_for_many_threads(threads: int, precision: Precision, batch: int) -> None:
     config = DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=threads, precision=precision)
     assert load_detector(config).best_batch == batch
+
+
+class Downloading:
+    """Asks, when unpickled, for a class that Ultralytics allows, with arguments that make it fetch weights."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from ultralytics.nn.modules.block import TorchVision
+
+        return TorchVision, ("alexnet", "DEFAULT")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "auto"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_no_checkpoint_reaches_the_network(tmp_path: Path, runtime: str, trusted: bool) -> None:
+    """The look-up of a name would leave a trace: the resolver is one that writes down what it is asked."""
+    import_ultralytics()
+    torch.save({"model": Downloading(), "train_args": {}}, tmp_path / "calls.pt")
+    write_image(tmp_path / "a.png")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        "import os, socket, sys\n"
+        "def resolve(*arguments, **names):\n"
+        "    sys.audit('socket.getaddrinfo', *arguments)  # as the real one does\n"
+        "    open(os.environ['TRACE'], 'a').write(f'{arguments}')\n"
+        "    raise socket.gaierror('no network')\n"
+        "socket.getaddrinfo = resolve\n"
+    )
+    env = {"PYTHONPATH": str(tmp_path / "site"), "TRACE": str(tmp_path / "trace"), "HOME": str(tmp_path / "home")}
+    options = ["--trust-weights"] if trusted else []
+    model = ["-m", tmp_path / "calls.pt", "--runtime", runtime]
+    done = yolocli("detect", tmp_path / "a.png", *model, "--stdout", "-q", *options, env=env)
+    assert done.returncode == 4, done.stderr
+    assert b"calls.pt: refused, as loading it would reach the network" in done.stderr
+    assert not (tmp_path / "trace").exists()
+    if not trusted:
+        assert not (tmp_path / "home").exists()
+
+
+def test_other_threads_keep_the_network_while_a_model_loads() -> None:
+    with socket.socket() as server, confined(folders=True):
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        with socket.socket() as client, pytest.raises(ConfinedError):
+            client.connect(server.getsockname())
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(socket.create_connection, server.getsockname()).result().close()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        socket.create_connection(server.getsockname()).close()
+
+
+PROGRAM = """
+import sys, torch
+
+class Writing(torch.nn.Module):
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        torch.save(images[:, :1, :1, :1], self.target)
+        return torch.zeros(images.shape[0], 6, 126)
+
+torch.jit.save(torch.jit.script(Writing(sys.argv[1])), sys.argv[2])
+"""
+
+
+def test_a_torchscript_runs_only_if_it_is_trusted(tmp_path: Path) -> None:
+    """It is a program, and may write a file wherever it likes."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    names = ("evil.torchscript", "evil.pt.torchscript", "evil.torchscript.old")
+    written = tmp_path / "written"
+    # in a process without Ultralytics, which puts something that cannot be compiled in the place of torch.save
+    subprocess.run([sys.executable, tmp_path / "program.py", written, tmp_path / names[0]], check=True, timeout=100)
+    write_image(tmp_path / "a.png")
+    for name in names:
+        if name != names[0]:
+            shutil.copyfile(tmp_path / names[0], tmp_path / name)
+        command = ["detect", tmp_path / "a.png", "-m", tmp_path / name, "--stdout", "-q"]
+        done = yolocli(*command)
+        assert done.returncode == 4, done.stderr
+        assert b"--trust-weights" in done.stderr
+        assert not written.exists()
+    done = yolocli(*command, "--trust-weights")
+    assert written.exists(), done.stderr
+
+
+def test_every_format_that_is_not_known_to_be_plain_must_be_trusted(tmp_path: Path) -> None:
+    import_ultralytics()
+    from ultralytics.nn.autobackend import AutoBackend
+
+    assert set(AutoBackend._BACKEND_MAP) >= PLAIN
+    for suffix in (
+        ".engine",
+        "_saved_model",
+        ".pb",
+        "_paddle_model",
+        "_executorch_model",
+        "_imx_model",
+        "_hailo_model",
+    ):
+        with pytest.raises(ModelError, match="may run code of its own"):
+            load_detector(DetectorConfig(str(tmp_path / f"a{suffix}"), runtime=RuntimeName.torch))

@@ -10,12 +10,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolocli.apart import run_apart
-from yolocli.cache import cache_folder
+from yolocli.cache import cache_folder, find_cached
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError
 from yolocli.models import sha256
@@ -30,6 +32,11 @@ CONVERSION = 2
 """Raise it when the same weights would be converted to something else."""
 LONGEST_STEM = 40
 """Characters of a model's name in the name of its folder, so that any name of a file system fits in 255 bytes."""
+WORK = ".work-"
+"""How the names of folders begin in which a conversion is at work."""
+LOCK = ".lock"
+UNHELD_SECONDS = 60.0
+"""Time between making such a folder and holding it that no system needs."""
 DIGEST = "sha256"
 FAILURE = "failure.json"
 PIXELS = 0.02
@@ -59,16 +66,19 @@ def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str
     from filelock import FileLock
 
     key = f"{weights.stem[:LONGEST_STEM]}-{sha256(weights)[:24]}-{openvino_version()}-{CONVERSION}"
-    folder = cache_folder("openvino") / f"{key}{SUFFIX}"
-    if _is_whole(folder):
-        return folder
+    kept = find_cached("openvino", f"{key}{SUFFIX}")
+    if kept is not None and _is_whole(kept):
+        return kept
+    cache = cache_folder("openvino")
+    folder = cache / f"{key}{SUFFIX}"
     with FileLock(f"{folder}.lock"):
         if _is_whole(folder):
             return folder
         notice(f"converting {weights.name} for OpenVINO, once")
         try:
-            with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
-                made = Path(parent) / folder.name
+            _sweep(cache)
+            with _work_folder(cache) as work:
+                made = work / folder.name
                 made.mkdir()
                 _convert_apart(weights, made, trust_weights)
                 (made / DIGEST).write_text(_digest(made))
@@ -77,6 +87,34 @@ def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str
         except OSError as error:
             raise ConversionError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return folder
+
+
+@contextmanager
+def _work_folder(cache: Path) -> Iterator[Path]:
+    """Gives a folder of the cache that is removed at the end, and whose lock dies with this process."""
+    from filelock import FileLock
+
+    with tempfile.TemporaryDirectory(dir=cache, prefix=WORK) as folder:
+        lock = Path(folder + LOCK)
+        try:
+            with FileLock(lock):
+                yield Path(folder)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _sweep(cache: Path) -> None:
+    """Removes what conversions that were killed have left: work folders that nobody holds."""
+    from filelock import FileLock, Timeout
+
+    for name in {path.name.removesuffix(LOCK) for path in cache.glob(f"{WORK}*")}:
+        work, lock = cache / name, cache / (name + LOCK)
+        with suppress(OSError, Timeout):
+            if not lock.exists() and time.time() - work.stat().st_mtime < UNHELD_SECONDS:
+                continue  # its lock is about to be taken
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(work, ignore_errors=True)
+            lock.unlink(missing_ok=True)
 
 
 def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:

@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolocli.bounded import read_bounded
 from yolocli.errors import ModelError
 
 SUFFIX = "_openvino_model"
 METADATA = "metadata.yaml"
 MODEL = "model.xml"
+LARGEST_METADATA = 2**20
+DEEPEST_METADATA = 20
+"""Levels of lists and mappings in it; there are three in what Ultralytics writes."""
+LARGEST_SIDE = 2**16
+"""Pixels of a side of an input; Ultralytics' largest models are trained with 1280."""
 QUANTISED = b'type="FakeQuantize"'
 """What only a quantised graph holds."""
 
@@ -52,7 +58,7 @@ def graph_file(folder: Path) -> Path:
     Raises:
         ModelError: If there is none, or its weights are missing.
     """
-    graph = next(iter(sorted(folder.glob("*.xml"))), None)
+    graph = next((file for file in sorted(folder.glob("*.xml")) if file.is_file()), None)
     if graph is None or not graph.with_suffix(".bin").is_file():
         raise ModelError(f"{folder}: an OpenVINO export holds an .xml and its .bin; export the model again")
     return graph
@@ -76,16 +82,13 @@ def read_metadata(folder: Path) -> Metadata:
     Raises:
         ModelError: If it is missing, cannot be read or is damaged.
     """
-    import yaml
-
     path = folder / METADATA
+    values = _read_yaml(path)
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        values = yaml.load(path.read_bytes(), Loader=loader)
         names, imgsz = _literal(values["names"]), _literal(values["imgsz"])
         height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
         arguments = _literal(values.get("args") or {})
-        return Metadata(
+        metadata = Metadata(
             names={int(index): str(name) for index, name in names.items()},
             stride=int(values["stride"]),
             imgsz=(int(height), int(width)),
@@ -93,10 +96,80 @@ def read_metadata(folder: Path) -> Metadata:
             channels=int(values.get("channels", 3)),
             end_to_end=bool(_literal(values.get("end2end", False)) or arguments.get("nms", False)),
         )
+        check_sizes(metadata.stride, metadata.imgsz)
+        if not metadata.names:
+            raise ValueError("no class has a name")
+        if metadata.channels not in {1, 3}:
+            raise ValueError(f"takes {metadata.channels} channels; images have 1 or 3")
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    return metadata
+
+
+def check_metadata(model: Path) -> None:
+    """Looks at the metadata beside or in an export, before a library reads it that would wait for a FIFO.
+
+    Raises:
+        ModelError: If it is there, and cannot be read or is damaged.
+    """
+    path = (model if model.is_dir() else model.parent) / METADATA
+    if path.exists():
+        _read_yaml(path)
+
+
+def check_sizes(stride: int, imgsz: tuple[int, int]) -> None:
+    """Checks what a model says of its input.
+
+    Raises:
+        ValueError: If no picture can be letterboxed to it.
+    """
+    if not 1 <= stride <= LARGEST_SIDE:
+        raise ValueError(f"stride {stride}")
+    if not all(1 <= side <= LARGEST_SIDE for side in imgsz):
+        raise ValueError(f"imgsz {list(imgsz)}")
+
+
+_DAMAGE = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    SyntaxError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
+"""What values may raise that are not what they should be."""
+
+
+def _read_yaml(path: Path) -> Any:
+    """Returns what a file of YAML holds, if it is of a size and depth, and repeats nothing by reference.
+
+    Raises:
+        ModelError: If it is not, or cannot be read.
+    """
+    import yaml
+
+    try:
+        data = read_bounded(path, LARGEST_METADATA)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        depth = 0
+        for event in yaml.parse(data, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):  # some lines of these can stand for gigabytes
+                raise ValueError("aliases are not for metadata")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST_METADATA:
+                raise ValueError("too deep")
+        return yaml.load(data, Loader=loader)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}; export the model again") from error
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, SyntaxError) as error:
-        raise ModelError(f"{path}: damaged ({type(error).__name__}: {error}); export the model again") from error
+    except (yaml.YAMLError, *_DAMAGE) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> ModelError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ModelError(f"{path}: damaged ({reason}); export the model again")
 
 
 def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False) -> None:

@@ -19,7 +19,9 @@ from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
+from yolocli.runtimes.confined import ConfinedError, confined
 from yolocli.runtimes.device_nms import suppress_on_device
+from yolocli.runtimes.export_folder import check_metadata, check_sizes
 from yolocli.runtimes.library import import_ultralytics
 
 if TYPE_CHECKING:
@@ -34,6 +36,15 @@ ANY_BATCH = frozenset(("pt", "torchscript", "ncnn", "deepx", "axelera"))
 """Formats that take any number of images whatever they were exported for; AutoBackend pads those of all others."""
 NAMES_UNKNOWN = 999
 """Names that AutoBackend makes up for a model that has none."""
+PLAIN = frozenset(("pt", "onnx", "openvino", "ncnn", "mnn", "litert", "coreml"))
+"""Formats that run no code of the model's own.
+
+A checkpoint is held to known classes (see `_safe_load`); the others hold numbers and operators of the library, none
+of which writes. TorchScript is a program that may write files, and so are graphs of TensorFlow and Paddle (WriteFile,
+save_combine); an engine of TensorRT holds machine code; of those for chips that were not at hand nothing is known.
+"""
+SELF_CONTAINED = frozenset(("pt", "torchscript", "onnx", "engine", "coreml", "coreai", "litert", "mnn"))
+"""Formats whose metadata is not in a file of its own."""
 MEMORY_SHARE = 0.25
 """Part of a GPU's free memory that a batch is planned for."""
 
@@ -198,18 +209,42 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     from ultralytics.nn.autobackend import AutoBackend
 
     path = Path(config.model)
+    kind = check_format(path, config.trust_weights)
+    if kind not in SELF_CONTAINED:
+        check_metadata(path)
     if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
         raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
         half = config.precision is Precision.fp16
-        with _safe_load(not config.trust_weights), _onnx_threads(config.threads if path.suffix == ".onnx" else 0):
+        with (
+            confined(folders=kind == "pt" and not config.trust_weights),
+            _safe_load(not config.trust_weights),
+            _onnx_threads(config.threads if path.suffix == ".onnx" else 0),
+        ):
             backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
-    _check_task(path, backend)
+    _check(path, backend)
     return backend
+
+
+def check_format(path: Path, trusted: bool) -> str | None:
+    """Returns Ultralytics' name for the format of a model, which it tells by the name of the file; None for no model.
+
+    Raises:
+        ModelError: If such a model may run code of its own, and is not trusted.
+    """
+    from ultralytics.nn.autobackend import AutoBackend
+
+    kind: str | None = AutoBackend._model_type(str(path))
+    if kind is not None and kind not in PLAIN and not trusted:
+        raise ModelError(
+            f"{path}: refused, as a model of this format ({kind}) may run code of its own. If you trust where it comes "
+            "from, use --trust-weights"
+        )
+    return kind
 
 
 @contextmanager
@@ -267,12 +302,23 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
             f"{path}: refused, as loading it would run code that is not part of a YOLO checkpoint. If you trust where "
             "it comes from, use --trust-weights"
         )
+    if _is_confined(error):
+        return f"{path}: refused, as loading it would reach the network or write outside the cache"
     if isinstance(error, (KeyError, EOFError, pickle.UnpicklingError)):  # of bytes that are no pickle
         return f"{path}: cannot be loaded: not a checkpoint"
     return f"{path}: cannot be loaded: {first_line}"
 
 
-def _check_task(path: Path, backend: Any) -> None:
+def _is_confined(error: BaseException | None) -> bool:
+    """Tells whether a ConfinedError lies below, which some libraries wrap or name in a message of their own."""
+    while error is not None:
+        if isinstance(error, ConfinedError) or "while a model loads" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _check(path: Path, backend: Any) -> None:
     module = backend.backend.model if backend.format == "pt" else None
     task = getattr(module, "task", None) or backend.task or DETECT
     if task != DETECT:
@@ -281,14 +327,19 @@ def _check_task(path: Path, backend: Any) -> None:
         raise ModelError(f"{path}: an RT-DETR model; only YOLO detection models are supported so far")
     if backend.channels not in {1, 3}:
         raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
+    try:
+        stride, imgsz = int(backend.stride), trained_imgsz(backend)
+        check_sizes(stride, imgsz)
+    except (TypeError, ValueError, OverflowError, LookupError) as error:
+        raise ModelError(f"{path}: damaged: {error}; export the model again") from error
 
 
 def trained_imgsz(backend: Any) -> tuple[int, int]:
     """Returns the size the model was trained with, which Ultralytics' predict takes by default too."""
     module = getattr(backend.backend, "model", None)
     args = getattr(module, "args", None)
-    imgsz = args.get("imgsz") if isinstance(args, dict) else None
-    imgsz = imgsz or getattr(backend, "imgsz", None) or 640
+    trained = args.get("imgsz") if isinstance(args, dict) else None
+    imgsz: Any = trained or getattr(backend, "imgsz", 640)
     height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
     return int(height), int(width)
 
