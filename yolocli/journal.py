@@ -320,11 +320,15 @@ def mend(folder: OutputFolder, notice: Callable[[str], None]) -> int:
 
 
 def named(folder: OutputFolder) -> list[str]:
-    """Returns the images that a folder holds lines of, damaged ones among them as far as they can be read."""
+    """Returns the images that a folder holds, those of damaged lines among them as far as they can be read."""
     found: dict[str, None] = {}
     for name in (JOURNAL, DAMAGED):
         with suppress(FileNotFoundError), open(folder.root / name, "rb") as stream:
-            found |= dict.fromkeys(head.path for head in map(_parse, stream) if head is not None)
+            for head in map(_parse, stream):
+                if head is not None and head.status == DROPPED:
+                    found.pop(head.path, None)
+                elif head is not None:
+                    found[head.path] = None
     return list(found)
 
 
