@@ -533,7 +533,7 @@ def test_a_list_without_an_end_ends_in_bounded_memory(null: bool) -> None:
 
 def test_of_a_listed_name_too_long_for_any_system_the_beginning_is_recorded(tmp_path: Path) -> None:
     touch(tmp_path / "a.jpg", tmp_path / "b.jpg")
-    names = [os.fsencode(tmp_path / "a.jpg"), b"n" * 30_000_000, os.fsencode(tmp_path / "b.jpg"), b"m" * 70_000]
+    names = [os.fsencode(tmp_path / "a.jpg"), b"n" * 10_000_000, os.fsencode(tmp_path / "b.jpg"), b"m" * 70_000]
     (tmp_path / "list").write_bytes(b"\n".join(names))
     with _bounded_memory():
         found = find(files_from=str(tmp_path / "list"))
@@ -621,7 +621,9 @@ def test_a_pattern_matches_what_it_does_for_glob(tree: list[list[str]], parts: l
     if hidden and sys.version_info < (3, 11):
         return
     options = {"include_hidden": True} if hidden else {}
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as temporary:
+        root = os.path.join(temporary, "1/2/3/4")  # or '..' and '**' would look at the whole disk
+        os.makedirs(root)
         _grow(root, [(path[:-1], path[-1], "") for path in tree])
         pattern = os.path.join(root, *parts)
         expected = glob.glob(pattern, recursive=True, **options) if glob.has_magic(pattern) else []
