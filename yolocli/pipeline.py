@@ -15,7 +15,7 @@ from yolocli.backends.crew import Crew
 from yolocli.backends.feed import Feed, Head
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
-from yolocli.errors import ExitCode, NoImagesError, UsageError
+from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
 from yolocli.exporters import exporter_factory
 from yolocli.memory import peak_memory
 from yolocli.models import resolve_model, sha256
@@ -27,6 +27,7 @@ from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources import Discovery, count, identify
 from yolocli.store import Store
 from yolocli.summary import RunSummary, Tally
+from yolocli.threads import start_thread
 from yolocli.worker import Item, chunk_size
 
 T = TypeVar("T")
@@ -207,10 +208,14 @@ class Run:
         if limits.max_runtime is None:
             return
         code = ExitCode.SOME_FAILED if limits.fail_incomplete else ExitCode.OK
-        timer = threading.Timer(limits.max_runtime, self.stop, (code,))
-        timer.daemon = True
-        timer.start()
-        stack.callback(timer.cancel)
+        ended = threading.Event()
+        stack.callback(ended.set)
+
+        def stop() -> None:
+            if not ended.wait(limits.max_runtime):
+                self.stop(code)
+
+        start_thread(stop, "yolocli-max-runtime")
 
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
         complete = self._stopped is None
@@ -259,7 +264,8 @@ class Run:
                 for observer in self._observers:
                     observer.total(images)
 
-        threading.Thread(target=tell, name="yolocli-count", daemon=True).start()
+        with suppress(WorkerError):  # then nobody sees how long it will take
+            start_thread(tell, "yolocli-count")
 
 
 def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
