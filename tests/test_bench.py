@@ -191,9 +191,8 @@ def test_nothing_in_the_current_folder_is_run(weights: Path, pictures: Path, tmp
     (trap / "yolocli").mkdir(parents=True)
     for name in ("yolocli/__init__.py", "yolocli/__main__.py", "selectors.py", "json.py", "ultralytics.py", "torch.py"):
         (trap / name).write_text(f"open({str(marker)!r}, 'a').write(__file__ + chr(10))\n")
-    modes = ["thread", "process"] if sys.version_info >= (3, 11) else ["thread"]  # before, multiprocessing looks there
     words = ["bench", str(pictures), "-m", str(weights), "--runtime", "torch", "--images", "2", "--repeats", "1"]
-    words += [word for mode in modes for word in ("--mode", mode)]
+    words += ["--mode", "thread", "--mode", "process"]
     paths = [os.path.abspath(path) for path in sys.path if path]
     start = f"import sys; sys.path[:] = {paths!r}; sys.argv[0] = 'yolocli'; from yolocli.__main__ import main; main()"
     done = subprocess.run(

@@ -25,7 +25,7 @@ from yolocli.backends.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.backends.feed import AHEAD, Feed, Head
 from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
-from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
+from yolocli.errors import ExitCode, ModelError, UsageError
 from yolocli.letterbox import Canvas
 from yolocli.pipeline import Run
 from yolocli.progress import Silent
@@ -619,7 +619,7 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
-@pytest.mark.parametrize("limit", [24, 40, 56])
+@pytest.mark.parametrize("limit", [24, 40])
 def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:
     words = ["detect", str(many), "--model", "builtin", "--mode", "process", "--workers", "20", "--stdout", "--quiet"]
     done = subprocess.run(
@@ -639,10 +639,9 @@ def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many
 
 
 @pytest.mark.usefixtures("fake_detectors")
-def test_a_shared_memory_that_cannot_be_written_is_said(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_shared_memory_is_needed(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
-    with pytest.raises(WorkerError, match="cannot be started: Read-only file system; they need a /dev/shm"):
-        run(many, mode="process", workers=1)
+    assert len(run(many, mode="process", workers=1)[0]) == 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -27,8 +28,8 @@ def run_apart(
     Returns:
         Exit code, stdout and stderr.
     """
-    # `-c` puts the current folder before all packages; the variable says no to it in what the child starts, too (3.11)
-    code = f"import sys; sys.path[:] = {sys.path!r}\n{code}"
+    # the variable says no to the current folder in what the child starts, too (3.11)
+    code = f"{_search_path()}\n{code}"
     variables = {**(os.environ if environment is None else environment), "PYTHONSAFEPATH": "1"}
     process = None
     try:
@@ -48,6 +49,34 @@ def run_apart(
             _end(process)
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@contextmanager
+def multiprocessing_apart() -> Iterator[None]:
+    """Lets what multiprocessing starts in this block find the packages that this process finds, and no others.
+
+    That is the fork server, the resource tracker, or a spawned child, and what they fork. Only a thread at a time is in
+    such a block.
+    """
+    # All three are started with `-c`, after these options. Where there are two, Python runs the first, and leaves the
+    # second to it. From 3.13 on even that is too late, but there is -P.
+    safe = ["-P"] if sys.version_info >= (3, 11) else []
+    code = f"{_search_path()}; code = sys.argv[2]; del sys.argv[1:3]; exec(code)"
+    with _starting:
+        plain = multiprocessing.util._args_from_interpreter_flags  # type: ignore[attr-defined]
+        multiprocessing.util._args_from_interpreter_flags = lambda: [*plain(), *safe, "-c", code]  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            multiprocessing.util._args_from_interpreter_flags = plain  # type: ignore[attr-defined]
+
+
+_starting = threading.Lock()
+
+
+def _search_path() -> str:
+    """Returns code for `-c`, which puts the current folder before all packages."""
+    return f"import sys; sys.path[:] = {sys.path!r}"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from yolocli.backends.feed import Feed, Head
 from yolocli.cache import why_unused
 from yolocli.config import RunConfig, fingerprint
 from yolocli.cpus import share_cpus, usable_cpus
-from yolocli.errors import ExitCode, NoImagesError, UsageError
+from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
 from yolocli.exporters import exporter_factory
 from yolocli.memory import peak_memory
 from yolocli.models import BUILTIN, resolve_model, sha256
@@ -28,6 +28,7 @@ from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources import Discovery, count, identify
 from yolocli.store import Store, has_run
 from yolocli.summary import RunSummary, Tally
+from yolocli.threads import start_thread
 from yolocli.worker import Item, chunk_size
 
 T = TypeVar("T")
@@ -214,10 +215,14 @@ class Run:
         if limits.max_runtime is None:
             return
         code = ExitCode.SOME_FAILED if limits.fail_incomplete else ExitCode.OK
-        timer = threading.Timer(limits.max_runtime, self.stop, (code,))
-        timer.daemon = True
-        timer.start()
-        stack.callback(timer.cancel)
+        ended = threading.Event()
+        stack.callback(ended.set)
+
+        def stop() -> None:
+            if not ended.wait(limits.max_runtime):
+                self.stop(code)
+
+        start_thread(stop, "yolocli-max-runtime")
 
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
         stopped = self._stopped  # what comes after the last image stops nothing
@@ -268,7 +273,8 @@ class Run:
                 for observer in self._observers:
                     observer.total(images)
 
-        threading.Thread(target=tell, name="yolocli-count", daemon=True).start()
+        with suppress(WorkerError):  # then nobody sees how long it will take
+            start_thread(tell, "yolocli-count")
 
 
 def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:

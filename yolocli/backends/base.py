@@ -46,7 +46,13 @@ class Worker(Protocol):
 
 
 class Backend(Protocol):
-    """A mode."""
+    """A mode.
+
+    Attributes:
+        grace: Seconds that images in flight have once the run was stopped; None where workers cannot be killed.
+    """
+
+    grace: float | None
 
     def open_worker(self, slot: int) -> Worker:
         """Builds a worker, in the thread that will use it. Slots count from 0.
@@ -54,6 +60,10 @@ class Backend(Protocol):
         Raises:
             YolocliError: If the model cannot be loaded or the worker cannot be started.
         """
+        ...
+
+    def kill(self) -> None:
+        """Ends the workers that are still at work, and those about to be opened, where they can be killed."""
         ...
 
     def close(self) -> None:

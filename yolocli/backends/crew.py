@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from yolocli.backends.feed import STUCK_SECONDS, Feed
 from yolocli.cpus import usable_cpus
 from yolocli.memory import available_memory
 from yolocli.results import Outcome
+from yolocli.threads import start_thread
 
 AT_ONCE = 4
 """Models that load at once at least; at most one more than there are cores, which do it no faster for more."""
 WORKER_BYTES = 128 << 20
 """What a worker is thought to take before one has been measured, and at least after: images need room, too."""
+KILLED_SECONDS = 1.0
+"""What the thread of a worker that was killed has to end in; it may hang in the start of another."""
 MEMORY_SHARE = 0.5
 """Part of the free memory that models may take; images, and all else that runs here, have the rest."""
 
@@ -46,8 +50,8 @@ _Message: TypeAlias = Loaded | _Ended | _Chunk | _Stopped | BaseException
 class Crew:
     """The threads that drive the workers of a backend.
 
-    Use: `with Crew(...) as crew: crew.load(); for outcome in crew.run(feed): ...`. Leaving the block ends the workers;
-    chunks in flight are finished first.
+    Use: `with Crew(...) as crew: crew.load(); for outcome in crew.run(feed): ...`. Leaving the block ends the workers,
+    at once where they can be killed; what is in flight elsewhere is finished first.
 
     Attributes:
         most: Workers there may be: as many as were wanted, or as `load` finds memory for.
@@ -61,6 +65,7 @@ class Crew:
         self._start = threading.Event()
         self._threads: list[threading.Thread] = []
         self._loading = 0
+        self._stopped: float | None = None
         self._at_once = max(AT_ONCE, usable_cpus() + 1)
         self.most = workers
         self.peak_memory = 0
@@ -77,8 +82,9 @@ class Crew:
         if self._feed is not None:
             self._feed.stop()
         self._start.set()
+        self._backend.kill()
         for thread in self._threads:
-            thread.join()
+            thread.join(None if self._backend.grace is None else KILLED_SECONDS)
         self._backend.close()
 
     def load(self, needed: int | None = None) -> Loaded | None:
@@ -110,7 +116,8 @@ class Crew:
         return loaded
 
     def stop(self) -> None:
-        """Ends the wait for models. Safe to call from a signal handler or another thread."""
+        """Ends the wait for models, and soon that for images. Safe to call from a signal handler or another thread."""
+        self._stopped = self._stopped or time.monotonic()
         self._messages.put(_Stopped())
 
     def run(self, feed: Feed, *, ordered: bool = False) -> Iterator[Outcome]:
@@ -132,7 +139,7 @@ class Crew:
 
     def _chunks(self, feed: Feed) -> Iterator[_Chunk]:
         ended = 0
-        while ended < len(self._threads):
+        while ended < len(self._threads) and not self._overdue():
             while len(self._threads) < min(self.most, feed.unfinished) and self._loading < self._at_once:
                 self._add()
             try:
@@ -145,12 +152,14 @@ class Crew:
                 ended += 1
                 self.peak_memory += message.peak_memory
 
+    def _overdue(self) -> bool:
+        grace = self._backend.grace
+        return grace is not None and self._stopped is not None and time.monotonic() - self._stopped > grace
+
     def _add(self) -> None:
         slot = len(self._threads)
-        thread = threading.Thread(target=self._drive, args=(slot,), name=f"yolocli-worker-{slot}", daemon=True)
-        self._threads.append(thread)
+        self._threads.append(start_thread(self._drive, f"yolocli-worker-{slot}", slot))
         self._loading += 1
-        thread.start()
 
     def _next(self, timeout: float | None = None) -> Loaded | _Ended | _Chunk | _Stopped:
         message = self._messages.get(timeout=timeout)

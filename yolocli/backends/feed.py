@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
+from yolocli.threads import start_thread
 from yolocli.worker import Item, chunk_size
 
 AHEAD = 4
@@ -40,7 +41,7 @@ class Head(Generic[T]):
         self._changed = threading.Condition()
         self.images = 0
         self.whole = False
-        threading.Thread(target=self._look, name="yolocli-first", daemon=True).start()
+        start_thread(self._look, "yolocli-first")
 
     def wait(self, stopped: Callable[[], bool]) -> None:
         """Waits for the first item, and a moment for as many as are wanted.
@@ -106,7 +107,7 @@ class Feed:
         self._outstanding = self._unfinished = 0
         self._ended = self._stopped = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._pull, name="yolocli-feed", daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def unfinished(self) -> int:
@@ -115,7 +116,7 @@ class Feed:
 
     def start(self) -> None:
         """Begins to read the items."""
-        self._thread.start()
+        self._thread = start_thread(self._pull, "yolocli-feed")
 
     def take(self) -> _Chunk | None:
         """Returns the number of the next chunk and what is in it; waits for it; None at the end.
@@ -153,7 +154,8 @@ class Feed:
     def close(self) -> None:
         """Ends the feed and its thread, if that is not in a read from which it may never come back."""
         self.stop()
-        self._thread.join(STUCK_SECONDS)
+        if self._thread is not None:
+            self._thread.join(STUCK_SECONDS)
 
     def _pull(self) -> None:
         try:

@@ -13,6 +13,8 @@ from yolocli.detector import Detector, load_detector, share
 class LockedBackend:
     """One shared detector; see `Backend`."""
 
+    grace: float | None = None
+
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self._asking = threading.Lock()
@@ -25,6 +27,9 @@ class LockedBackend:
             if self._shared is None:
                 self._shared = self._owner.submit(self._load)
         return LocalWorker(self._shared.result(), self._config.detector.max_pixels)
+
+    def kill(self) -> None:
+        """See `Backend.kill`; a thread cannot be."""
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -10,6 +10,8 @@ from yolocli.detector import load_detector
 class ThreadBackend:
     """A detector per thread; see `Backend`."""
 
+    grace: float | None = None
+
     def __init__(self, config: RunConfig) -> None:
         self._config = config
 
@@ -17,6 +19,9 @@ class ThreadBackend:
         """See `Backend.open_worker`."""
         config = detector_config(self._config, slot)
         return LocalWorker(load_detector(config), config.max_pixels)
+
+    def kill(self) -> None:
+        """See `Backend.kill`; a thread cannot be."""
 
     def close(self) -> None:
         """See `Backend.close`; nothing is shared."""
