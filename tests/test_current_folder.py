@@ -57,7 +57,9 @@ def start(*words: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
-@pytest.mark.parametrize("mode", [mode.value for mode in Mode])
+@pytest.mark.parametrize(
+    "mode", [pytest.param(mode.value, marks=[pytest.mark.slow] * (mode is not Mode.process)) for mode in Mode]
+)
 def test_detect_and_export(mode: str, runtime: str, trap: Path) -> None:
     if runtime == "openvino":
         pytest.importorskip("openvino")

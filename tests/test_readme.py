@@ -15,7 +15,7 @@ from tests.conftest import SAMPLES
 from tests.support import REPOSITORY, clean_environment
 from yolocli.builtin import WEIGHTS
 
-PAGES = ["README.md", "docs/speed.md"]
+PAGES = ["README.md", "docs/promises.md", "docs/speed.md"]
 OF_CI = {"make demo", "make test", "make test-all", "make check", "make chaos", ".ci/run", "pip install '.[openvino]'"}
 """What installs, and what would run this test: `.ci/run` does it."""
 SMALLER = ((r"--images \d+ --repeats \d+", ""), (r"^(yolocli bench .*)$", r"\1 --images 2 --repeats 1 --no-baseline"))
@@ -143,3 +143,9 @@ def test_links_lead_somewhere() -> None:
         folder = (REPOSITORY / page).parent
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (REPOSITORY / page).read_text("utf-8")):
             assert (folder / link).exists(), f"{page}: {link}"
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    named = set(re.findall(r"`(tests/[^`]+)`", (REPOSITORY / "docs/promises.md").read_text("utf-8")))
+    assert len(named) > 15
+    assert [name for name in named if not (REPOSITORY / name).is_file()] == []
