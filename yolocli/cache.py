@@ -38,8 +38,9 @@ def cache_folder(*parts: str) -> Path:
 
 def find_cached(*parts: str) -> Path | None:
     """Returns a file or folder of the cache, which may be one that others have filled and the user can only read."""
-    for root in (_root(), _temporary_name()):
-        path = root.joinpath(*parts)
+    root = _root()
+    for place in (root,) if _can_be_written(root) else (root, _temporary_name()):
+        path = place.joinpath(*parts)
         if os.path.exists(path) and distrust(path) is None:
             return path
     return None
@@ -77,6 +78,12 @@ def _distrusted(status: os.stat_result) -> str | None:
     # on many systems a user's files are open to a group of that user alone
     others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid not in {0, os.getgid()})
     return "can be written by other users" if others else None
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Tells whether a folder, or the nearest above it that is there, takes new files."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return os.access(there, os.W_OK)
 
 
 def _root() -> Path:
