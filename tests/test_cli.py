@@ -691,7 +691,13 @@ def test_a_full_disk_behind_stdout_is_exit_code_4_and_no_defect(
     command = [sys.executable, "-m", "yolocli", "detect", str(one), "-q", *options]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, env=clean_environment(**env), timeout=120, check=False
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=clean_environment(**env),
+            cwd=one.parent,
+            timeout=120,
+            check=False,
         )
     assert done.returncode == 4
     where = "" if "--help" in options else "stdout: cannot be written: "
