@@ -370,6 +370,7 @@ class Evil:
         return os.mkdir, (str(self.trace),)
 
 
+@pytest.mark.slow
 def test_the_baseline_runs_no_code_of_a_model(tmp_path: Path) -> None:
     """Ultralytics' own loader unpickles whatever it is given; nothing has looked at a second model before."""
     write_image(tmp_path / "a.png")

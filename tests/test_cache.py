@@ -141,6 +141,7 @@ def test_every_official_detector_is_known_by_name() -> None:
     assert not OFFICIAL.fullmatch("yolo11n-mine.pt")
 
 
+@pytest.mark.slow
 def test_run_and_summary_say_which_file_was_loaded(tmp_path: Path) -> None:
     shutil.copyfile(WEIGHTS, tmp_path / "mine.pt")
     write_image(tmp_path / "a.png")

@@ -246,6 +246,7 @@ def test_stdout_is_ndjson_and_nothing_else(
     assert not (tmp_path / "yolocli-out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["thread", "locked", "process"])
 def test_each_line_is_out_before_the_next_image_is_known(photos_folder: Path, env: dict[str, str], mode: str) -> None:
     command = [sys.executable, "-m", "yolocli", "detect", "--stdout", "-q", "--mode", mode, "--files-from", "-", "-0"]
@@ -490,6 +491,7 @@ def test_a_video_among_images_is_a_record(one: Path, env: dict[str, str]) -> Non
     _says(answer, 1, "failed: clip.MP4: read: is a video; yolocli reads images")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["a text", "folder"])
 def test_what_is_no_model_is_called_so_in_one_line(one: Path, content: str) -> None:
     if content == "folder":

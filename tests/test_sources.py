@@ -370,6 +370,7 @@ def test_names_by_the_hundred_thousand_can_be_ignored(tmp_path: Path) -> None:
         assert paths(tmp_path) == ["00000.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["[", "*", "*a", "[!", "?"])
 def test_no_line_of_an_ignore_file_takes_long(tmp_path: Path, line: str) -> None:
     touch(tmp_path / ("a" * 250 + ".jpg"))
@@ -632,7 +633,7 @@ def test_a_pattern_matches_what_it_does_for_glob(tree: list[list[str]], parts: l
             os.path.realpath(path) for path in expected if os.path.isfile(path)
         }
         assert found == sorted(found, key=os.fsencode)
-        if "**" not in parts:
+        if not {"**", ".."} & set(parts):  # of two ways to one folder, one is taken
             assert found == sorted(expected, key=os.fsencode)
 
 

@@ -222,6 +222,7 @@ def test_the_first_shape_and_those_that_come_often_get_graphs_of_their_own_and_t
     assert all(np.array_equal(runs[0], one) for one in runs)
 
 
+@pytest.mark.slow
 def test_int8_on_a_cpu_with_amx_is_compiled_for_each_shape(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = Network(setting(converted))
     monkeypatch.setattr(Network, "_needs_fixed_shapes", lambda self, folder: True)
@@ -315,6 +316,7 @@ def test_metadata_that_no_picture_fits_is_damage(converted: Path, tmp_path: Path
     _assert_refused(folder, tmp_path, b"metadata.yaml: damaged")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fifo", "device", "large", "aliases", "deep"])
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
 def test_metadata_that_would_hang_or_fill_the_memory_is_refused(

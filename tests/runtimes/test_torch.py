@@ -217,6 +217,7 @@ class Downloading:
         return TorchVision, ("alexnet", "DEFAULT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["torch", "auto"])
 @pytest.mark.parametrize("trusted", [True, False])
 def test_no_checkpoint_reaches_the_network(tmp_path: Path, runtime: str, trusted: bool) -> None:
@@ -274,6 +275,7 @@ torch.jit.save(torch.jit.script(Writing(sys.argv[1])), sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_torchscript_runs_only_if_it_is_trusted(tmp_path: Path) -> None:
     """It is a program, and may write a file wherever it likes."""
     (tmp_path / "program.py").write_text(PROGRAM)
