@@ -496,6 +496,29 @@ def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: 
         assert crew.workers == 3
 
 
+@every_mode
+@pytest.mark.usefixtures("faked")
+def test_a_worker_that_cannot_join_leaves_its_part_to_the_others(mode: str, many: Path) -> None:
+    refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
+    backend = make_backend(run_config(many, mode=mode, workers=3))
+    plain = backend.open_worker
+
+    def open_worker(slot: int) -> Worker:
+        if slot:
+            raise ModelError("there is no memory for one more")
+        return plain(slot)
+
+    backend.open_worker = open_worker  # type: ignore[method-assign]
+    said: list[str] = []
+    with Crew(backend, 3, said.append) as crew:
+        crew.load(1)
+        assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
+    assert crew.workers == 1
+    assert set(said) == {"one more worker could not be started: there is no memory for one more"}
+    with Crew(backend, 3) as crew, pytest.raises(ModelError, match="no memory"):
+        crew.load()
+
+
 @pytest.mark.parametrize(("left", "most"), [(900, 2 + 450 // 150), (1100, 2 + 550 // (WORKER_BYTES >> 20)), (None, 50)])
 def test_there_are_no_more_workers_than_memory_for_their_models(
     left: int | None, most: int, many: Path, fake_detectors: list[fakes.FakeDetector], monkeypatch: pytest.MonkeyPatch

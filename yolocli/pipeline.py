@@ -136,7 +136,7 @@ class Run:
         self._mark("first image found")
         needed = -(-head.images // self._least_chunk)
         wanted = min(self._config.workers, needed) if head.whole else self._config.workers
-        self._crew = crew = stack.enter_context(Crew(make_backend(self._config), wanted))
+        self._crew = crew = stack.enter_context(Crew(make_backend(self._config), wanted, self._notice))
         if self._stopped is not None:
             crew.stop()
         ready = crew.load(needed)

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,11 +40,18 @@ class _Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class _NotOpened:
+    """There is no worker in a thread that was to drive one."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class _Stopped:
     """Ends the wait for models."""
 
 
-_Message: TypeAlias = Loaded | _Ended | _Chunk | _Stopped | BaseException
+_Message: TypeAlias = Loaded | _Ended | _Chunk | _NotOpened | _Stopped | BaseException
 
 
 class Crew:
@@ -58,13 +65,21 @@ class Crew:
         peak_memory: Bytes used by processes of the workers' own, known once the crew has ended.
     """
 
-    def __init__(self, backend: Backend, workers: int) -> None:
+    def __init__(self, backend: Backend, workers: int, notice: Callable[[str], None] = lambda _: None) -> None:
+        """Makes a crew without anybody in it.
+
+        Args:
+            backend: Opens the workers.
+            workers: As many as are wanted.
+            notice: Told of a worker that could not join those at work.
+        """
         self._backend = backend
+        self._notice = notice
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._feed: Feed | None = None
         self._start = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._loading = 0
+        self._loading = self._not_opened = 0
         self._stopped: float | None = None
         self._at_once = max(AT_ONCE, usable_cpus() + 1)
         self.most = workers
@@ -73,7 +88,7 @@ class Crew:
     @property
     def workers(self) -> int:
         """Workers at work, or about to be."""
-        return len(self._threads)
+        return len(self._threads) - self._not_opened
 
     def __enter__(self) -> Crew:
         return self
@@ -108,6 +123,8 @@ class Crew:
             message = self._next()  # no chunk is sent before the start
             if isinstance(message, _Stopped):
                 return None
+            if isinstance(message, _NotOpened):
+                raise message.error
             if isinstance(message, Loaded):
                 loaded = message
         after = available_memory()
@@ -151,6 +168,11 @@ class Crew:
             elif isinstance(message, _Ended):
                 ended += 1
                 self.peak_memory += message.peak_memory
+            elif isinstance(message, _NotOpened):  # those at work do its part
+                ended += 1
+                self._not_opened += 1
+                self.most = len(self._threads)
+                self._notice(f"one more worker could not be started: {message.error}")
 
     def _overdue(self) -> bool:
         grace = self._backend.grace
@@ -161,17 +183,21 @@ class Crew:
         self._threads.append(start_thread(self._drive, f"yolocli-worker-{slot}", slot))
         self._loading += 1
 
-    def _next(self, timeout: float | None = None) -> Loaded | _Ended | _Chunk | _Stopped:
+    def _next(self, timeout: float | None = None) -> Loaded | _Ended | _Chunk | _NotOpened | _Stopped:
         message = self._messages.get(timeout=timeout)
         if isinstance(message, BaseException):
             raise message
-        self._loading -= isinstance(message, Loaded)
+        self._loading -= isinstance(message, Loaded | _NotOpened)
         return message
 
     def _drive(self, slot: int) -> None:
         try:
+            worker = self._backend.open_worker(slot)
+        except BaseException as error:
+            self._messages.put(_NotOpened(error))
+            return
+        try:
             with ExitStack() as stack:
-                worker = self._backend.open_worker(slot)
                 peak: list[int] = []
                 stack.callback(lambda: peak.append(worker.close()))
                 self._messages.put(worker.loaded)
