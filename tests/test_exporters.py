@@ -18,7 +18,8 @@ from yolocli.errors import UsageError
 from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
 from yolocli.exporters.base import FORMULA_STARTS
 from yolocli.folder import OutputFolder
-from yolocli.journal import JOURNAL, Journal, replay
+from yolocli.journal import Journal, replay
+from yolocli.ownership import JOURNAL
 from yolocli.projection import project
 from yolocli.results import Detection, ImageFailure, Outcome
 

@@ -18,8 +18,9 @@ from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, run_config, without_privileges, write_image
 from yolocli.errors import UsageError
 from yolocli.folder import per_image
-from yolocli.journal import JOURNAL, replay
+from yolocli.journal import replay
 from yolocli.names import Names, Root
+from yolocli.ownership import JOURNAL
 from yolocli.pipeline import Run
 from yolocli.projection import rebuild
 from yolocli.results import ImageResult

@@ -17,7 +17,8 @@ from tests.support import box, projections, records, ref, result, run, run_confi
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.folder import OutputFolder
-from yolocli.journal import DAMAGED, JOURNAL, Journal, Known, Past, heads, mend, named, recover, replay
+from yolocli.journal import DAMAGED, Journal, Known, Past, heads, mend, named, recover, replay
+from yolocli.ownership import JOURNAL
 from yolocli.pipeline import Run
 from yolocli.projection import rebuild
 from yolocli.results import ImageFailure, ImageResult, Outcome

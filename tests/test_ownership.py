@@ -17,8 +17,8 @@ from tests.support import records, result, run, run_config, write_image, yolocli
 from yolocli.errors import UsageError
 from yolocli.exporters import EXPORTERS
 from yolocli.folder import OutputFolder
-from yolocli.journal import JOURNAL, Journal
-from yolocli.ownership import is_output_folder, refuse_foreign
+from yolocli.journal import Journal
+from yolocli.ownership import JOURNAL, is_output_folder, refuse_foreign
 from yolocli.pipeline import Run
 from yolocli.projection import Choice, extract, rebuild
 

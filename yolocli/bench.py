@@ -23,9 +23,10 @@ from yolocli.apart import run_apart
 from yolocli.cache import CACHE_VARIABLE
 from yolocli.config import DEFAULT_MODEL, DetectorConfig, Mode, Precision, RuntimeName, SourceConfig
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
-from yolocli.journal import JOURNAL, replay
+from yolocli.journal import replay
 from yolocli.models import resolve_model
 from yolocli.overlap import match
+from yolocli.ownership import JOURNAL
 from yolocli.results import Detection, ImageFailure
 from yolocli.runtimes.choose import choose_runtime
 from yolocli.runtimes.export_folder import is_export

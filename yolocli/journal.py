@@ -22,9 +22,9 @@ from typing import Any
 from yolocli.disk import sync_stream
 from yolocli.errors import OutputError
 from yolocli.folder import OutputFolder
+from yolocli.ownership import JOURNAL
 from yolocli.results import SCHEMA_VERSION, ImageRef, ImageResult, Outcome, outcome_from_dict, to_json
 
-JOURNAL = "results.jsonl"
 DAMAGED = "results.damaged.jsonl"
 """Lines of the journal that were found damaged."""
 DROPPED = "dropped"
@@ -96,7 +96,7 @@ class Known(enum.Enum):
 
 
 class Journal:
-    """The open journal of one output folder; see `recover` before appending to an old one."""
+    """The open journal of one output folder; see `mend` before appending to an old one."""
 
     def __init__(self, folder: OutputFolder, timings: bool = False) -> None:
         self._folder = folder
@@ -279,7 +279,7 @@ def set_aside(folder: OutputFolder) -> int:
     Raises:
         OutputError: If the journal or that file cannot be written.
     """
-    path, aside = folder.in_place(JOURNAL), folder.in_place(DAMAGED)
+    path = folder.in_place(JOURNAL)
     if not path.exists():
         return 0
     with folder.writing(path), open(path, "rb") as stream:
@@ -287,7 +287,8 @@ def set_aside(folder: OutputFolder) -> int:
             return 0
         count = 0
         stream.seek(0)
-        with folder.open(Path(JOURNAL)) as kept, folder.writing(aside), open(aside, "ab") as taken:
+        aside = folder.open_in_place(DAMAGED, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with open(aside, "ab") as taken, folder.open(Path(JOURNAL)) as kept:
             for damaged, sound in map(_split, stream):
                 count += bool(damaged)
                 taken.write(damaged)

@@ -14,13 +14,12 @@ from types import MappingProxyType
 from yolocli.anchors import Place
 from yolocli.errors import UsageError
 
-LOCK = ".lock"
-_RUN, _JOURNAL = "run.json", "results.jsonl"
+LOCK, RUN, JOURNAL, SUMMARY = ".lock", "run.json", "results.jsonl", "summary.json"
 STARTS: Mapping[str, bytes] = MappingProxyType(
     {
-        _RUN: b'{\n  "fingerprint": {',
-        _JOURNAL: b'{"schema": 1, "path": "',
-        "summary.json": b'{\n  "mode": "',
+        RUN: b'{\n  "fingerprint": {',
+        JOURNAL: b'{"schema": 1, "path": "',
+        SUMMARY: b'{\n  "mode": "',
         "failures.jsonl": b'{"schema": 1, "path": "',
         "detections.csv": b"path,name,class,confidence,x1,",
         "images.csv": b"path,status,width,height,detections,",
@@ -29,7 +28,7 @@ STARTS: Mapping[str, bytes] = MappingProxyType(
     }
 )
 """What files begin with, in this version and those before it: by name or, for the files of images, by sub-folder."""
-_MOST_READ = {_RUN: 1 << 24, _JOURNAL: 1 << 16}
+_MOST_READ = {RUN: 1 << 24, JOURNAL: 1 << 16}
 _READ = 64
 SHOWN = 3
 
@@ -58,7 +57,7 @@ def is_foreign(place: Place, name: str, kind: str) -> bool:
 def is_output_folder(root: Path) -> bool:
     """Tells whether a run has written into a folder: by its settings, or its journal."""
     place = Place(None, os.fspath(root))
-    for name in (_RUN, _JOURNAL):
+    for name in (RUN, JOURNAL):
         with suppress(OSError):
             if _is_file(place, name) and _is_written(_start(place, name, name), name):
                 return True
@@ -109,16 +108,16 @@ def _start(place: Place, name: str, kind: str) -> bytes:
 def _is_written(start: bytes, kind: str) -> bool:
     mark = STARTS[kind]
     # any line of a journal will do, as the first may be damaged
-    return start.startswith(mark) or (kind == _JOURNAL and b"\n" + mark in start)
+    return start.startswith(mark) or (kind == JOURNAL and b"\n" + mark in start)
 
 
 def _may_be_replaced(place: Place, name: str) -> bool:
     """Tells whether a file in an output folder is a run's, or one of the two that it is known by, damaged."""
     if is_own_file(place, name, name):
         return True
-    if name == _JOURNAL:
-        return _is_file(place, name) and _is_file(place, _RUN) and _is_written(_start(place, _RUN, _RUN), _RUN)
-    return name == _RUN and _is_file(place, name) and not _is_json(place, name)
+    if name == JOURNAL:
+        return _is_file(place, name) and _is_file(place, RUN) and _is_written(_start(place, RUN, RUN), RUN)
+    return name == RUN and _is_file(place, name) and not _is_json(place, name)
 
 
 def _is_file(place: Place, name: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol
 
 from yolocli.detector import class_ids
 from yolocli.earlier import root_of_earlier
@@ -16,13 +16,11 @@ from yolocli.exporters import open_exporter, written_by
 from yolocli.exporters.base import Exporter, LiveExporter
 from yolocli.exporters.failures import Failures
 from yolocli.folder import PARTIAL, OutputFolder
-from yolocli.journal import JOURNAL, Journal, heads, mend, replay
+from yolocli.journal import Journal, heads, mend, replay
 from yolocli.names import Root
-from yolocli.ownership import LOCK, refuse_foreign
+from yolocli.ownership import JOURNAL, LOCK, RUN, refuse_foreign
 from yolocli.results import ImageResult, Outcome
-
-RUN = "run.json"
-Notice: TypeAlias = Callable[[str], None]
+from yolocli.walk import Notice
 
 
 def _unheard(message: str) -> None: ...

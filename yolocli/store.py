@@ -17,16 +17,14 @@ from yolocli.detector import class_ids
 from yolocli.errors import OutputError, UsageError
 from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.folder import OutputFolder, places
-from yolocli.journal import DAMAGED, JOURNAL, Head, Journal, Known, Past, mend, named, replay
+from yolocli.journal import DAMAGED, Head, Journal, Known, Past, mend, named, replay
 from yolocli.names import LONGEST, Names, Root
-from yolocli.ownership import refuse_foreign
-from yolocli.projection import RUN, Totals, below_nameless, project, roots_of
+from yolocli.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
+from yolocli.projection import Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Outcome
 from yolocli.summary import RunSummary
 from yolocli.walk import Notice
 from yolocli.worker import Item
-
-SUMMARY = "summary.json"
 
 
 class Store:
