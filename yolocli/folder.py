@@ -148,15 +148,16 @@ class OutputFolder:
             OutputError: If it cannot be written.
             UsageError: If a file that is not yolocli's stands there.
         """
-        usual, plain = places(folder, path, suffix)
-        try:
-            self._check_own(usual)
-            self.write(usual, data)
-        except OutputError as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:
-                raise
-            self._check_own(plain)
-            self.write(plain, data)
+        for place in places(folder, path, suffix):
+            try:
+                self._check_own(place)
+                self.write(place, data)
+                return
+            except OutputError as error:
+                refused = error
+                if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:
+                    break
+        raise refused
 
     def has_image(self, folder: str, path: str, suffix: str) -> bool:
         """Tells whether the file of an image is there, and holds something; see `write_image`."""
@@ -416,10 +417,11 @@ def _cannot_write(target: Path, error: OSError) -> OutputError:
     )
 
 
-def places(folder: str, path: str, suffix: str) -> tuple[Path, Path]:
-    """Returns where the file for an image lies: see `per_image`; and where, if the disk cannot hold that name."""
+def places(folder: str, path: str, suffix: str) -> Iterator[Path]:
+    """Yields where the file for an image lies: see `per_image`; and where, if the disk cannot hold that name."""
+    yield per_image(folder, path, suffix)
     digest = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-    return per_image(folder, path, suffix), Path(folder, f"~{digest}{suffix}")
+    yield Path(folder, f"~{digest}{suffix}")
 
 
 def per_image(folder: str, path: str, suffix: str) -> Path:

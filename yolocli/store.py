@@ -164,8 +164,11 @@ class Store:
         """
         self._journal.check()
         self._refuse_foreign(self._formats)  # of what came during the run
-        written = [name for name in self._formats if exporter_factory(name).live and name not in self._late]
-        self.totals = project(self._folder, self._formats, self._config.timings, self.names.roots, written)
+        live = [name for name in self._formats if exporter_factory(name).live]
+        # where there was nothing before, this run has just written all of them
+        formats = self._formats if self._past.images else [name for name in self._formats if name not in live]
+        written = [name for name in live if name not in self._late]
+        self.totals = project(self._folder, formats, self._config.timings, self.names.roots, written)
         self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:

@@ -101,6 +101,7 @@ class Feed:
         self._items = iter(items)
         self._chunk = chunk_size(batch)
         self._window = self._chunk * workers * AHEAD
+        self._full = False
         self.batch = batch
         self._changed = threading.Condition()
         self._chunks: deque[_Chunk] = deque()
@@ -143,7 +144,8 @@ class Feed:
         """Makes room: results of so many images have been dealt with."""
         with self._changed:
             self._outstanding -= count
-            self._changed.notify_all()
+            if self._full and self._has_room():
+                self._changed.notify_all()
 
     def stop(self) -> None:
         """Ends the feed; what has been handed out is still finished. Safe to call from a signal handler."""
@@ -164,7 +166,7 @@ class Feed:
                     self._outstanding += len(chunk)
                     self._unfinished += 1
                     self._chunks.append((sequence, chunk))
-                    self._changed.notify_all()
+                    self._changed.notify()  # the worker that will take it
         except BaseException as error:
             self._error = error
         finally:
@@ -174,5 +176,16 @@ class Feed:
 
     def _next_chunk(self) -> tuple[Item, ...]:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._outstanding + self._chunk <= self._window)
+            self._changed.wait_for(lambda: self._stopped or self._has_room())
         return () if self._stopped else tuple(islice(self._items, self._chunk))
+
+    def _has_room(self) -> bool:
+        """Tells whether to read on: until the window is full, and again when half of it is free.
+
+        To read one item whenever one is done would have the threads wake each other for each image.
+        """
+        if self._outstanding + self._chunk > self._window:
+            self._full = True
+        elif self._outstanding * 2 <= self._window:
+            self._full = False
+        return not self._full
