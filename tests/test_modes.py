@@ -640,12 +640,9 @@ main()
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
-@pytest.mark.parametrize("limit", [24, 40])
-def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:
-    words = ["detect", str(many), "--model", "builtin", "--mode", "process", "--workers", "20", "--stdout", "--quiet"]
-    done = subprocess.run(
+def run_with_descriptors(limit: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = ["detect", str(folder), "--model", "builtin", "--mode", "process", "--workers", "20", "--stdout"]
+    return subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), *words],
         capture_output=True,
         text=True,
@@ -653,12 +650,27 @@ def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
+@pytest.mark.parametrize("limit", [12, 18])
+def test_too_few_file_descriptors_for_worker_processes_are_said(limit: int, many: Path) -> None:
+    done = run_with_descriptors(limit, many)
     assert done.returncode == ExitCode.RUN_FAILED
-    (line,) = done.stderr.splitlines()
-    assert line == (
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == (
         "yolocli: worker processes cannot be started: Too many open files; raise the limit (ulimit -n), or use fewer "
         "--workers or --mode thread"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="no limit of descriptors")
+def test_descriptors_for_some_worker_processes_are_enough(many: Path) -> None:
+    done = run_with_descriptors(40, many)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert len(done.stdout.splitlines()) == 40
 
 
 @pytest.mark.usefixtures("fake_detectors")
