@@ -20,7 +20,7 @@ from tests import fakes
 from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
 from tests.test_images import BAD
 from yolocli.backends import BACKENDS, make_backend
-from yolocli.backends.base import Worker
+from yolocli.backends.base import Backend, Worker
 from yolocli.backends.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.backends.feed import AHEAD, Feed, Head
 from yolocli.config import Limits, Mode
@@ -500,22 +500,26 @@ def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: 
 @pytest.mark.usefixtures("faked")
 def test_a_worker_that_cannot_join_leaves_its_part_to_the_others(mode: str, many: Path) -> None:
     refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
-    backend = make_backend(run_config(many, mode=mode, workers=3))
-    plain = backend.open_worker
 
-    def open_worker(slot: int) -> Worker:
-        if slot:
-            raise ModelError("there is no memory for one more")
-        return plain(slot)
+    def one_worker_alone() -> Backend:
+        backend = make_backend(run_config(many, mode=mode, workers=3))
+        plain = backend.open_worker
 
-    backend.open_worker = open_worker  # type: ignore[method-assign]
+        def open_worker(slot: int) -> Worker:
+            if slot:
+                raise ModelError("there is no memory for one more")
+            return plain(slot)
+
+        backend.open_worker = open_worker  # type: ignore[method-assign]
+        return backend
+
     said: list[str] = []
-    with Crew(backend, 3, said.append) as crew:
+    with Crew(one_worker_alone(), 3, said.append) as crew:
         crew.load(1)
         assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
     assert crew.workers == 1
     assert set(said) == {"one more worker could not be started: there is no memory for one more"}
-    with Crew(backend, 3) as crew, pytest.raises(ModelError, match="no memory"):
+    with Crew(one_worker_alone(), 3) as crew, pytest.raises(ModelError, match="no memory"):
         crew.load()
 
 
