@@ -122,7 +122,7 @@ def ultralytics_predict(weights: Path) -> Callable[[Path], tuple[Detection, ...]
 
 
 def _ultralytics(weights: Path) -> Callable[[Path], tuple[Detection, ...]]:
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     from ultralytics import YOLO

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import yolocli.backends.process
+import yolocli.executors.process
 from yolocli.config import DetectorConfig, RuntimeName
 from yolocli.errors import ModelError
-from yolocli.letterbox import Canvas
+from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 
 DEADLY = 252
@@ -97,8 +97,8 @@ class FakeDetector:
 
 
 def own_fake_detector(config: DetectorConfig) -> Any:
-    """Stands in for `yolocli.backends.process._own_detector` in a worker process."""
-    yolocli.backends.process.load_detector = FakeDetector
+    """Stands in for `yolocli.executors.process._own_detector` in a worker process."""
+    yolocli.executors.process.load_detector = FakeDetector
     return _real_own_detector(config)
 
 
@@ -108,7 +108,7 @@ def own_guarded_detector(config: DetectorConfig) -> Any:
     return _real_own_detector(config)
 
 
-_real_own_detector = yolocli.backends.process._own_detector
+_real_own_detector = yolocli.executors.process._own_detector
 
 
 def forbid_shared_state(patch: pytest.MonkeyPatch | None = None) -> None:
@@ -134,10 +134,10 @@ def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]
         made.append(FakeDetector(config, delay))
         return made[-1]
 
-    patch.setattr("yolocli.backends.thread.load_detector", load_detector)
-    patch.setattr("yolocli.backends.locked.load_detector", load_detector)
+    patch.setattr("yolocli.executors.thread.load_detector", load_detector)
+    patch.setattr("yolocli.executors.locked.load_detector", load_detector)
     # pickled by its name, so that the children import this module and need no patch
-    patch.setattr("yolocli.backends.process._own_detector", own_fake_detector)
+    patch.setattr("yolocli.executors.process._own_detector", own_fake_detector)
     patch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
     patch.setattr("yolocli.pipeline.choose_runtime", lambda config, *_: replace(config, runtime=RuntimeName.torch))
     patch.setattr("yolocli.pipeline.sha256", lambda path: "0" * 64)
@@ -146,7 +146,7 @@ def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]
 
 def own_slow_detector(config: DetectorConfig) -> Any:
     """As `own_fake_detector`, slow enough for every worker to get its share."""
-    yolocli.backends.process.load_detector = lambda config: FakeDetector(config, 0.05)
+    yolocli.executors.process.load_detector = lambda config: FakeDetector(config, 0.05)
     return _real_own_detector(config)
 
 
@@ -181,5 +181,5 @@ def load_counting_detector(config: DetectorConfig) -> Any:
 
 def own_counting_detector(config: DetectorConfig) -> Any:
     """As `load_counting_detector`, in a worker process."""
-    yolocli.backends.process.load_detector = load_counting_detector
+    yolocli.executors.process.load_detector = load_counting_detector
     return _real_own_detector(config)

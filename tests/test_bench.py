@@ -18,8 +18,10 @@ from rich.console import Console
 
 from tests.chaos.harness import Running, lines_in, wait_until
 from tests.support import clean_environment, write_image
-from yolocli.apart import run_apart
-from yolocli.bench import (
+from yolocli.cli.tables import print_bench
+from yolocli.errors import ModelError, NoImagesError, UsageError, WorkerError
+from yolocli.machine.apart import run_apart
+from yolocli.measure.bench import (
     _PREDICT,
     BenchConfig,
     Cell,
@@ -34,8 +36,6 @@ from yolocli.bench import (
     run_cell,
     to_dict,
 )
-from yolocli.errors import ModelError, NoImagesError, UsageError, WorkerError
-from yolocli.report import print_bench
 from yolocli.results import Detection
 
 SUMMARY = {
@@ -131,8 +131,8 @@ def test_few_pictures_are_taken_again_and_again(tmp_path: Path) -> None:
 
 
 def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolocli.bench._detect", lambda cell, pictures, out: (SUMMARY, 3.0))
-    monkeypatch.setattr("yolocli.bench._outcomes", lambda out: ({}, {}))
+    monkeypatch.setattr("yolocli.measure.bench._detect", lambda cell, pictures, out: (SUMMARY, 3.0))
+    monkeypatch.setattr("yolocli.measure.bench._outcomes", lambda out: ({}, {}))
     row = Row("x", "m.pt", Cell("m.pt"))
     run_cell(row, tmp_path, tmp_path, {})
     assert row.failures == 4
@@ -142,10 +142,10 @@ def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_benchmark_with_failures_does_not_end_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from yolocli import commands
+    from yolocli.cli import commands
 
     row = Row("x", "m.pt", Cell("m.pt"), [1.0], [1.0], dict.fromkeys(SUMMARY["stages"], 1.0), failures=1)
-    monkeypatch.setattr("yolocli.bench.bench", lambda config, say: [row])
+    monkeypatch.setattr("yolocli.measure.bench.bench", lambda config, say: [row])
     monkeypatch.setattr(commands, "_end_on_signals", lambda: None)
     options: dict[str, Any] = {"modes": ["thread"], "runtimes": ["torch"], "workers": [0], "batches": [0]}
     options |= {"precisions": [], "images": 2, "repeats": 1, "baseline": False, "as_json": True}
@@ -271,7 +271,7 @@ def test_a_cell_says_what_was_asked_for_and_no_default(cell: Cell, name: str, op
 def test_the_defaults_of_a_cell_are_those_of_detect() -> None:
     import typer.main
 
-    from yolocli.cli import app
+    from yolocli.cli.app import app
 
     detect = typer.main.get_command(app).commands["detect"]  # type: ignore[attr-defined]
     defaults = {param.opts[0].lstrip("-"): param.default for param in detect.params}
@@ -281,7 +281,7 @@ def test_the_defaults_of_a_cell_are_those_of_detect() -> None:
 
 
 def test_models_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from yolocli.bench import _rows
+    from yolocli.measure.bench import _rows
 
     def names(*models: str) -> list[str]:
         return [row.name for row in _rows(BenchConfig("x", models, tuple(Cell(model) for model in models)))]

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import NOBODY, write_image, yolocli
 from yolocli.builtin import WEIGHTS
-from yolocli.cache import cache_folder, find_cached, why_unused
 from yolocli.errors import ModelError, OutputError
+from yolocli.machine.cache import cache_folder, find_cached, why_unused
 from yolocli.models import OFFICIAL, resolve_model
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as two users")
@@ -131,7 +131,7 @@ def test_a_bare_official_name_is_never_a_file_of_the_current_folder(
 
 
 def test_every_official_detector_is_known_by_name() -> None:
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES

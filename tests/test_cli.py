@@ -26,9 +26,9 @@ from typer.testing import CliRunner
 import yolocli as package
 from tests.support import REPOSITORY, clean_environment, records, write_image, yolocli
 from tests.test_layers import HEAVY
-from yolocli.cli import app, main
+from yolocli.cli.app import app, main
 from yolocli.config import RunConfig
-from yolocli.walk import IMAGE_SUFFIXES
+from yolocli.sources.walk import IMAGE_SUFFIXES
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {
@@ -150,7 +150,7 @@ def configs(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         caught.append(config)
         return 0
 
-    monkeypatch.setattr("yolocli.commands.run_detect", run_detect)
+    monkeypatch.setattr("yolocli.cli.commands.run_detect", run_detect)
     return caught
 
 
@@ -575,7 +575,7 @@ def test_a_model_of_another_task_is_refused_by_name(weights: Path, tmp_path: Pat
 
     from tests.support import run
     from yolocli.errors import ModelError
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     checkpoint = torch.load(weights, weights_only=False)

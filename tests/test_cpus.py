@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import fakes
 from tests.support import run, run_config
 from yolocli.config import Mode
-from yolocli.cpus import _cgroup_quota, share_cpus, usable_cpus
+from yolocli.machine.cpus import _cgroup_quota, share_cpus, usable_cpus
 
 
 def quota(root: Path) -> int | None:
@@ -91,7 +91,7 @@ def test_no_cgroup_is_no_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(None, 8), (3, 3), (64, 8)])
 def test_the_lesser_of_affinity_and_quota(monkeypatch: pytest.MonkeyPatch, limit: int | None, expected: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr("yolocli.cpus._cgroup_quota", lambda: limit)
+    monkeypatch.setattr("yolocli.machine.cpus._cgroup_quota", lambda: limit)
     assert usable_cpus() == expected
 
 
@@ -133,9 +133,9 @@ def test_the_network_has_the_threads_it_was_given(
     mode: str, threads: int, weights: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch counts them where the network runs, after Ultralytics has set its own number."""
-    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_counting_detector)
+    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_counting_detector)
     for module in ("thread", "locked"):
-        monkeypatch.setattr(f"yolocli.backends.{module}.load_detector", fakes.load_counting_detector)
+        monkeypatch.setattr(f"yolocli.executors.{module}.load_detector", fakes.load_counting_detector)
     outcomes, _ = run(*photos[:3], model=str(weights), mode=mode, workers=2, threads=threads)
     counted = {box.name for outcome in outcomes for box in outcome.detections}  # type: ignore[union-attr]
     assert counted == {f"{threads} threads"}

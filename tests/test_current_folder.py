@@ -135,6 +135,6 @@ def test_what_multiprocessing_starts(python: str, trap: Path, tmp_path: Path) ->
         pytest.skip(f"no {python}")
     script = tmp_path / "script/served.py"
     script.parent.mkdir()
-    script.write_text(SERVED.format(path=eval(asked.stdout), apart=str(REPOSITORY / "yolocli/apart.py")))
+    script.write_text(SERVED.format(path=eval(asked.stdout), apart=str(REPOSITORY / "yolocli/machine/apart.py")))
     done = subprocess.run([str(found), str(script)], capture_output=True, text=True, cwd=trap, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

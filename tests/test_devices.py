@@ -14,18 +14,18 @@ import pytest
 from tests.fakes import FakeDetector
 from tests.support import run_config, write_image
 from yolocli.builtin import WEIGHTS
+from yolocli.cli.parsing import parse_devices
 from yolocli.config import DetectorConfig, RuntimeName
-from yolocli.cpus import WORKERS_PER_GPU
 from yolocli.detector import YoloDetector
 from yolocli.errors import ModelError, UsageError
-from yolocli.letterbox import Canvas
-from yolocli.nms import suppress
-from yolocli.options import parse_devices
+from yolocli.executors.chunk import detect_images
+from yolocli.images.letterbox import Canvas
+from yolocli.machine.cpus import WORKERS_PER_GPU
 from yolocli.pipeline import Run, settle
 from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime
-from yolocli.runtimes.device_nms import suppress_on_device
-from yolocli.worker import detect_images
+from yolocli.runtimes.torch.device_nms import suppress_on_device
+from yolocli.tasks.boxes import suppress
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_device_lists(text: str | None, devices: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("together", [20_000, 10], ids=["one kernel", "image by image"])
 def test_nms_on_the_device_keeps_the_boxes_that_the_host_keeps(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr("yolocli.runtimes.device_nms.TOGETHER", together)
+    monkeypatch.setattr("yolocli.runtimes.torch.device_nms.TOGETHER", together)
     random = np.random.default_rng(0)
     images = []
     for number in range(6):
@@ -119,7 +119,7 @@ def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.Monk
             given.append(config.device)
         return FakeDetector(config)
 
-    monkeypatch.setattr("yolocli.backends.thread.load_detector", load)
+    monkeypatch.setattr("yolocli.executors.thread.load_detector", load)
     config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"), runtime=RuntimeName.torch)
     assert len(list(Run(config))) == 4
     assert sorted(given, key=str) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
@@ -191,7 +191,7 @@ def test_the_runtime_chooses_the_batch_when_nobody_else_does(tmp_path: Path, mon
         made[-1].best_batch = 4
         return made[-1]
 
-    monkeypatch.setattr("yolocli.backends.thread.load_detector", load)
+    monkeypatch.setattr("yolocli.executors.thread.load_detector", load)
     run = Run(run_config(tmp_path, workers=1, batch=0))
     assert len(list(run)) == 8
     assert made[0].batches == [4, 4]

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.support import REPOSITORY, ref, write_image, yolocli
 from yolocli.builtin import WEIGHTS
-from yolocli.progress import Bar, Lines, Observer, tell, tell_traceback
+from yolocli.cli.progress import Bar, Lines, Observer, tell, tell_traceback
 from yolocli.results import ImageFailure
 from yolocli.summary import RunSummary
 
@@ -113,7 +113,7 @@ def test_of_notices_and_failures(make: type[Bar | Lines], started: bool) -> None
 def test_of_the_summary() -> None:
     from rich.console import Console
 
-    from yolocli.report import print_bench, print_summary
+    from yolocli.cli.tables import print_bench, print_summary
 
     stream = io.StringIO()
     summary = RunSummary("thread", 1, 1, 1, EVIL, EVIL, images=1, classes={f"{EVIL}[bold red]": 3})
@@ -125,8 +125,8 @@ def test_of_the_summary() -> None:
     row = {"name": EVIL, "cell": {"mode": "thread"}, "failures": 0, "median": 1.0, "command": f"yolocli {EVIL}"}
     figures = {"images": 1, "folder": EVIL, "models": [EVIL], "rows": [row]}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yolocli.report.BENCH_COLUMNS", {"images/s": lambda row: f"{row['median']}"})
-        patch.setattr("yolocli.report.STAGE_COLUMNS", {"read": lambda row: "1"})
+        patch.setattr("yolocli.cli.tables.BENCH_COLUMNS", {"images/s": lambda row: f"{row['median']}"})
+        patch.setattr("yolocli.cli.tables.STAGE_COLUMNS", {"read": lambda row: "1"})
         print_bench(figures, Console(file=stream, width=300))
     assert_harmless(stream.getvalue())
 
@@ -147,7 +147,7 @@ def test_of_tracebacks() -> None:
 
 
 def test_of_the_library() -> None:
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     from ultralytics.utils import LOGGER

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tests.support import box, projections, ref, result
 from tests.test_results import outcomes
 from yolocli.errors import UsageError
-from yolocli.exporters import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
-from yolocli.exporters.base import FORMULA_STARTS
-from yolocli.folder import OutputFolder
-from yolocli.journal import Journal, replay
-from yolocli.ownership import JOURNAL
-from yolocli.projection import project
+from yolocli.output.folder import OutputFolder
+from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
+from yolocli.output.formats.base import FORMULA_STARTS
+from yolocli.output.journal import Journal, replay
+from yolocli.output.ownership import JOURNAL
+from yolocli.output.projection import project
 from yolocli.results import Detection, ImageFailure, Outcome
 
 FORMATS = list(EXPORTERS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.support import run, without_privileges, write_image
 from yolocli.errors import OutputError
-from yolocli.folder import MAX_NAME_BYTES, OutputFolder, per_image
+from yolocli.output.folder import MAX_NAME_BYTES, OutputFolder, per_image
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_link_put_in_place_of_a_folder_takes_no_file_elsewhere(
         with contextlib.suppress(OutputError):
             folder.write(Path("json/sub/b.json"), b"{}")
     else:
-        monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0)
+        monkeypatch.setattr("yolocli.output.anchors.TRUSTED_SECONDS", 0)
         time.sleep(0.6)
         with pytest.raises(OutputError, match="leads out"):
             folder.write(Path("json/sub/b.json"), b"{}")
@@ -313,7 +313,7 @@ while True:
 def test_links_swapped_in_and_out_take_no_file_elsewhere(
     name: str, folder: OutputFolder, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yolocli.anchors.TRUSTED_SECONDS", 0.0005)
+    monkeypatch.setattr("yolocli.output.anchors.TRUSTED_SECONDS", 0.0005)
     folder.write(Path("json/sub/0.json"), b"{}")
     command = [sys.executable, "-c", SWAP, str(folder.root), str(elsewhere), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as swapping:
@@ -349,7 +349,7 @@ def test_few_folders_are_open_at_a_time(folder: OutputFolder) -> None:
 
 
 def test_a_system_that_works_by_paths_alone(folder: OutputFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolocli.anchors.HOLDS_FOLDERS", False)
+    monkeypatch.setattr("yolocli.output.anchors.HOLDS_FOLDERS", False)
     again = OutputFolder(folder.root)
     again.create()
     for _ in range(2):

@@ -17,7 +17,7 @@ import pytest
 
 from tests import fakes
 from tests.support import assert_same_boxes, run, write_image
-from yolocli.backends import BACKENDS
+from yolocli.executors import BACKENDS
 from yolocli.results import Detection, ImageResult
 
 PATIENCE = 30.0
@@ -50,7 +50,7 @@ def _in_threads(count: int, work: Callable[[int], object]) -> list[object]:
 @pytest.fixture
 def shared(weights: Path) -> Any:
     """One YOLO, as a script has it that hands one to all its threads."""
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     from ultralytics import YOLO
@@ -126,7 +126,7 @@ def test_no_mode_makes_what_can_be_shared(
 
     with pytest.raises(AssertionError, match="was made"):
         YOLO(str(weights))
-    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_guarded_detector)
+    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_guarded_detector)
     some = photos[:4]
     outcomes, _ = run(*some, model=str(weights), mode=mode, workers=2, ordered=True)
     for path, outcome in zip(some, outcomes, strict=True):
@@ -136,7 +136,7 @@ def test_no_mode_makes_what_can_be_shared(
 
 def test_the_guard_of_worker_processes_guards(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A detector that makes a YOLO in a worker process does not pass the test above."""
-    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_guilty_detector)
+    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_guilty_detector)
     write_image(tmp_path / "a.png")
     with pytest.raises(AssertionError, match="YOLO was made"):
         run(tmp_path, model=str(weights), mode="process", workers=1)
@@ -180,7 +180,7 @@ class _ThreadForEach(Executor):
 @pytest.fixture
 def many_owners(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives locked mode many threads for the network, so that the lock alone keeps them apart."""
-    monkeypatch.setattr("yolocli.backends.locked.ThreadPoolExecutor", lambda count, **names: _ThreadForEach())
+    monkeypatch.setattr("yolocli.executors.locked.ThreadPoolExecutor", lambda count, **names: _ThreadForEach())
 
 
 @pytest.mark.usefixtures("many_owners")
@@ -230,7 +230,7 @@ def test_locked_mode_decodes_outside_the_lock(many: Path, monkeypatch: pytest.Mo
 
 
 def test_process_mode_has_a_process_for_each_detector(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_slow_detector)
+    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_slow_detector)
     monkeypatch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
     outcomes, _ = run(many, mode="process", workers=3)
     pids = {outcome.detections[0].name for outcome in outcomes if isinstance(outcome, ImageResult)}

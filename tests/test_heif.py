@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support import records, yolocli
 from tests.test_images import by_ultralytics, by_yolocli, picture, through
-from yolocli.images import ImageError, decode
+from yolocli.images.decode import ImageError, decode
 from yolocli.results import ImageFailure, Outcome
 
 pytest.importorskip("pi_heif", reason="the extra is not installed: pip install '.[heif]'")
@@ -39,7 +39,7 @@ OUTCOMES = """
 import sys
 from pathlib import Path
 from PIL import Image
-from yolocli.images import ImageError, decode
+from yolocli.images.decode import ImageError, decode
 for name in sys.argv[1:]:
     data, suffix = Path(name).read_bytes(), Path(name).suffix
     for max_pixels in (10**6, 1000):

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, run_config, without_privileges, write_image
 from yolocli.errors import UsageError
-from yolocli.folder import per_image
-from yolocli.journal import replay
-from yolocli.names import Names, Root
-from yolocli.ownership import JOURNAL
+from yolocli.output.folder import per_image
+from yolocli.output.journal import replay
+from yolocli.output.ownership import JOURNAL
+from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
-from yolocli.projection import rebuild
 from yolocli.results import ImageResult
+from yolocli.sources.names import Names, Root
 
 OLD_FOLDERS = REPOSITORY / "tests/old_folders"
 OLD_TIME = 1_700_000_000_000_000_000

@@ -17,10 +17,10 @@ from PIL import Image, features
 from tests.fakes import FakeDetector
 from tests.support import without_privileges, write_image
 from yolocli.config import DEFAULT_MAX_PIXELS
-from yolocli.images import ImageError, decode, read
+from yolocli.executors.chunk import detect_images
+from yolocli.images.decode import ImageError, decode, read
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
-from yolocli.runtimes.library import import_ultralytics
-from yolocli.worker import detect_images
+from yolocli.runtimes.torch.library import import_ultralytics
 
 
 def through(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Outcome:

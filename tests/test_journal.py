@@ -16,11 +16,11 @@ from tests.fakes import FakeDetector
 from tests.support import box, projections, records, ref, result, run, run_config, write_image
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
-from yolocli.folder import OutputFolder
-from yolocli.journal import DAMAGED, Journal, Known, Past, heads, mend, named, recover, replay
-from yolocli.ownership import JOURNAL
+from yolocli.output.folder import OutputFolder
+from yolocli.output.journal import DAMAGED, Journal, Known, Past, heads, mend, named, recover, replay
+from yolocli.output.ownership import JOURNAL
+from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
-from yolocli.projection import rebuild
 from yolocli.results import ImageFailure, ImageResult, Outcome
 
 
@@ -127,7 +127,7 @@ def test_replay_has_the_order_of_the_walk(tmp_path: Path) -> None:
         with open(name, "wb"):
             pass
     from yolocli.config import SourceConfig
-    from yolocli.sources import discover
+    from yolocli.sources.discover import discover
 
     walked = [item.path for item in discover(SourceConfig((str(tmp_path / "in"),)))]
     path = write(tmp_path / "out", *(result(name) for name in reversed(walked)))
@@ -412,10 +412,10 @@ def test_no_summary_tells_of_what_the_disk_did_not_take(
         raise OSError(errno.EIO, "Input/output error")
 
     if there_is_one_call:
-        monkeypatch.setattr("yolocli.folder.sync_tree", refuse)
+        monkeypatch.setattr("yolocli.output.folder.sync_tree", refuse)
     else:
-        monkeypatch.setattr("yolocli.disk._sync_file_system", lambda folder: False)
-        monkeypatch.setattr("yolocli.disk._sync_each", refuse)
+        monkeypatch.setattr("yolocli.output.disk._sync_file_system", lambda folder: False)
+        monkeypatch.setattr("yolocli.output.disk._sync_each", refuse)
     with pytest.raises(OutputError, match="Input/output error"):
         run(tree, output=output, workers=1)
     assert not (output / "summary.json").exists()
@@ -430,7 +430,7 @@ def test_each_file_is_made_durable_where_no_call_does_it_for_all(
         folder.write(Path(name), b"x")
     (tmp_path / "link").symlink_to("nowhere")
     synced: set[int] = set()
-    monkeypatch.setattr("yolocli.disk._sync_file_system", lambda folder: False)
+    monkeypatch.setattr("yolocli.output.disk._sync_file_system", lambda folder: False)
     monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
     folder.sync()
     assert synced >= {path.stat().st_ino for path in (tmp_path, *tmp_path.glob("**/[abc]"))}

@@ -33,7 +33,7 @@ def _imported_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["yolocli", "yolocli.cli", "yolocli.api", "yolocli.pipeline", "yolocli.backends.process"]
+    "module", ["yolocli", "yolocli.cli.app", "yolocli.api", "yolocli.pipeline", "yolocli.executors.process"]
 )
 def test_importing_is_light(module: str) -> None:
     assert not _imported_by(f"import {module}") & HEAVY
@@ -63,7 +63,7 @@ def test_the_contract_sees_a_wrong_import(tmp_path: Path) -> None:
 
     shutil.copytree(REPOSITORY / "yolocli", tmp_path / "yolocli", ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
-    with open(tmp_path / "yolocli/worker.py", "a") as stream:
+    with open(tmp_path / "yolocli/executors/chunk.py", "a") as stream:
         stream.write("\nimport torch\nimport yolocli.pipeline\n")
     environment = clean_environment(PYTHONPATH=str(tmp_path))
     answer = subprocess.run(

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import assert_same_boxes, run
-from yolocli.letterbox import Canvas, Frame, letterbox, to_image
+from yolocli.images.letterbox import Canvas, Frame, letterbox, to_image
 from yolocli.results import Detection
 from yolocli.runtimes.base import frame_for
-from yolocli.runtimes.library import import_ultralytics
+from yolocli.runtimes.torch.library import import_ultralytics
 
 _sides = st.one_of(st.integers(1, 40), st.integers(1, 900), st.sampled_from([1, 31, 32, 33, 480, 639, 640, 641, 1080]))
 

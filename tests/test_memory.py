@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import clean_environment
-from yolocli.memory import available_memory
+from yolocli.machine.memory import available_memory
 
 FAULTS = """
 import resource, sys
 import numpy as np
-from yolocli.memory import keep_freed_memory
+from yolocli.machine.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def image():

@@ -19,19 +19,19 @@ from numpy.typing import NDArray
 from tests import fakes
 from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
 from tests.test_images import BAD
-from yolocli.backends import BACKENDS, make_backend
-from yolocli.backends.base import Backend, Worker
-from yolocli.backends.crew import AT_ONCE, WORKER_BYTES, Crew
-from yolocli.backends.feed import AHEAD, Feed, Head
+from yolocli.cli.progress import Silent
 from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
-from yolocli.letterbox import Canvas
+from yolocli.executors import BACKENDS, make_backend
+from yolocli.executors.base import Backend, Worker
+from yolocli.executors.chunk import chunk_size, detect_images
+from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
+from yolocli.executors.feed import AHEAD, Feed, Head
+from yolocli.images.letterbox import Canvas
 from yolocli.pipeline import Run
-from yolocli.progress import Silent
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.summary import RunSummary
-from yolocli.worker import chunk_size, detect_images
 
 MODES = [mode.value for mode in BACKENDS]
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -209,7 +209,7 @@ def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path, mo
         tried.append(config)
         raise ModelError("no")
 
-    monkeypatch.setattr("yolocli.backends.locked.load_detector", load)
+    monkeypatch.setattr("yolocli.executors.locked.load_detector", load)
     with pytest.raises(ModelError, match="no"):
         run(tmp_path, mode="locked", workers=8)
     assert len(tried) == 1
@@ -487,7 +487,7 @@ def test_a_list_that_trickles_in_is_the_work_of_one_worker(
 @every_mode
 def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes.install(monkeypatch, delay=0.05)
-    monkeypatch.setattr("yolocli.backends.process._own_detector", fakes.own_slow_detector)
+    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_slow_detector)
     refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
     with Crew(make_backend(run_config(many, mode=mode, workers=3)), 3) as crew:
         crew.load(1)
@@ -528,9 +528,9 @@ def test_there_are_no_more_workers_than_memory_for_their_models(
     left: int | None, most: int, many: Path, fake_detectors: list[fakes.FakeDetector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two models take what the machine has less when they are loaded; half of the rest is for more of them."""
-    monkeypatch.setattr("yolocli.backends.crew.usable_cpus", lambda: 1)
-    monkeypatch.setattr("yolocli.backends.crew.AT_ONCE", 2)
-    monkeypatch.setattr("yolocli.backends.crew.available_memory", lambda: memory and next(memory) << 20)
+    monkeypatch.setattr("yolocli.executors.crew.usable_cpus", lambda: 1)
+    monkeypatch.setattr("yolocli.executors.crew.AT_ONCE", 2)
+    monkeypatch.setattr("yolocli.executors.crew.available_memory", lambda: memory and next(memory) << 20)
     memory = None if left is None else iter([1200, left])
     notices = Notices()
     this = Run(run_config(many, workers=50, output=None), [notices])
@@ -547,7 +547,7 @@ def test_a_stop_while_models_load_waits_for_no_more_than_those_that_have_begun(
     mode: str, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fakes.install(monkeypatch)
-    monkeypatch.setattr("yolocli.backends.crew.usable_cpus", lambda: 2)
+    monkeypatch.setattr("yolocli.executors.crew.usable_cpus", lambda: 2)
     begun: list[int] = []
     backend = make_backend(run_config(many, mode=mode, workers=30))
     plain = backend.open_worker

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import assert_same_boxes, run
-from yolocli.nms import MAX_CANDIDATES, suppress
 from yolocli.results import Detection
-from yolocli.runtimes.library import import_ultralytics
+from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.tasks.boxes import MAX_CANDIDATES, suppress
 
 
 @pytest.fixture(scope="module", autouse=True)

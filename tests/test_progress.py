@@ -6,7 +6,7 @@ import io
 import re
 
 from tests.support import ref, result
-from yolocli.progress import LAST_LINE_SECONDS, Bar, Lines
+from yolocli.cli.progress import LAST_LINE_SECONDS, Bar, Lines
 from yolocli.results import ImageFailure
 
 

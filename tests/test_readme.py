@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _weights_that_know_persons(path: Path) -> None:
     """Writes the built-in weights with names of COCO, in a process of its own."""
     code = (
-        "import sys, torch; from yolocli.runtimes.library import import_ultralytics; import_ultralytics();"
+        "import sys, torch; from yolocli.runtimes.torch.library import import_ultralytics; import_ultralytics();"
         "content = torch.load(sys.argv[1], weights_only=False);"
         "content['model'].names = {0: 'person', 1: 'umbrella', 2: 'bus', 3: 'car'};"
         "torch.save(content, sys.argv[2])"

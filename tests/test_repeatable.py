@@ -23,7 +23,7 @@ from PIL import Image, features
 from tests.chaos import corpus
 from tests.support import REPOSITORY
 from tests.tiff import CMYK, DEFLATE, FLOAT, INT, LZMA, NONE, PACKBITS, PALETTE, UINT, YCBCR, tiff
-from yolocli.images import ImageError, decode
+from yolocli.images.decode import ImageError, decode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="MALLOC_PERTURB_ is the GNU C library's")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from yolocli.report import summary_rows
+from yolocli.cli.tables import summary_rows
 from yolocli.summary import RunSummary
 
 WORKED = RunSummary(

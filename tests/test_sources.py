@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from tests.support import run, without_privileges, write_image
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
-from yolocli.patterns import expand
 from yolocli.results import ImageFailure, ImageRef
-from yolocli.sources import discover
-from yolocli.walk import IGNORE_FILE, IMAGE_SUFFIXES
+from yolocli.sources.discover import discover
+from yolocli.sources.patterns import expand
+from yolocli.sources.walk import IGNORE_FILE, IMAGE_SUFFIXES
 
 
 def touch(*paths: Path) -> None:
@@ -59,7 +59,7 @@ def failures(found: list) -> dict[str, ImageFailure]:
 
 
 def test_takes_the_suffixes_that_ultralytics_reads() -> None:
-    from yolocli.runtimes.library import import_ultralytics
+    from yolocli.runtimes.torch.library import import_ultralytics
 
     import_ultralytics()
     from ultralytics.data.utils import IMG_FORMATS

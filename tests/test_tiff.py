@@ -25,9 +25,9 @@ from tests.tiff import (
     YCBCR,
     tiff,
 )
-from yolocli.images import ImageError, decode
+from yolocli.images.decode import ImageError, decode
+from yolocli.images.tiff import first_page
 from yolocli.results import ImageFailure
-from yolocli.tiff import first_page
 
 WHITE_IS_ZERO = 0
 

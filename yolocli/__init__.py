@@ -5,7 +5,7 @@
 ...     print(outcome.path, outcome.status)
 """
 
-import yolocli.search_path  # isort: skip # noqa: F401  before all else, which may not come from the current folder
+import yolocli.machine.search_path  # isort: skip # noqa: F401  before all else, which may not come from the current folder
 from yolocli.api import detect
 from yolocli.errors import ModelError, NoImagesError, OutputError, UsageError, WorkerError, YolocliError
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from yolocli.streams import open_missing
+from yolocli.cli.terminal import open_missing
 
 
 def main() -> None:
@@ -13,10 +13,10 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:  # and not ignored, as under nohup
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from yolocli import cli
+    from yolocli.cli import app
 
     signal.signal(signal.SIGINT, before)
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

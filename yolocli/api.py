@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from yolocli.cli.parsing import entries, parse_choice, parse_devices, sides
 from yolocli.config import (
     DEFAULT_FORMATS,
     DEFAULT_MAX_PIXELS,
@@ -19,7 +20,6 @@ from yolocli.config import (
     RuntimeName,
     SourceConfig,
 )
-from yolocli.options import entries, parse_choice, parse_devices, sides
 from yolocli.results import Outcome
 
 PathLike: TypeAlias = str | os.PathLike[str]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from yolocli.config import DetectorConfig
 from yolocli.errors import UsageError
-from yolocli.letterbox import Canvas, letterbox, to_image
-from yolocli.nms import suppress
+from yolocli.images.letterbox import Canvas, letterbox, to_image
 from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
 from yolocli.runtimes import load_runtime
-from yolocli.runtimes.library import import_ultralytics
+from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.tasks.boxes import suppress
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from yolocli.images import Pixels
+    from yolocli.images.decode import Pixels
     from yolocli.runtimes.base import Runtime
 
     Infer: TypeAlias = Callable[[Sequence[Canvas]], list[NDArray[np.float32]]]

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from yolocli.cache import cache_folder, find_cached
 from yolocli.errors import ModelError
-from yolocli.runtimes.library import import_ultralytics
+from yolocli.machine.cache import cache_folder, find_cached
+from yolocli.runtimes.torch.library import import_ultralytics
 
 BUILTIN = "builtin"
 OFFICIAL = re.compile(

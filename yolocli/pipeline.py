@@ -9,27 +9,27 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from yolocli.backends import make_backend
-from yolocli.backends.base import Loaded
-from yolocli.backends.crew import Crew
-from yolocli.backends.feed import Feed, Head
-from yolocli.cache import why_unused
+from yolocli.cli.progress import Observer
 from yolocli.config import RunConfig, fingerprint
-from yolocli.cpus import share_cpus, usable_cpus
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
-from yolocli.exporters import exporter_factory
-from yolocli.memory import peak_memory
+from yolocli.executors import make_backend
+from yolocli.executors.base import Loaded
+from yolocli.executors.chunk import Item, chunk_size
+from yolocli.executors.crew import Crew
+from yolocli.executors.feed import Feed, Head
+from yolocli.machine.cache import why_unused
+from yolocli.machine.cpus import share_cpus, usable_cpus
+from yolocli.machine.memory import peak_memory
+from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN, resolve_model, sha256
-from yolocli.names import Names
-from yolocli.progress import Observer
+from yolocli.output.formats import exporter_factory
+from yolocli.output.run_folder import Store, has_run
 from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.choose import choose_runtime, gpus
-from yolocli.sources import Discovery, count, identify
-from yolocli.store import Store, has_run
+from yolocli.sources.discover import Discovery, count, identify
+from yolocli.sources.names import Names
 from yolocli.summary import RunSummary, Tally
-from yolocli.threads import start_thread
-from yolocli.worker import Item, chunk_size
 
 T = TypeVar("T")
 

@@ -14,16 +14,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolocli.bench import Cell, Row, gather, repeat, run_cell
 from yolocli.config import DetectorConfig, RuntimeName, SourceConfig
-from yolocli.cpus import usable_cpus
 from yolocli.detector import Detector, load_detector
-from yolocli.images import decode, read
-from yolocli.memory import keep_freed_memory
+from yolocli.images.decode import decode, read
+from yolocli.machine.cpus import usable_cpus
+from yolocli.machine.memory import keep_freed_memory
+from yolocli.measure.bench import Cell, Row, gather, repeat, run_cell
 from yolocli.models import resolve_model
 from yolocli.results import ImageRef
 from yolocli.runtimes.choose import choose_runtime
-from yolocli.sources import discover
+from yolocli.sources.discover import discover
 
 STAGES = ("decode", "prepare", "infer", "post")
 WARM = 60

@@ -16,11 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-import yolocli.backends.locked
-import yolocli.backends.thread
+import yolocli.executors.locked
+import yolocli.executors.thread
 from yolocli.config import DetectorConfig, Mode, RunConfig, SourceConfig
-from yolocli.letterbox import Canvas
-from yolocli.memory import peak_memory
+from yolocli.images.letterbox import Canvas
+from yolocli.machine.memory import peak_memory
 from yolocli.pipeline import Run
 from yolocli.results import Detection
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--mode", default="thread", choices=["thread", "locked"])
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    for module in (yolocli.backends.thread, yolocli.backends.locked):
+    for module in (yolocli.executors.thread, yolocli.executors.locked):
         module.load_detector = lambda config: FakeDetector()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

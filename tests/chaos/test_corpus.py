@@ -14,7 +14,7 @@ from tests.chaos import corpus
 from tests.chaos.harness import MODES, Launcher, Running, assert_whole, table, wait_until
 from tests.support import records
 from yolocli.config import DEFAULT_MAX_PIXELS
-from yolocli.images import ImageError, decode
+from yolocli.images.decode import ImageError, decode
 
 MEMORY = 2 * 1000**3
 STALL_SECONDS = 60.0

@@ -20,8 +20,8 @@ from tests.chaos.harness import (
     wait_for_lines,
     wait_until,
 )
-from yolocli.folder import OutputFolder
-from yolocli.journal import recover
+from yolocli.output.folder import OutputFolder
+from yolocli.output.journal import recover
 
 DELAY = 0.02
 

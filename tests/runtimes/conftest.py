@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from yolocli.runtimes.convert import converted_model
-from yolocli.runtimes.openvino_library import openvino_installed
+from yolocli.runtimes.openvino.convert import converted_model
+from yolocli.runtimes.openvino.library import openvino_installed
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from yolocli.config import DetectorConfig, Precision, RuntimeName, fingerprint
 from yolocli.errors import ModelError, UsageError
 from yolocli.runtimes import choose
 from yolocli.runtimes.choose import choose_runtime
-from yolocli.runtimes.convert import ConversionError
+from yolocli.runtimes.openvino.convert import ConversionError
 
 FP32, BF16, FP16, INT8 = Precision.fp32, Precision.bf16, Precision.fp16, Precision.int8
 AUTO, TORCH, OPENVINO = RuntimeName.auto, RuntimeName.torch, RuntimeName.openvino

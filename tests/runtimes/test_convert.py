@@ -13,9 +13,10 @@ import pytest
 from tests.support import REPOSITORY
 from yolocli.config import DetectorConfig
 from yolocli.errors import ModelError
-from yolocli.runtimes import convert, torch
-from yolocli.runtimes.convert import ConversionError, converted_model, difference, drawn_picture
-from yolocli.runtimes.export_folder import is_export, read_metadata
+from yolocli.runtimes.openvino import convert
+from yolocli.runtimes.openvino.convert import ConversionError, converted_model, difference, drawn_picture
+from yolocli.runtimes.openvino.export_folder import is_export, read_metadata
+from yolocli.runtimes.torch import load as torch
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_what_a_killed_conversion_left_is_removed_by_the_next(
     """It was 11 MB for good. What a conversion that goes on has made is left alone."""
     cache = tmp_path / "cache/openvino"
     code = (
-        "import sys, time; from pathlib import Path; from yolocli.runtimes import convert\n"
+        "import sys, time; from pathlib import Path; from yolocli.runtimes.openvino import convert\n"
         "def stall(weights, folder, trust_weights):\n"
         "    (folder / 'model.bin').write_bytes(bytes(1000)); print('at work', flush=True); time.sleep(100)\n"
         "convert._convert_apart = stall; convert.converted_model(Path(sys.argv[1]), trust_weights=False)"

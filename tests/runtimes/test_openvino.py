@@ -18,12 +18,12 @@ from tests.support import assert_same_boxes, clean_environment, projections, rec
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ModelError
-from yolocli.images import decode
-from yolocli.letterbox import Canvas
+from yolocli.images.decode import decode
+from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
-from yolocli.runtimes import openvino_network
-from yolocli.runtimes.export_folder import read_metadata
-from yolocli.runtimes.openvino_network import FIXED_GRAPHS, Network, Setting
+from yolocli.runtimes.openvino import network as openvino_network
+from yolocli.runtimes.openvino.export_folder import read_metadata
+from yolocli.runtimes.openvino.network import FIXED_GRAPHS, Network, Setting
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -187,7 +187,7 @@ import sys, threading
 from pathlib import Path
 import numpy as np
 from yolocli.config import Precision
-from yolocli.runtimes.openvino_network import Network, Setting
+from yolocli.runtimes.openvino.network import Network, Setting
 images = [np.random.default_rng(index).integers(0, 256, (1, 64, 32 * (2 + index), 3), np.uint8) for index in range(8)]
 setting, found = Setting(Path(sys.argv[1]), Precision.fp32, 1), {}
 def rows(network, image):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from yolocli.config import Precision
-from yolocli.runtimes import openvino
-from yolocli.runtimes.export_folder import graph_file, read_metadata
-from yolocli.runtimes.openvino_anchors import OUTSIDE, _around
-from yolocli.runtimes.openvino_graph import for_images
-from yolocli.runtimes.openvino_network import Network, Setting
+from yolocli.runtimes.openvino import load as openvino
+from yolocli.runtimes.openvino.anchors import OUTSIDE, _around
+from yolocli.runtimes.openvino.export_folder import graph_file, read_metadata
+from yolocli.runtimes.openvino.graph import for_images
+from yolocli.runtimes.openvino.network import Network, Setting
 
 
 def network(folder: Path, few_boxes: bool) -> Network:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolocli.runtimes.export_folder import graph_file
-from yolocli.runtimes.openvino_rewrite import rewrite
+from yolocli.runtimes.openvino.export_folder import graph_file
+from yolocli.runtimes.openvino.rewrite import rewrite
 
 CHANNELS, SIDE = 6, 8
 MAP = (2, CHANNELS, SIDE, SIDE)

@@ -18,16 +18,16 @@ from rich.console import Console
 
 from tests.chaos.harness import Running, wait_until
 from tests.support import write_image, yolocli
-from yolocli import optimize as optimize_module
+from yolocli.cli.tables import print_comparison
 from yolocli.config import DetectorConfig
 from yolocli.detector import load_detector
 from yolocli.errors import ModelError, UsageError
-from yolocli.letterbox import Canvas
-from yolocli.optimize import Comparison, OptimizeConfig, compare, optimize
-from yolocli.overlap import iou, match
-from yolocli.report import print_comparison
+from yolocli.images.letterbox import Canvas
+from yolocli.measure import optimize as optimize_module
+from yolocli.measure.match import iou, match
+from yolocli.measure.optimize import Comparison, OptimizeConfig, compare, optimize
 from yolocli.results import Detection
-from yolocli.runtimes.export_folder import is_quantised
+from yolocli.runtimes.openvino.export_folder import is_quantised
 
 COMPARISON = Comparison(6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
 NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, iou=None)

@@ -22,11 +22,11 @@ from yolocli.builtin import WEIGHTS
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import ModelError
-from yolocli.letterbox import Canvas
+from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
-from yolocli.runtimes.confined import ConfinedError, confined
-from yolocli.runtimes.library import import_ultralytics
-from yolocli.runtimes.torch import PLAIN, TorchRuntime, load_backend
+from yolocli.runtimes.torch.confined import ConfinedError, confined
+from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.runtimes.torch.load import PLAIN, TorchRuntime, load_backend
 
 on_x86 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"
@@ -37,7 +37,7 @@ on_x86 = pytest.mark.skipif(
 def fused_conv() -> ModuleType:
     """The module, imported like torch's runtime does: Ultralytics must not reach for the user's settings first."""
     import_ultralytics()
-    from yolocli.runtimes import fused_conv
+    from yolocli.runtimes.torch import fused_conv
 
     return fused_conv
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 RUNTIMES: Mapping[RuntimeName, str] = MappingProxyType(
     {
-        RuntimeName.torch: "yolocli.runtimes.torch",
-        RuntimeName.openvino: "yolocli.runtimes.openvino",
+        RuntimeName.torch: "yolocli.runtimes.torch.load",
+        RuntimeName.openvino: "yolocli.runtimes.openvino.load",
     }
 )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from yolocli.config import DetectorConfig
 from yolocli.errors import UsageError
-from yolocli.letterbox import Canvas, Frame
+from yolocli.images.letterbox import Canvas, Frame
 
 if TYPE_CHECKING:
     import numpy as np

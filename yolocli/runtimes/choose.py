@@ -13,9 +13,9 @@ from pathlib import Path
 
 from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.errors import ModelError, UsageError, install_hint
-from yolocli.runtimes.convert import ConversionError, converted_model
-from yolocli.runtimes.export_folder import is_export, is_quantised
-from yolocli.runtimes.openvino_library import openvino_installed
+from yolocli.runtimes.openvino.convert import ConversionError, converted_model
+from yolocli.runtimes.openvino.export_folder import is_export, is_quantised
+from yolocli.runtimes.openvino.library import openvino_installed
 
 NVIDIA_FILES = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/usr/lib/wsl/lib/libcuda.so.1", "C:/Windows/System32/nvcuda.dll")
 """Signs of an NVIDIA driver: Linux, Jetson, WSL, Windows."""

@@ -40,7 +40,7 @@ class _Spoiler(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "yolocli.images":
+        if fullname != "yolocli.images.decode":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)

@@ -1,0 +1,186 @@
+"""The one worker function: files in, an Outcome for each out, whatever a file does.
+
+Every mode calls it; what differs is only whose Detector it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from yolocli.detector import Detector
+from yolocli.errors import ModelError, YolocliError
+from yolocli.images.decode import ImageError, decode, read
+from yolocli.images.letterbox import PADDING_VALUE, Canvas
+from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STAGES = ("read", "decode", "prepare", "infer", "post", "write")
+"""In the order an image passes them; the last is the run's, the others the worker's."""
+
+BATCHES_PER_CHUNK = 2
+ORDINARY = ((480, 640), (640, 640))
+"""Height and width of pictures, letterboxed to two shapes by most models, that a network can be expected to work on."""
+
+Item: TypeAlias = ImageRef | ImageFailure
+"""What a worker is handed: a file, or what discovery could not make one of, which passes through."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """An image on its way through the stages."""
+
+    ref: ImageRef
+    timings: dict[str, float] = field(default_factory=dict)
+    canvas: Canvas | None = None
+    outcome: Outcome | None = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage, and turns an error in it into the image's record."""
+        started = time.perf_counter()
+        try:
+            yield
+        except YolocliError:
+            raise
+        except Exception as error:
+            self.fail(name, error)
+        finally:
+            self.timings[name] = (time.perf_counter() - started) * 1000
+
+    def fail(self, stage: str, error: Exception) -> None:
+        kind = error.kind if isinstance(error, ImageError) else type(error).__name__
+        self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
+
+
+def chunk_size(batch: int) -> int:
+    """Returns how many images a worker is handed at once, so that many batches of equal shape are full ones."""
+    return batch if batch == 1 else batch * BATCHES_PER_CHUNK
+
+
+def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int) -> list[Outcome]:
+    """Takes a chunk of files through all stages.
+
+    Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
+    for one image in it or for want of memory, is halved until the images that can be done are done. What fails alone
+    is the image's failure, if the network works on a blank canvas.
+
+    Args:
+        detector: Used by this call alone, unless it says otherwise.
+        items: Files, and failures of discovery, which are given back as they are.
+        batch: Images that go through the network together at most.
+        max_pixels: See `images.decode`.
+
+    Returns:
+        One Outcome for each item, in their order.
+
+    Raises:
+        ModelError: If the network fails on everything.
+    """
+    jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
+    shapes: dict[tuple[int, ...], list[_Job]] = {}
+    for job in jobs.values():
+        _load(detector, job, max_pixels)
+        if job.canvas is not None:
+            shapes.setdefault(job.canvas.shape, []).append(job)
+    for same in shapes.values():
+        for start in range(0, len(same), batch):
+            for job, candidates in _infer(detector, same[start : start + batch]):
+                _finish(detector, job, candidates)
+    return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
+
+
+def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
+    data, pixels = b"", None
+    with job.stage("read"):
+        data = read(job.ref)
+    if job.outcome is None:
+        with job.stage("decode"):
+            suffix = os.path.splitext(job.ref.source)[1].lower()
+            pixels = decode(data, suffix, channels=detector.channels, max_pixels=max_pixels)
+    if pixels is not None:
+        with job.stage("prepare"):
+            job.canvas = detector.prepare(pixels)
+
+
+def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
+    """Runs the network on blank canvases until it works on one.
+
+    Args:
+        detector: Used by this call alone, unless it says otherwise.
+        canvas: One that it failed on. A blank one of its shape comes first, as its pixels may be the reason; then such
+            as photographs have, as its shape may be: one that a graph cannot be compiled for, say.
+
+    Raises:
+        ModelError: If it works on none.
+    """
+    import numpy as np
+
+    blanks = [] if canvas is None else [Canvas(np.full_like(canvas.pixels, PADDING_VALUE), canvas.width, canvas.height)]
+    for height, width in ORDINARY:
+        blanks.append(detector.prepare(np.full((height, width, detector.channels), PADDING_VALUE, np.uint8)))
+    failure: Exception | None = None
+    for blank in {blank.shape: blank for blank in blanks}.values():
+        answer = _attempt(detector, [blank])
+        if not isinstance(answer, Exception):
+            return
+        failure = failure or answer
+    assert failure is not None
+    raise ModelError(
+        f"{detector.model}: the network fails on a blank image, too: {_one_line(failure)}; "
+        "try another --runtime or --device, or fewer --workers if memory is short"
+    )
+
+
+def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+    canvases = [job.canvas for job in batch if job.canvas is not None]
+    started = time.perf_counter()
+    answer = _attempt(detector, canvases)
+    if not isinstance(answer, Exception):
+        share = (time.perf_counter() - started) * 1000 / len(batch)
+        for job, candidates in zip(batch, answer, strict=True):
+            job.timings["infer"] = share
+            yield job, candidates
+    elif len(batch) > 1:
+        middle = len(batch) // 2
+        yield from _infer(detector, batch[:middle])
+        yield from _infer(detector, batch[middle:])
+    elif last:
+        batch[0].fail("infer", answer)
+    else:
+        check_network(detector, canvases[0])
+        yield from _infer(detector, batch, last=True)  # memory may have been short for a moment
+
+
+def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[NDArray[np.float32]] | Exception:
+    """Returns what the network gives, or raises; without the frames of the call, whose memory the next may need."""
+    try:
+        return detector.infer(canvases)
+    except Exception as error:
+        return error.with_traceback(None)
+
+
+def _finish(detector: Detector, job: _Job, candidates: NDArray[np.float32]) -> None:
+    canvas = job.canvas
+    assert canvas is not None
+    with job.stage("post"):
+        detections = detector.finish(candidates, canvas)
+        job.outcome = ImageResult(job.ref, canvas.width, canvas.height, detections, job.timings)
+    job.canvas = None
+
+
+def _outcome(job: _Job) -> Outcome:
+    assert job.outcome is not None, "every job ends in an outcome"
+    return job.outcome
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
+    return text or type(error).__name__

@@ -1,0 +1,1 @@
+"""Files to pixels, and pixels to the canvas that a network takes."""

@@ -1,0 +1,107 @@
+"""Pixels to the network's input and boxes back, each image on its own.
+
+The geometry is that of Ultralytics (`data/augment.py` LetterBox, `utils/ops.py` scale_boxes, 8.4.190), rounding
+included, so that boxes are the same. It differs in one thing: the padding of an image never depends on the images it
+shares a batch with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from yolocli.images.decode import Pixels
+
+PADDING_VALUE = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """An image as the network takes it.
+
+    Attributes:
+        pixels: uint8 array (height, width, channels), padded to the network's stride or to the full square.
+        width: Of the image before letterboxing, in pixels.
+        height: Of the image before letterboxing, in pixels.
+    """
+
+    pixels: Pixels
+    width: int
+    height: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Canvases of equal shape can share a batch."""
+        return self.pixels.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What images are fitted into.
+
+    Attributes:
+        height: Pixels, a multiple of the stride.
+        width: Pixels, a multiple of the stride.
+        stride: The network's largest stride.
+        rectangular: Pad to the next multiple of the stride only, instead of to the full frame.
+    """
+
+    height: int
+    width: int
+    stride: int
+    rectangular: bool
+
+
+def letterbox(image: Pixels, frame: Frame) -> Canvas:
+    """Scales an image to fit the frame and pads it evenly with grey.
+
+    Args:
+        image: uint8 array (height, width, channels).
+        frame: What to fit it into.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    gain = min(frame.height / height, frame.width / width)
+    inner_width, inner_height = max(round(width * gain), 1), max(round(height * gain), 1)
+    pad_x, pad_y = frame.width - inner_width, frame.height - inner_height
+    if frame.rectangular:
+        pad_x, pad_y = pad_x % frame.stride, pad_y % frame.stride
+    if (inner_width, inner_height) != (width, height):
+        resized: Any = cv2.resize(image, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
+    else:
+        resized = image
+    left, top = round(pad_x / 2 - 0.1), round(pad_y / 2 - 0.1)
+    right, bottom = round(pad_x / 2 + 0.1), round(pad_y / 2 + 0.1)
+    if left or top or right or bottom:
+        grey = (PADDING_VALUE,) * 3
+        resized = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
+    return Canvas(resized.reshape(*resized.shape[:2], image.shape[2]), width, height)
+
+
+def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
+    """Maps boxes from canvas pixels to image pixels and clips them to the image.
+
+    Args:
+        boxes: Array (n, 4) of x1, y1, x2, y2 in canvas pixels.
+        canvas: Where they were found.
+
+    Returns:
+        Array (n, 4) in image pixels.
+    """
+    import numpy as np
+
+    canvas_height, canvas_width = canvas.shape[:2]
+    gain = min(canvas_height / canvas.height, canvas_width / canvas.width)
+    inner_height, inner_width = max(round(canvas.height * gain), 1), max(round(canvas.width * gain), 1)
+    left, top = round((canvas_width - inner_width) / 2 - 0.1), round((canvas_height - inner_height) / 2 - 0.1)
+    gain_x, gain_y = inner_width / canvas.width, inner_height / canvas.height
+    offset = np.array([left, top, left, top], np.float32)
+    gains = np.array([gain_x, gain_y, gain_x, gain_y], np.float32)
+    limits = np.array([canvas.width, canvas.height, canvas.width, canvas.height], np.float32)
+    mapped: NDArray[np.float32] = np.clip((boxes - offset) / gains, 0, limits) + 0  # + 0 turns -0.0 into 0.0
+    return mapped

@@ -1,0 +1,1 @@
+"""OpenVINO: networks converted to its form, and made faster there."""

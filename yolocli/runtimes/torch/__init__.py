@@ -1,0 +1,1 @@
+"""PyTorch, and what else runs through Ultralytics."""

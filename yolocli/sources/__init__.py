@@ -1,0 +1,1 @@
+"""Where images come from: inputs to a stream of files, each once and by one name."""
