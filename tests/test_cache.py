@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from tests.support import NOBODY, write_image, yolocli
 from yolocli.builtin import WEIGHTS
 from yolocli.errors import ModelError, OutputError
-from yolocli.machine.cache import cache_folder, find_cached, why_unused
+from yolocli.machine.cache import cache_folder, distrust, find_cached, why_unused
 from yolocli.models import OFFICIAL, resolve_model
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as two users")
@@ -107,6 +108,24 @@ def test_a_cache_filled_by_root_is_read_and_one_of_somebody_else_is_not_which_is
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(b"this cache is not used") == 1
     assert b"belongs to another user (1234)" in done.stderr
+
+
+def test_files_that_other_runs_put_into_the_cache_and_take_out_again_are_no_reason_for_distrust(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            (tmp_path / "work.lock").touch()
+            (tmp_path / "work.lock").unlink()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        reasons = {distrust(tmp_path) for _ in range(2000)}
+    finally:
+        ended.set()
+        other.join()
+    assert reasons == {None}
 
 
 def test_a_bare_official_name_is_never_a_file_of_the_current_folder(

@@ -63,6 +63,10 @@ def distrust(path: Path) -> str | None:
     for step in [*reversed(lexical.parents), lexical, *reversed(real.parents), real, *inside]:
         try:
             reason = _distrusted(os.lstat(step))
+        except FileNotFoundError as error:
+            if step in inside:  # a lock or a work folder of another run, gone since it was listed
+                continue
+            reason = error.strerror
         except OSError as error:
             reason = error.strerror or str(error)
         if reason is not None:
