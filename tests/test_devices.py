@@ -14,8 +14,7 @@ import pytest
 from tests.fakes import FakeDetector
 from tests.support import run_config, write_image
 from yolocli.builtin import WEIGHTS
-from yolocli.cli.parsing import parse_devices
-from yolocli.config import DetectorConfig, RuntimeName
+from yolocli.config import DetectorConfig, RuntimeName, parse_devices
 from yolocli.detector import YoloDetector
 from yolocli.errors import ModelError, UsageError
 from yolocli.executors.chunk import detect_images

@@ -14,7 +14,9 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.support import REPOSITORY, ref, write_image, yolocli
 from yolocli.builtin import WEIGHTS
-from yolocli.cli.progress import Bar, Lines, Observer, tell, tell_traceback
+from yolocli.cli.progress import Bar, Lines
+from yolocli.cli.terminal import tell, tell_traceback
+from yolocli.pipeline import Observer
 from yolocli.results import ImageFailure
 from yolocli.summary import RunSummary
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from tests import fakes
 from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
 from tests.test_images import BAD
-from yolocli.cli.progress import Silent
 from yolocli.config import Limits, Mode
 from yolocli.detector import load_detector
 from yolocli.errors import ExitCode, ModelError, UsageError
@@ -29,7 +28,7 @@ from yolocli.executors.chunk import chunk_size, detect_images
 from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.executors.feed import AHEAD, Feed, Head
 from yolocli.images.letterbox import Canvas
-from yolocli.pipeline import Run
+from yolocli.pipeline import Run, Silent
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.summary import RunSummary
 

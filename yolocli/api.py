@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from yolocli.cli.parsing import entries, parse_choice, parse_devices, sides
 from yolocli.config import (
     DEFAULT_FORMATS,
     DEFAULT_MAX_PIXELS,
@@ -19,6 +18,10 @@ from yolocli.config import (
     RunConfig,
     RuntimeName,
     SourceConfig,
+    entries,
+    parse_choice,
+    parse_devices,
+    sides,
 )
 from yolocli.results import Outcome
 

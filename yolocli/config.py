@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
+import operator
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import SupportsIndex, TypeVar
 
 from yolocli.errors import UsageError
-from yolocli.results import SCHEMA_VERSION
 
 DEFAULT_MODEL = "yolo11n.pt"
 DEFAULT_OUTPUT = Path("yolocli-out")
@@ -215,75 +216,6 @@ class RunConfig:
         )
 
 
-def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
-    """Returns what two runs must share for their records to lie in one folder.
-
-    Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most. So
-    are limits such as max_pixels: they decide whether there is a result, not what it is.
-
-    Args:
-        config: The detector's settings, with runtime and precision settled.
-        weights_sha256: Hex digest of the weights.
-    """
-    return {
-        "record_schema": SCHEMA_VERSION,
-        "weights_sha256": weights_sha256,
-        "runtime": config.runtime.value,
-        "precision": config.precision.value if config.precision else None,
-        "imgsz": list(config.imgsz) if config.imgsz else None,
-        "confidence": config.confidence,
-        "iou": config.iou,
-        "max_detections": config.max_detections,
-        "classes": sorted(set(config.classes)) if config.classes is not None else None,
-    }
-
-
-OPTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "runtime": "--runtime",
-        "precision": "--precision",
-        "imgsz": "--imgsz",
-        "confidence": "--conf",
-        "iou": "--iou",
-        "max_detections": "--max-det",
-        "classes": "--classes",
-    }
-)
-"""What people call the entries of a fingerprint."""
-
-
-def changed_settings(
-    before: Mapping[str, Any], now: Mapping[str, Any], names: Mapping[str, str] = MappingProxyType({})
-) -> list[str]:
-    """Returns a line for each entry that differs between two fingerprints, but for that of the weights.
-
-    Args:
-        before: Of the records in a folder.
-        now: Of a run that wants to add to them.
-        names: Class names by index, if known: `person` and `0` may be the same class.
-    """
-    keys = sorted((before.keys() | now.keys()) - {"weights_sha256"})
-    return [
-        f"{OPTIONS.get(key, key)} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
-        for key in keys
-        if _plain(key, before.get(key), names) != _plain(key, now.get(key), names)
-    ]
-
-
-def _plain(key: str, value: Any, names: Mapping[str, str]) -> Any:
-    if key != "classes" or value is None:
-        return value
-    ids = {name.lower(): index for index, name in names.items()}
-    return sorted({ids.get(str(entry).lower(), str(entry)) for entry in value})
-
-
-def _shown(value: Any) -> str:
-    """Returns a value as people write it after its option."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return "not given" if value is None else str(value)
-
-
 def _check_share(option: str, value: float) -> None:
     _check(isinstance(value, Real) and 0 <= value <= 1, f"{option} {value}: must be a number in [0, 1]")
 
@@ -296,3 +228,72 @@ def _check_count(option: str, value: int, least: int) -> None:
 def _check(valid: bool, message: str) -> None:
     if not valid:
         raise UsageError(message)
+
+
+Choice = TypeVar("Choice", bound=enum.Enum)
+
+
+def parse_devices(text: str | None) -> tuple[str, ...]:
+    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
+
+    Raises:
+        UsageError: If an entry is none of these.
+    """
+    if text is None or text.strip() in {"", "auto"}:
+        return ()
+    devices = []
+    for entry in text.replace(" ", "").lower().split(","):
+        if re.fullmatch(r"(cuda:)?\d+", entry):
+            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
+        elif entry == "cuda":
+            devices.append("cuda:0")
+        elif entry in {"cpu", "mps"}:
+            devices.append(entry)
+        else:
+            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
+    return tuple(devices)
+
+
+def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
+    """Returns height and width from one side, or from both.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if imgsz is None:
+        return None
+    try:
+        if isinstance(imgsz, SupportsIndex):
+            return operator.index(imgsz), operator.index(imgsz)
+        height, width = imgsz
+        return operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
+
+
+def parse_choice(kind: type[Choice], text: str, option: str) -> Choice:
+    """Returns the member of an enumeration that a text names.
+
+    Args:
+        kind: The enumeration; its values are texts.
+        text: What was given.
+        option: The name of the option or argument, for the message.
+
+    Raises:
+        UsageError: If none is named so.
+    """
+    names = [member.value for member in kind]
+    if text not in names:
+        raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
+    return kind(text)
+
+
+def suggestion(text: str, names: Sequence[str]) -> str:
+    """Returns what to say of a name that is not among the known: the one that was meant, or all of them."""
+    close = difflib.get_close_matches(text.lower(), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
+
+
+def entries(given: Iterable[object] | str) -> tuple[str, ...]:
+    """Returns the texts of a sequence, or the one text that was given in place of a sequence."""
+    return (given,) if isinstance(given, str) else tuple(str(entry) for entry in given)

@@ -59,3 +59,8 @@ class ImageError(Exception):
 def install_hint(extra: str) -> str:
     """Returns the command that adds an extra to this checkout; yolocli is on no package index."""
     return f"pip install '.[{extra}]'"
+
+
+def printable(text: str) -> str:
+    """Returns text that cannot move a terminal's cursor: control characters and undecodable bytes are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)

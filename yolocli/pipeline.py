@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from yolocli.cli.progress import Observer
-from yolocli.config import RunConfig, fingerprint
+from yolocli.config import RunConfig
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
 from yolocli.executors import make_backend
 from yolocli.executors.base import Loaded
-from yolocli.executors.chunk import Item, chunk_size
+from yolocli.executors.chunk import chunk_size
 from yolocli.executors.crew import Crew
 from yolocli.executors.feed import Feed, Head
 from yolocli.machine.cache import why_unused
@@ -22,9 +21,10 @@ from yolocli.machine.cpus import share_cpus, usable_cpus
 from yolocli.machine.memory import peak_memory
 from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN, resolve_model, sha256
+from yolocli.output.fingerprint import fingerprint
 from yolocli.output.formats import exporter_factory
 from yolocli.output.run_folder import Store, has_run
-from yolocli.results import Outcome
+from yolocli.results import Item, Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources.discover import Discovery, count, identify
@@ -32,6 +32,50 @@ from yolocli.sources.names import Names
 from yolocli.summary import RunSummary, Tally
 
 T = TypeVar("T")
+
+
+class Observer(Protocol):
+    """Watches a run. All methods are called from the thread that consumes the run, but `total`."""
+
+    def started(self) -> None:
+        """Models are loaded."""
+
+    def skipped(self, images: int) -> None:
+        """So many images were found done by an earlier run, so far."""
+
+    def total(self, images: int) -> None:
+        """The walk has been counted; called from another thread, perhaps never."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An image has ended and is in the journal."""
+
+    def notice(self, message: str) -> None:
+        """Something the user may want to know."""
+
+    def finished(self) -> None:
+        """No more will come."""
+
+
+class Silent:
+    """Shows nothing; the base of observers that watch for one thing only."""
+
+    def started(self) -> None:
+        """See `Observer`."""
+
+    def skipped(self, images: int) -> None:
+        """See `Observer`."""
+
+    def total(self, images: int) -> None:
+        """See `Observer`."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See `Observer`."""
+
+    def notice(self, message: str) -> None:
+        """See `Observer`."""
+
+    def finished(self) -> None:
+        """See `Observer`."""
 
 
 class Run:

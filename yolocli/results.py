@@ -200,3 +200,10 @@ def _head(ref: ImageRef) -> dict[str, Any]:
 
 def _timings(timings: Mapping[str, float]) -> dict[str, Any]:
     return {"timings_ms": {stage: round(value, 3) for stage, value in timings.items()}}
+
+
+STAGES = ("read", "decode", "prepare", "infer", "post", "write")
+"""In the order an image passes them; the last is the run's, the others the worker's."""
+
+Item: TypeAlias = ImageRef | ImageFailure
+"""What a worker is handed: a file, or what discovery could not make one of, which passes through."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from yolocli.errors import ExitCode
-from yolocli.executors.chunk import STAGES
-from yolocli.results import ImageResult, Outcome
+from yolocli.results import STAGES, ImageResult, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from yolocli.config import DetectorConfig, Precision, RuntimeName, fingerprint
+from yolocli.config import DetectorConfig, Precision, RuntimeName
 from yolocli.errors import ModelError, UsageError
+from yolocli.output.fingerprint import fingerprint
 from yolocli.runtimes import choose
 from yolocli.runtimes.choose import choose_runtime
 from yolocli.runtimes.openvino.convert import ConversionError

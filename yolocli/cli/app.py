@@ -13,17 +13,8 @@ import typer
 from typer.core import TyperCommand
 
 from yolocli import __version__
-from yolocli.cli.parsing import (
-    listed,
-    parse_choice,
-    parse_devices,
-    parse_duration,
-    parse_failures,
-    parse_imgsz,
-    split_commas,
-)
-from yolocli.cli.progress import tell, tell_traceback
-from yolocli.cli.terminal import ReaderLeftError, flush_stdout
+from yolocli.cli.parsing import listed, parse_duration, parse_failures, parse_imgsz, split_commas
+from yolocli.cli.terminal import ReaderLeftError, flush_stdout, tell, tell_traceback
 from yolocli.config import (
     DEFAULT_FORMATS,
     DEFAULT_MAX_PIXELS,
@@ -36,6 +27,8 @@ from yolocli.config import (
     RunConfig,
     RuntimeName,
     SourceConfig,
+    parse_choice,
+    parse_devices,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
 from yolocli.sources.walk import IMAGE_SUFFIXES

@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from yolocli.cli.progress import Observer, Silent, make_progress, tell
-from yolocli.cli.terminal import claim_stdout, mute_libraries, write
+from yolocli.cli.progress import make_progress
+from yolocli.cli.terminal import claim_stdout, mute_libraries, tell, write
 from yolocli.config import DetectorConfig, Limits, RunConfig
 from yolocli.errors import ExitCode, NoImagesError, UsageError
 from yolocli.machine.memory import keep_freed_memory
 from yolocli.output.formats.failures import FAILURES
-from yolocli.pipeline import Run
+from yolocli.pipeline import Observer, Run, Silent
 from yolocli.results import ImageFailure, Outcome, to_json
 from yolocli.sources.discover import discover
 from yolocli.summary import RunSummary

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import enum
-import operator
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import SupportsIndex, TypeVar
 
 from yolocli.errors import UsageError
 
-Choice = TypeVar("Choice", bound=enum.Enum)
-
 SECONDS: Mapping[str, float] = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400})
-
-
-def parse_devices(text: str | None) -> tuple[str, ...]:
-    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
-
-    Raises:
-        UsageError: If an entry is none of these.
-    """
-    if text is None or text.strip() in {"", "auto"}:
-        return ()
-    devices = []
-    for entry in text.replace(" ", "").lower().split(","):
-        if re.fullmatch(r"(cuda:)?\d+", entry):
-            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
-        elif entry == "cuda":
-            devices.append("cuda:0")
-        elif entry in {"cpu", "mps"}:
-            devices.append(entry)
-        else:
-            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
-    return tuple(devices)
 
 
 def parse_imgsz(text: str | None) -> tuple[int, int] | None:
@@ -53,46 +26,6 @@ def parse_imgsz(text: str | None) -> tuple[int, int] | None:
     return numbers[0], numbers[-1]
 
 
-def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
-    """Returns height and width from one side, or from both.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if imgsz is None:
-        return None
-    try:
-        if isinstance(imgsz, SupportsIndex):
-            return operator.index(imgsz), operator.index(imgsz)
-        height, width = imgsz
-        return operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
-
-
-def parse_choice(kind: type[Choice], text: str, option: str) -> Choice:
-    """Returns the member of an enumeration that a text names.
-
-    Args:
-        kind: The enumeration; its values are texts.
-        text: What was given.
-        option: The name of the option or argument, for the message.
-
-    Raises:
-        UsageError: If none is named so.
-    """
-    names = [member.value for member in kind]
-    if text not in names:
-        raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
-    return kind(text)
-
-
-def suggestion(text: str, names: Sequence[str]) -> str:
-    """Returns what to say of a name that is not among the known: the one that was meant, or all of them."""
-    close = difflib.get_close_matches(text.lower(), names, n=1)
-    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
-
-
 def listed(variable: str) -> tuple[str, ...]:
     """Returns the entries of an environment variable for an option that can be repeated: comma-separated."""
     return split_commas([os.environ.get(variable, "")])
@@ -101,11 +34,6 @@ def listed(variable: str) -> tuple[str, ...]:
 def split_commas(texts: Iterable[str]) -> tuple[str, ...]:
     """Returns the entries of an option that is comma-separated, repeated or both; blanks inside an entry are kept."""
     return tuple(entry.strip() for text in texts for entry in text.split(",") if entry.strip())
-
-
-def entries(given: Iterable[object] | str) -> tuple[str, ...]:
-    """Returns the texts of a sequence, or the one text that was given in place of a sequence."""
-    return (given,) if isinstance(given, str) else tuple(str(entry) for entry in given)
 
 
 def parse_failures(text: str | None) -> tuple[int | None, float | None]:

@@ -5,14 +5,15 @@ That nobody reads stderr any more is no error: the run goes on.
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TextIO
 
+from yolocli.cli.terminal import tell
+from yolocli.errors import printable
+from yolocli.pipeline import Observer, Silent
 from yolocli.results import ImageFailure, Outcome
 
 FIRST_LINE_SECONDS = 5.0
@@ -21,56 +22,6 @@ LAST_LINE_SECONDS = 300.0
 BAR_FORMAT = "{n_fmt}/{total_fmt}{postfix}, {rate_fmt}, {remaining} left |{bar}|"
 """The count comes first, as a narrow terminal shows only the beginning."""
 FAILURES_SHOWN = 10
-
-
-class Observer(Protocol):
-    """Watches a run. All methods are called from the thread that consumes the run, but `total`."""
-
-    def started(self) -> None:
-        """Models are loaded."""
-        ...
-
-    def skipped(self, images: int) -> None:
-        """So many images were found done by an earlier run, so far."""
-        ...
-
-    def total(self, images: int) -> None:
-        """The walk has been counted; called from another thread, perhaps never."""
-        ...
-
-    def outcome(self, outcome: Outcome) -> None:
-        """An image has ended and is in the journal."""
-        ...
-
-    def notice(self, message: str) -> None:
-        """Something the user may want to know."""
-        ...
-
-    def finished(self) -> None:
-        """No more will come."""
-        ...
-
-
-class Silent:
-    """Shows nothing; the base of observers that watch for one thing only."""
-
-    def started(self) -> None:
-        """See `Observer`."""
-
-    def skipped(self, images: int) -> None:
-        """See `Observer`."""
-
-    def total(self, images: int) -> None:
-        """See `Observer`."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """See `Observer`."""
-
-    def notice(self, message: str) -> None:
-        """See `Observer`."""
-
-    def finished(self) -> None:
-        """See `Observer`."""
 
 
 class Bar(Silent):
@@ -206,29 +157,6 @@ def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
     if not bar:
         return Lines(stream, reports=False)
     return Bar(stream) if stream.isatty() else Lines(stream)
-
-
-def printable(text: str) -> str:
-    """Returns text that cannot move a terminal's cursor: control characters and undecodable bytes are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
-
-
-def tell(text: str, stream: TextIO | None = None) -> None:
-    """Tells a person something, in a line: the one way to stderr for what names files, classes and models.
-
-    Args:
-        text: What to say; need not be printable.
-        stream: Where people read; stderr when not given.
-    """
-    stream = sys.stderr if stream is None else stream
-    if stream is not None:  # or print would take stdout
-        print(printable(text), file=stream, flush=True)
-
-
-def tell_traceback() -> None:
-    """Tells of the exception that is handled, line by line."""
-    for line in traceback.format_exc().splitlines():
-        tell(line)
 
 
 class _Write(Protocol):

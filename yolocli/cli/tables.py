@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from yolocli.cli.progress import printable
-from yolocli.executors.chunk import STAGES
+from yolocli.errors import printable
+from yolocli.results import STAGES
 from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:

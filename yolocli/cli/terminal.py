@@ -5,11 +5,12 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
-from yolocli.errors import OutputError
+from yolocli.errors import OutputError, printable
 
 
 class ReaderLeftError(Exception):
@@ -90,3 +91,21 @@ def _failures_of(stream: IO[Any], name: str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             raise ReaderLeftError from error
         raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
+
+
+def tell(text: str, stream: TextIO | None = None) -> None:
+    """Tells a person something, in a line: the one way to stderr for what names files, classes and models.
+
+    Args:
+        text: What to say; need not be printable.
+        stream: Where people read; stderr when not given.
+    """
+    stream = sys.stderr if stream is None else stream
+    if stream is not None:  # or print would take stdout
+        print(printable(text), file=stream, flush=True)
+
+
+def tell_traceback() -> None:
+    """Tells of the exception that is handled, line by line."""
+    for line in traceback.format_exc().splitlines():
+        tell(line)

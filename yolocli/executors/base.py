@@ -8,8 +8,8 @@ from typing import Protocol
 
 from yolocli.config import DetectorConfig, RunConfig
 from yolocli.detector import Detector
-from yolocli.executors.chunk import Item, check_network, detect_images
-from yolocli.results import Outcome
+from yolocli.executors.chunk import check_network, detect_images
+from yolocli.results import Item, Outcome
 
 
 @dataclass(frozen=True, slots=True)

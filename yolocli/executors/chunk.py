@@ -10,27 +10,22 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from yolocli.detector import Detector
 from yolocli.errors import ModelError, YolocliError
 from yolocli.images.decode import ImageError, decode, read
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
-from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
+from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STAGES = ("read", "decode", "prepare", "infer", "post", "write")
-"""In the order an image passes them; the last is the run's, the others the worker's."""
 
 BATCHES_PER_CHUNK = 2
 ORDINARY = ((480, 640), (640, 640))
 """Height and width of pictures, letterboxed to two shapes by most models, that a network can be expected to work on."""
-
-Item: TypeAlias = ImageRef | ImageFailure
-"""What a worker is handed: a file, or what discovery could not make one of, which passes through."""
 
 
 @dataclass(slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
-from yolocli.executors.chunk import Item, chunk_size
+from yolocli.executors.chunk import chunk_size
 from yolocli.machine.threads import start_thread
+from yolocli.results import Item
 
 AHEAD = 4
 """Chunks a worker that the feed may be ahead of the results that have been taken."""

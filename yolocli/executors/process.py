@@ -26,11 +26,10 @@ from yolocli.config import DetectorConfig, RunConfig, RuntimeName
 from yolocli.detector import load_detector
 from yolocli.errors import ModelError, WorkerError
 from yolocli.executors.base import Loaded, LocalWorker, detector_config
-from yolocli.executors.chunk import Item
 from yolocli.machine.apart import multiprocessing_apart
 from yolocli.machine.memory import keep_freed_memory, peak_memory
 from yolocli.machine.threads import LIMITED, start_thread
-from yolocli.results import ImageFailure, ImageRef, Outcome
+from yolocli.results import ImageFailure, ImageRef, Item, Outcome
 
 T = TypeVar("T")
 

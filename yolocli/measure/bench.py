@@ -21,14 +21,14 @@ from typing import Any, TypeAlias
 
 from yolocli.config import DEFAULT_MODEL, DetectorConfig, Mode, Precision, RuntimeName, SourceConfig
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
-from yolocli.executors.chunk import STAGES, chunk_size
+from yolocli.executors.chunk import chunk_size
 from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import CACHE_VARIABLE
 from yolocli.measure.match import match
 from yolocli.models import resolve_model
 from yolocli.output.journal import replay
 from yolocli.output.ownership import JOURNAL
-from yolocli.results import Detection, ImageFailure
+from yolocli.results import STAGES, Detection, ImageFailure
 from yolocli.runtimes.choose import choose_runtime
 from yolocli.runtimes.openvino.export_folder import is_export
 from yolocli.sources.discover import discover

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from yolocli.detector import class_ids
 from yolocli.errors import UsageError
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import PARTIAL, OutputFolder
@@ -21,6 +20,7 @@ from yolocli.output.ownership import JOURNAL, LOCK, RUN, refuse_foreign
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources.names import Root
 from yolocli.sources.walk import Notice
+from yolocli.tasks.classes import class_ids
 
 
 def _unheard(message: str) -> None: ...

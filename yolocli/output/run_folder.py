@@ -12,19 +12,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from yolocli.config import RunConfig, changed_settings
-from yolocli.detector import class_ids
+from yolocli.config import RunConfig
 from yolocli.errors import OutputError, UsageError
-from yolocli.executors.chunk import Item
+from yolocli.output.fingerprint import changed_settings
 from yolocli.output.folder import OutputFolder, places
 from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, named, replay
 from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
-from yolocli.results import ImageFailure, Outcome
+from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources.names import LONGEST, Names, Root
 from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
+from yolocli.tasks.classes import class_ids
 
 
 class Store:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from yolocli.cli.progress import printable
+from yolocli.errors import printable
 from yolocli.machine.cache import cache_folder
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
