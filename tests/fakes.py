@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import yolocli.executors.process
-from yolocli.config import DetectorConfig, RuntimeName
+from yolocli.config import AUTO, DetectorConfig
+from yolocli.detector import Detector, YoloLoader
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
+from yolocli.runtimes.plan import Plan, Prepared
 
 DEADLY = 252
 """An image that ends with this value ends the process that infers it."""
@@ -34,9 +36,6 @@ ODD_WIDTH = 31
 """No graph can be compiled for images of this width."""
 BROKEN, CRASHING = "broken", "crashing"
 """Asked for as the only class, they make the network fail on everything, or end its process."""
-
-FAKED_MODES = ("thread", "locked", "process")
-"""Modes that `install` knows how to reach."""
 
 
 class FakeDetector:
@@ -96,19 +95,69 @@ class FakeDetector:
         return (Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),)
 
 
-def own_fake_detector(config: DetectorConfig) -> Any:
-    """Stands in for `yolocli.executors.process._own_detector` in a worker process."""
-    yolocli.executors.process.load_detector = FakeDetector
-    return _real_own_detector(config)
+@dataclass
+class FakeLoader:
+    """Loads fakes, in any mode; a copy of it in another process makes its own.
+
+    Attributes:
+        delay: Seconds that the network takes.
+        digest: Of the weights that there are not.
+        made: Detectors made in this process, as they are made.
+    """
+
+    delay: float = 0.0
+    digest: str = "0" * 64
+    made: list[FakeDetector] = field(default_factory=list)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.delay, self.digest)
+
+    def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: object) -> Prepared:
+        plan = Plan(asked, self.digest, "torch" if asked.runtime == AUTO else asked.runtime, asked.precision)
+        return Prepared(plan, Path("fake.pt"), threads=asked.threads)
+
+    def load(self, prepared: Prepared) -> FakeDetector:
+        self.made.append(FakeDetector(prepared.asked, self.delay))
+        return self.made[-1]
 
 
-def own_guarded_detector(config: DetectorConfig) -> Any:
-    """Loads the real detector in a worker process where making a YOLO or a predictor is an error."""
-    forbid_shared_state()
-    return _real_own_detector(config)
+class GuardedLoader(YoloLoader):
+    """Loads the real detector where making a YOLO or a predictor is an error."""
+
+    def load(self, prepared: Prepared) -> Detector:
+        forbid_shared_state()
+        return super().load(prepared)
 
 
-_real_own_detector = yolocli.executors.process._own_detector
+class GuiltyLoader(YoloLoader):
+    """Makes what `GuardedLoader` forbids."""
+
+    def load(self, prepared: Prepared) -> Any:
+        forbid_shared_state()
+        from ultralytics import YOLO
+
+        return YOLO(prepared.model)
+
+
+class CountingLoader(YoloLoader):
+    """Loads the real detector, and lets its boxes tell how many threads torch has where the network runs."""
+
+    def load(self, prepared: Prepared) -> Detector:
+        import torch
+
+        detector = super().load(prepared)
+        plain = detector.infer
+        counted: list[int] = []
+
+        def infer(batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+            counted.append(torch.get_num_threads())
+            return plain(batch)
+
+        def finish(candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+            return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
+
+        detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]
+        return detector
 
 
 def forbid_shared_state(patch: pytest.MonkeyPatch | None = None) -> None:
@@ -126,60 +175,8 @@ def forbid_shared_state(patch: pytest.MonkeyPatch | None = None) -> None:
             owner.__init__ = refuse
 
 
-def install(patch: pytest.MonkeyPatch, delay: float = 0.0) -> list[FakeDetector]:
-    """Puts fakes in the place of detectors in every mode; returns those made in this process, as they are made."""
-    made: list[FakeDetector] = []
-
-    def load_detector(config: DetectorConfig) -> FakeDetector:
-        made.append(FakeDetector(config, delay))
-        return made[-1]
-
-    patch.setattr("yolocli.executors.thread.load_detector", load_detector)
-    patch.setattr("yolocli.executors.locked.load_detector", load_detector)
-    # pickled by its name, so that the children import this module and need no patch
-    patch.setattr("yolocli.executors.process._own_detector", own_fake_detector)
-    patch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
-    patch.setattr("yolocli.pipeline.choose_runtime", lambda config, *_: replace(config, runtime=RuntimeName.torch))
-    patch.setattr("yolocli.pipeline.sha256", lambda path: "0" * 64)
-    return made
-
-
-def own_slow_detector(config: DetectorConfig) -> Any:
-    """As `own_fake_detector`, slow enough for every worker to get its share."""
-    yolocli.executors.process.load_detector = lambda config: FakeDetector(config, 0.05)
-    return _real_own_detector(config)
-
-
-def own_guilty_detector(config: DetectorConfig) -> Any:
-    """Makes, in a worker process, what `own_guarded_detector` forbids."""
-    forbid_shared_state()
-    from ultralytics import YOLO
-
-    return YOLO(config.model)
-
-
-def load_counting_detector(config: DetectorConfig) -> Any:
-    """Loads the real detector, and lets its boxes tell how many threads torch has where the network runs."""
-    import torch
-
-    from yolocli.detector import load_detector
-
-    detector = load_detector(config)
-    plain = detector.infer
-    counted: list[int] = []
-
-    def infer(batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
-        counted.append(torch.get_num_threads())
-        return plain(batch)
-
-    def finish(candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
-        return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
-
-    detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]
-    return detector
-
-
-def own_counting_detector(config: DetectorConfig) -> Any:
-    """As `load_counting_detector`, in a worker process."""
-    yolocli.executors.process.load_detector = load_counting_detector
-    return _real_own_detector(config)
+def install(patch: pytest.MonkeyPatch, loader: FakeLoader | None = None) -> list[FakeDetector]:
+    """Has every run that is given no loader take fakes; returns those made in this process, as they are made."""
+    loader = loader or FakeLoader()
+    patch.setattr("yolocli.pipeline.DEFAULT_LOADER", loader)
+    return loader.made

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolocli.config import DetectorConfig, Mode, RunConfig, RuntimeName, SourceConfig
+from yolocli.config import DetectorConfig, RunConfig, SourceConfig
+from yolocli.detector import Detector, Loader, load_detector
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageRef, ImageResult, Outcome
+from yolocli.runtimes.choose import prepare_detector
+from yolocli.runtimes.plan import Prepared
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -52,10 +55,9 @@ def run_config(*inputs: str | os.PathLike[str], model: str = "", **options: Any)
 
     The runtime is torch unless said otherwise: the one whose results depend the most on how it is run.
     """
-    options["runtime"] = RuntimeName(options.get("runtime", "torch"))
+    options.setdefault("runtime", "torch")
     source = {key: options.pop(key) for key in list(options) if key in SourceConfig.__dataclass_fields__}
     detector = {key: options.pop(key) for key in list(options) if key in DetectorConfig.__dataclass_fields__}
-    options["mode"] = Mode(options.get("mode", "thread"))
     return RunConfig(
         SourceConfig(tuple(os.fspath(name) for name in inputs), **source),
         DetectorConfig(model, **detector),
@@ -63,10 +65,20 @@ def run_config(*inputs: str | os.PathLike[str], model: str = "", **options: Any)
     )
 
 
-def run(*inputs: str | os.PathLike[str], **options: Any) -> tuple[list[Outcome], Run]:
+def run(*inputs: str | os.PathLike[str], loader: Loader | None = None, **options: Any) -> tuple[list[Outcome], Run]:
     """Runs to the end; returns the outcomes and the run."""
-    this = Run(run_config(*inputs, **options))
+    this = Run(run_config(*inputs, **options), loader=loader)
     return list(this), this
+
+
+def prepared(model: str | os.PathLike[str], devices: Sequence[str] = (), **asked: Any) -> Prepared:
+    """Settles what a detector is asked to be, and makes it ready."""
+    return prepare_detector(DetectorConfig(os.fspath(model), **asked), devices)
+
+
+def detector(model: str | os.PathLike[str], **asked: Any) -> Detector:
+    """Loads a detector."""
+    return load_detector(prepared(model, **asked))
 
 
 def ref(path: str = "a.jpg", **fields: Any) -> ImageRef:

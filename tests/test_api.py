@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import yolocli
-from tests import fakes
 from tests.support import projections, run, write_image
+from yolocli.executors import EXECUTORS
 from yolocli.results import Detection, ImageFailure, ImageResult
 
 
@@ -45,7 +45,7 @@ def test_the_example_of_the_package(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("fake_detectors")
-@pytest.mark.parametrize("mode", fakes.FAKED_MODES)
+@pytest.mark.parametrize("mode", list(EXECUTORS))
 def test_failures_are_values_too(folder: Path, mode: typing.Any) -> None:
     outcomes = {outcome.path: outcome for outcome in yolocli.detect(folder, mode=mode, workers=2)}
     assert isinstance(outcomes["a.png"], ImageResult)
@@ -120,7 +120,7 @@ def test_one_class_is_given_as_a_text(weights: Path, photos: list[Path]) -> None
     [
         ({"mode": "x"}, "mode x: choose from thread, locked, process"),
         ({"mode": "threads"}, "mode threads: did you mean thread?"),
-        ({"runtime": "x"}, "runtime x: choose from auto, torch, openvino"),
+        ({"runtime": "x"}, "runtime x: choose from auto, openvino, torch"),
         ({"precision": "fp8"}, "precision fp8: choose from fp32, bf16, fp16, int8"),
         ({"imgsz": "640"}, "imgsz='640': give a side in pixels, such as 640, or (height, width)"),
         ({"imgsz": (640,)}, "imgsz=(640,): give a side"),

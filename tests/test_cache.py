@@ -14,6 +14,7 @@ from yolocli.builtin import WEIGHTS
 from yolocli.errors import ModelError, OutputError
 from yolocli.machine.cache import cache_folder, distrust, find_cached, why_unused
 from yolocli.models import OFFICIAL, resolve_model
+from yolocli.runtimes.torch.download import Official
 
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as two users")
 
@@ -87,7 +88,7 @@ def test_a_cache_filled_by_root_is_read_and_one_of_somebody_else_is_not_which_is
     monkeypatch.setenv("YOLOCLI_CACHE_DIR", str(root))
     os.seteuid(NOBODY)
     assert why_unused() is None
-    assert resolve_model("yolo11n.pt") == root / "weights/yolo11n.pt"
+    assert resolve_model("yolo11n.pt", Official()) == root / "weights/yolo11n.pt"
     os.seteuid(0)
     for path in (root / "weights/yolo11n.pt", root / "weights", root):
         os.chown(path, 1234, 1234)
@@ -135,18 +136,18 @@ def test_a_bare_official_name_is_never_a_file_of_the_current_folder(
     monkeypatch.setenv("YOLOCLI_CACHE_DIR", str(tmp_path / "cache"))
     for name in ("yolo11n.pt", "mine.pt", "yolo11z-sem.pt"):
         shutil.copyfile(WEIGHTS, tmp_path / name)
-    assert resolve_model("./yolo11n.pt") == tmp_path / "yolo11n.pt"
-    assert resolve_model("mine.pt") == tmp_path / "mine.pt"
-    assert resolve_model("yolo11z-sem.pt") == tmp_path / "yolo11z-sem.pt", "no official name after all"
+    assert resolve_model("./yolo11n.pt", Official()) == tmp_path / "yolo11n.pt"
+    assert resolve_model("mine.pt", Official()) == tmp_path / "mine.pt"
+    assert resolve_model("yolo11z-sem.pt", Official()) == tmp_path / "yolo11z-sem.pt", "no official name after all"
 
     def fail(*arguments: object) -> None:
         raise ConnectionError("no network")
 
     monkeypatch.setattr("ultralytics.utils.downloads.attempt_download_asset", fail)
     with pytest.raises(ModelError, match=r"the current folder is \./yolo11n\.pt"):
-        resolve_model("yolo11n.pt")
+        resolve_model("yolo11n.pt", Official())
     (cache_folder("weights") / "yolo11n.pt").write_bytes(b"official")
-    assert resolve_model("yolo11n.pt") == tmp_path / "cache/weights/yolo11n.pt"
+    assert resolve_model("yolo11n.pt", Official()) == tmp_path / "cache/weights/yolo11n.pt"
 
 
 def test_every_official_detector_is_known_by_name() -> None:

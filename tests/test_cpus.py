@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests import fakes
 from tests.support import run, run_config
-from yolocli.config import Mode
+from yolocli.executors import EXECUTORS
 from yolocli.machine.cpus import _cgroup_quota, share_cpus, usable_cpus
 
 
@@ -105,38 +105,32 @@ def test_affinity_is_looked_at_for_real() -> None:
         os.sched_setaffinity(0, before)
 
 
-_modes = st.sampled_from(list(Mode))
-
-
-@given(mode=_modes, cpus=st.integers(1, 512), workers=st.integers(0, 64), threads=st.integers(0, 64))
-def test_no_more_threads_than_cpus_unless_told_to(mode: Mode, cpus: int, workers: int, threads: int) -> None:
-    chosen_workers, chosen_threads = share_cpus(mode, workers, threads, cpus)
+@given(shared=st.booleans(), cpus=st.integers(1, 512), workers=st.integers(0, 64), threads=st.integers(0, 64))
+def test_no_more_threads_than_cpus_unless_told_to(shared: bool, cpus: int, workers: int, threads: int) -> None:
+    chosen_workers, chosen_threads = share_cpus(shared, workers, threads, cpus)
     assert chosen_workers >= 1
     assert chosen_threads >= 1
     assert workers in {0, chosen_workers}
     assert threads in {0, chosen_threads}
-    assume((workers if mode is not Mode.locked else 0) <= cpus and threads <= cpus)
+    assume((workers if not shared else 0) <= cpus and threads <= cpus)
     assume(not (workers and threads))
-    networks = 1 if mode is Mode.locked else chosen_workers
+    networks = 1 if shared else chosen_workers
     assert networks * chosen_threads <= cpus
 
 
-@given(mode=_modes, cpus=st.integers(1, 512))
-def test_all_cpus_are_put_to_work(mode: Mode, cpus: int) -> None:
-    workers, threads = share_cpus(mode, 0, 0, cpus)
-    assert (1 if mode is Mode.locked else workers) * threads == cpus
+@given(shared=st.booleans(), cpus=st.integers(1, 512))
+def test_all_cpus_are_put_to_work(shared: bool, cpus: int) -> None:
+    workers, threads = share_cpus(shared, 0, 0, cpus)
+    assert (1 if shared else workers) * threads == cpus
 
 
-@pytest.mark.parametrize("mode", fakes.FAKED_MODES)
+@pytest.mark.parametrize("mode", list(EXECUTORS))
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_network_has_the_threads_it_was_given(
-    mode: str, threads: int, weights: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_network_has_the_threads_it_was_given(mode: str, threads: int, weights: Path, photos: list[Path]) -> None:
     """As torch counts them where the network runs, after Ultralytics has set its own number."""
-    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_counting_detector)
-    for module in ("thread", "locked"):
-        monkeypatch.setattr(f"yolocli.executors.{module}.load_detector", fakes.load_counting_detector)
-    outcomes, _ = run(*photos[:3], model=str(weights), mode=mode, workers=2, threads=threads)
+    outcomes, _ = run(
+        *photos[:3], model=str(weights), mode=mode, workers=2, threads=threads, loader=fakes.CountingLoader()
+    )
     counted = {box.name for outcome in outcomes for box in outcome.detections}  # type: ignore[union-attr]
     assert counted == {f"{threads} threads"}
 
@@ -144,7 +138,7 @@ def test_the_network_has_the_threads_it_was_given(
 def test_a_run_settles_workers_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from yolocli.pipeline import Run
 
-    monkeypatch.setattr("yolocli.pipeline.usable_cpus", lambda: 6)
+    monkeypatch.setattr("yolocli.executors.settle.usable_cpus", lambda: 6)
     fakes.install(monkeypatch)
     for mode, expected in (("thread", (6, 1)), ("locked", (7, 6)), ("process", (6, 1))):
         summary = Run(run_config(tmp_path, mode=mode)).summary

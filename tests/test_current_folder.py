@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import REPOSITORY, clean_environment, write_image
-from yolocli.config import Mode
+from yolocli.executors import EXECUTORS
 
 NAMES = sorted(sys.stdlib_module_names | {"cv2", "numpy", "torch", "ultralytics", "openvino", "nncf", "PIL", "yolocli"})
 PACKAGES = ("multiprocessing", "yolocli", "numpy", "torch")
@@ -58,7 +58,7 @@ def start(*words: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode.value, marks=[pytest.mark.slow] * (mode is not Mode.process)) for mode in Mode]
+    "mode", [pytest.param(mode, marks=[pytest.mark.slow] * (mode != "process")) for mode in EXECUTORS]
 )
 def test_detect_and_export(mode: str, runtime: str, trap: Path) -> None:
     if runtime == "openvino":

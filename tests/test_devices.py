@@ -11,18 +11,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from tests.fakes import FakeDetector
-from tests.support import run_config, write_image
+from tests.fakes import FakeDetector, FakeLoader
+from tests.support import prepared, run_config, write_image
 from yolocli.builtin import WEIGHTS
-from yolocli.config import DetectorConfig, RuntimeName, parse_devices
-from yolocli.detector import YoloDetector
+from yolocli.config import DetectorConfig, parse_devices
+from yolocli.detector import YoloDetector, YoloLoader
 from yolocli.errors import ModelError, UsageError
 from yolocli.executors.chunk import detect_images
+from yolocli.executors.settle import settle
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import WORKERS_PER_GPU
-from yolocli.pipeline import Run, settle
+from yolocli.pipeline import Run
 from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime
+from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.tasks.boxes import suppress
 
@@ -69,10 +71,10 @@ def test_a_runtime_that_suppresses_on_its_device_finds_the_same(
     weights: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT")  # no x86: as on a GPU
-    config = DetectorConfig(str(weights), runtime=RuntimeName.torch, device="cpu", classes=("0", "1", "56"))
-    config = config if "yolo11n" in weights.name else replace(config, classes=None)
-    runtime = load_runtime(config)
-    detector = YoloDetector(runtime, config)
+    classes = ("0", "1", "56") if "yolo11n" in weights.name else None
+    ready = prepared(weights, runtime="torch", devices=("cpu",), classes=classes)
+    runtime = load_runtime(ready)
+    detector = YoloDetector(runtime, ready)
     refs = [ImageRef(path.name, str(path)) for path in photos[::3]]
     on_host = detect_images(detector, refs, batch=4, max_pixels=10**8)
     runtime.suppressed = True
@@ -94,7 +96,7 @@ def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
     for row in range(18):
         bad[row][row % 6] = (np.nan, np.inf, -np.inf)[row // 6]
     canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
-    detector = YoloDetector(Overflown(), DetectorConfig("model"))  # type: ignore[arg-type]
+    detector = YoloDetector(Overflown(), FakeLoader().prepare(DetectorConfig(), (), None))  # type: ignore[arg-type]
     expected = detector.finish(np.array(good, np.float32), canvas)
     assert [box.confidence for box in expected] == [0.9, 0.8]
     assert detector.finish(np.array([*bad[:9], *good, *bad[9:]], np.float32), canvas) == expected
@@ -107,20 +109,20 @@ def test_what_is_no_device_is_refused(text: str) -> None:
         parse_devices(text)
 
 
-def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_dealt_over_devices(tmp_path: Path) -> None:
     for number in range(4):
         write_image(tmp_path / f"{number}.png")
     given: list[str | None] = []
     lock = threading.Lock()
 
-    def load(config: DetectorConfig) -> FakeDetector:
-        with lock:
-            given.append(config.device)
-        return FakeDetector(config)
+    class Noting(FakeLoader):
+        def load(self, prepared: Prepared) -> FakeDetector:
+            with lock:
+                given.append(prepared.device)
+            return super().load(prepared)
 
-    monkeypatch.setattr("yolocli.executors.thread.load_detector", load)
-    config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"), runtime=RuntimeName.torch)
-    assert len(list(Run(config))) == 4
+    config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"))
+    assert len(list(Run(config, loader=Noting()))) == 4
     assert sorted(given, key=str) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
 
 
@@ -138,16 +140,16 @@ def test_workers_are_dealt_over_devices(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_gpu_gets_a_few_models_and_not_one_for_each_core(
     devices: tuple[str, ...], nvidia: bool, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yolocli.pipeline.usable_cpus", lambda: 16)
-    monkeypatch.setattr("yolocli.runtimes.choose.nvidia_gpu_present", lambda: nvidia)
-    config = settle(run_config("x", model=str(WEIGHTS), devices=devices, workers=workers), print)
-    assert config.workers == expected
-    assert config.detector.threads == max(1, 16 // expected)
+    monkeypatch.setattr("yolocli.executors.settle.usable_cpus", lambda: 16)
+    monkeypatch.setattr("yolocli.runtimes.torch.engine.nvidia_gpu_present", lambda: nvidia)
+    settled = settle(run_config("x", model=str(WEIGHTS), devices=devices, workers=workers), YoloLoader(), print)
+    assert settled.workers == expected
+    assert settled.detector.threads == max(1, 16 // expected)
 
 
 def test_a_device_that_is_not_there_is_said(weights: Path) -> None:
     with pytest.raises(ModelError, match="--device cuda:7"):
-        load_runtime(DetectorConfig(str(weights), runtime=RuntimeName.torch, device="cuda:7"))
+        load_runtime(replace(prepared(weights, runtime="torch"), device="cuda:7"))
 
 
 class _SmallMemory(FakeDetector):
@@ -180,18 +182,18 @@ def test_images_of_a_shape_share_full_batches_whatever_lies_between_them(tmp_pat
     assert [outcome.path for outcome in outcomes] == [ref.path for ref in refs]
 
 
-def test_the_runtime_chooses_the_batch_when_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runtime_chooses_the_batch_when_nobody_else_does(tmp_path: Path) -> None:
     for number in range(8):
         write_image(tmp_path / f"{number}.png")
-    made: list[FakeDetector] = []
 
-    def load(config: DetectorConfig) -> FakeDetector:
-        made.append(FakeDetector(config))
-        made[-1].best_batch = 4
-        return made[-1]
+    class Batching(FakeLoader):
+        def load(self, prepared: Prepared) -> FakeDetector:
+            detector = super().load(prepared)
+            detector.best_batch = 4
+            return detector
 
-    monkeypatch.setattr("yolocli.executors.thread.load_detector", load)
-    run = Run(run_config(tmp_path, workers=1, batch=0))
+    loader = Batching()
+    run = Run(run_config(tmp_path, workers=1, batch=0), loader=loader)
     assert len(list(run)) == 8
-    assert made[0].batches == [4, 4]
+    assert loader.made[0].batches == [4, 4]
     assert run.summary.batch == 4

@@ -17,12 +17,12 @@ import pytest
 
 from tests import fakes
 from tests.support import assert_same_boxes, run, write_image
-from yolocli.executors import BACKENDS
+from yolocli.executors import EXECUTORS
 from yolocli.results import Detection, ImageResult
 
 PATIENCE = 30.0
 
-every_mode = pytest.mark.parametrize("mode", [mode.value for mode in BACKENDS])
+every_mode = pytest.mark.parametrize("mode", list(EXECUTORS))
 
 
 def _in_threads(count: int, work: Callable[[int], object]) -> list[object]:
@@ -126,20 +126,19 @@ def test_no_mode_makes_what_can_be_shared(
 
     with pytest.raises(AssertionError, match="was made"):
         YOLO(str(weights))
-    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_guarded_detector)
     some = photos[:4]
-    outcomes, _ = run(*some, model=str(weights), mode=mode, workers=2, ordered=True)
+    loader = fakes.GuardedLoader() if mode == "process" else None  # in this process it is forbidden for this test alone
+    outcomes, _ = run(*some, model=str(weights), mode=mode, workers=2, ordered=True, loader=loader)
     for path, outcome in zip(some, outcomes, strict=True):
         assert isinstance(outcome, ImageResult)
         assert_same_boxes(outcome.detections, reference[path])
 
 
-def test_the_guard_of_worker_processes_guards(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guard_of_worker_processes_guards(weights: Path, tmp_path: Path) -> None:
     """A detector that makes a YOLO in a worker process does not pass the test above."""
-    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_guilty_detector)
     write_image(tmp_path / "a.png")
     with pytest.raises(AssertionError, match="YOLO was made"):
-        run(tmp_path, model=str(weights), mode="process", workers=1)
+        run(tmp_path, model=str(weights), mode="process", workers=1, loader=fakes.GuiltyLoader())
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ def many(tmp_path: Path) -> Path:
 
 
 def test_thread_mode_uses_each_detector_in_the_thread_that_made_it(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = fakes.install(monkeypatch, delay=0.005)
+    made = fakes.install(monkeypatch, fakes.FakeLoader(0.005))
     run(many, mode="thread", workers=3)
     assert len(made) == 3
     assert len({detector.born for detector in made}) == 3
@@ -185,7 +184,7 @@ def many_owners(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("many_owners")
 def test_locked_mode_lets_one_thread_at_a_time_into_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = fakes.install(monkeypatch, delay=0.005)
+    made = fakes.install(monkeypatch, fakes.FakeLoader(0.005))
     run(many, mode="locked", workers=4)
     (detector,) = made
     assert detector.together == 1
@@ -195,7 +194,7 @@ def test_locked_mode_lets_one_thread_at_a_time_into_the_network(many: Path, monk
 @pytest.mark.usefixtures("many_owners")
 def test_without_the_lock_threads_do_meet_in_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test above would see if locked mode forgot its lock."""
-    made = fakes.install(monkeypatch, delay=0.005)
+    made = fakes.install(monkeypatch, fakes.FakeLoader(0.005))
     monkeypatch.setattr("ultralytics.utils.ThreadingLocked.__call__", lambda self, function: function)
     run(many, mode="locked", workers=4)
     assert made[0].together > 1
@@ -229,10 +228,8 @@ def test_locked_mode_decodes_outside_the_lock(many: Path, monkeypatch: pytest.Mo
     assert met.is_set()
 
 
-def test_process_mode_has_a_process_for_each_detector(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_slow_detector)
-    monkeypatch.setattr("yolocli.pipeline.resolve_model", lambda name, verbose=False: "fake.pt")
-    outcomes, _ = run(many, mode="process", workers=3)
+def test_process_mode_has_a_process_for_each_detector(many: Path) -> None:
+    outcomes, _ = run(many, mode="process", workers=3, loader=fakes.FakeLoader(0.05))
     pids = {outcome.detections[0].name for outcome in outcomes if isinstance(outcome, ImageResult)}
     assert len(pids) == 3
     assert f"pid {os.getpid()}" not in pids

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import fakes
 from tests.fakes import FakeDetector
 from tests.support import box, projections, records, ref, result, run, run_config, write_image
 from tests.test_results import outcomes
@@ -581,7 +582,7 @@ def test_other_weights_are_refused_and_other_speed_is_not(
     output = tree.parent / "out"
     run(tree, output=output, workers=1)
     run(tree, output=output, workers=3, batch=2, threads=1, mode="locked", ordered=True)
-    monkeypatch.setattr("yolocli.pipeline.sha256", lambda path: "1" * 64)
+    fakes.install(monkeypatch, fakes.FakeLoader(digest="1" * 64))
     with pytest.raises(UsageError, match=r"the file of --model fake\.pt has changed"):
         run(tree, output=output, workers=1)
 

@@ -1,4 +1,4 @@
-"""The contract of every mode: a new row in BACKENDS is tested by being there."""
+"""The contract of every mode: a new row in EXECUTORS is tested by being there."""
 
 from __future__ import annotations
 
@@ -11,40 +11,63 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests import fakes
-from tests.support import assert_same_boxes, clean_environment, projections, records, run, run_config, write_image
+from tests.support import (
+    assert_same_boxes,
+    clean_environment,
+    detector,
+    projections,
+    records,
+    run,
+    run_config,
+    write_image,
+)
 from tests.test_images import BAD
-from yolocli.config import Limits, Mode
-from yolocli.detector import load_detector
+from yolocli.config import Limits
+from yolocli.detector import Loader, YoloLoader
 from yolocli.errors import ExitCode, ModelError, UsageError
-from yolocli.executors import BACKENDS, make_backend
-from yolocli.executors.base import Backend, Worker
+from yolocli.executors import EXECUTORS, make_executor
+from yolocli.executors.base import Executor, Worker
 from yolocli.executors.chunk import chunk_size, detect_images
 from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.executors.feed import AHEAD, Feed, Head
+from yolocli.executors.settle import settle, worker_spec
 from yolocli.images.letterbox import Canvas
 from yolocli.pipeline import Run, Silent
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
+from yolocli.runtimes.plan import Prepared
 from yolocli.summary import RunSummary
 
-MODES = [mode.value for mode in BACKENDS]
+MODES = list(EXECUTORS)
 every_mode = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture
-def faked(mode: str, monkeypatch: pytest.MonkeyPatch) -> list[fakes.FakeDetector]:
-    if mode not in fakes.FAKED_MODES:
-        pytest.skip(f"tests/fakes.py cannot reach mode {mode}")
+def faked(monkeypatch: pytest.MonkeyPatch) -> list[fakes.FakeDetector]:
     return fakes.install(monkeypatch)
 
 
-def test_the_registry_and_the_options_name_the_same_modes() -> None:
-    assert set(BACKENDS) == set(Mode)
+def executor(loader: Loader, *inputs: str | os.PathLike[str], **options: Any) -> Executor:
+    """Returns the executor of a run."""
+    config = run_config(*inputs, **options)
+    return make_executor(config.mode, worker_spec(config, loader, settle(config, loader, print)))
+
+
+def test_a_made_up_mode_is_one_module_and_one_row(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolocli.executors.EXECUTORS", {**EXECUTORS, "turns": "tests.made_up_mode:TurnsExecutor"})
+    outcomes, this = run(many, mode="turns", workers=2, loader=fakes.FakeLoader())
+    assert len(outcomes) == 40
+    assert this.summary.mode == "turns"
+    with pytest.raises(UsageError, match="--timeout needs --mode process"):
+        run(many, mode="turns", limits=Limits(timeout=1), loader=fakes.FakeLoader())
+    with pytest.raises(UsageError, match="--mode turn: did you mean turns"):
+        run(many, mode="turn", loader=fakes.FakeLoader())
 
 
 # With the real network
@@ -177,11 +200,10 @@ def test_the_summary_adds_up(mode: str, run_of: Callable, photos: list[Path]) ->
 
 @every_mode
 def test_a_crew_says_what_its_model_knows(mode: str, weights: Path) -> None:
-    config = run_config("x", model=str(weights), mode=mode, workers=1)
-    with Crew(make_backend(config), 1) as crew:
+    with Crew(executor(YoloLoader(), "x", model=str(weights), mode=mode), 1) as crew:
         loaded = crew.load()
         assert loaded is not None
-        assert loaded.names == load_detector(config.detector).names != {}
+        assert loaded.names == detector(weights, runtime="torch").names != {}
 
 
 @every_mode
@@ -199,18 +221,17 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
 
 
-def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path) -> None:
     write_image(tmp_path / "in/a.jpg")
-    fakes.install(monkeypatch)
     tried: list[object] = []
 
-    def load(config: object) -> None:
-        tried.append(config)
-        raise ModelError("no")
+    class Loader(fakes.FakeLoader):
+        def load(self, prepared: Prepared) -> fakes.FakeDetector:
+            tried.append(prepared)
+            raise ModelError("no")
 
-    monkeypatch.setattr("yolocli.executors.locked.load_detector", load)
     with pytest.raises(ModelError, match="no"):
-        run(tmp_path, mode="locked", workers=8)
+        run(tmp_path, mode="locked", workers=8, loader=Loader())
     assert len(tried) == 1
 
 
@@ -291,7 +312,7 @@ def test_no_more_than_a_window_is_pulled_ahead(mode: str, ordered: bool, many: P
             yield ImageRef(f"{number}.png", str(many / "000.png"))
 
     ahead = []
-    with Crew(make_backend(run_config(many, mode=mode, workers=workers, batch=batch)), workers) as crew:
+    with Crew(executor(fakes.FakeLoader(), many, mode=mode, workers=workers, batch=batch), workers) as crew:
         crew.load()
         done = 0
         for _ in crew.run(Feed(refs(), batch, workers), ordered=ordered):
@@ -316,7 +337,7 @@ def test_work_starts_before_the_list_of_images_ends(mode: str, faked: list[fakes
         assert go_on.wait(20), "nothing came out before the walk ended"
         yield ImageRef("1.png", str(many / "000.png"))
 
-    with Crew(make_backend(run_config(many, mode=mode, workers=2)), 2) as crew:
+    with Crew(executor(fakes.FakeLoader(), many, mode=mode), 2) as crew:
         crew.load()
         outcomes = []
         for outcome in crew.run(Feed(refs(), 1, 2)):
@@ -456,16 +477,14 @@ def test_there_are_no_more_workers_than_images(mode: str, overwrite: bool, tmp_p
 def test_nothing_is_said_of_workers_that_nobody_asked_for(
     fake_detectors: list[fakes.FakeDetector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yolocli.pipeline.usable_cpus", lambda: 8)
+    monkeypatch.setattr("yolocli.executors.settle.usable_cpus", lambda: 8)
     notices = Notices()
     this = Run(run_config(_few(tmp_path, 3)), [notices])
     assert len(list(this)) == 3
     assert (this.summary.workers, len(fake_detectors), notices.said) == (3, 3, [])
 
 
-def test_a_list_that_trickles_in_is_the_work_of_one_worker(
-    fake_detectors: list[fakes.FakeDetector], many: Path
-) -> None:
+def test_a_list_that_trickles_in_is_the_work_of_one_worker(many: Path) -> None:
     more = threading.Semaphore(1)
 
     def refs() -> Iterator[ImageRef]:
@@ -476,19 +495,18 @@ def test_a_list_that_trickles_in_is_the_work_of_one_worker(
     head = Head(refs(), 8)
     head.wait(lambda: False)
     assert (head.images, head.whole) == (1, False)
-    with Crew(make_backend(run_config(many, workers=8)), 8) as crew:
+    loader = fakes.FakeLoader()
+    with Crew(executor(loader, many), 8) as crew:
         crew.load(head.images)
         for _ in crew.run(Feed(head, 1, 8)):
             more.release()
-    assert crew.workers == len(fake_detectors) == 1
+    assert crew.workers == len(loader.made) == 1
 
 
 @every_mode
-def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fakes.install(monkeypatch, delay=0.05)
-    monkeypatch.setattr("yolocli.executors.process._own_detector", fakes.own_slow_detector)
+def test_workers_are_added_while_work_waits(mode: str, many: Path) -> None:
     refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
-    with Crew(make_backend(run_config(many, mode=mode, workers=3)), 3) as crew:
+    with Crew(executor(fakes.FakeLoader(0.05), many, mode=mode), 3) as crew:
         crew.load(1)
         assert crew.workers == 1
         assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
@@ -496,21 +514,20 @@ def test_workers_are_added_while_work_waits(mode: str, many: Path, monkeypatch: 
 
 
 @every_mode
-@pytest.mark.usefixtures("faked")
 def test_a_worker_that_cannot_join_leaves_its_part_to_the_others(mode: str, many: Path) -> None:
     refs = [ImageRef(f"{number}.png", str(many / "000.png")) for number in range(40)]
 
-    def one_worker_alone() -> Backend:
-        backend = make_backend(run_config(many, mode=mode, workers=3))
-        plain = backend.open_worker
+    def one_worker_alone() -> Executor:
+        one = executor(fakes.FakeLoader(), many, mode=mode)
+        plain = one.open_worker
 
         def open_worker(slot: int) -> Worker:
             if slot:
                 raise ModelError("there is no memory for one more")
             return plain(slot)
 
-        backend.open_worker = open_worker  # type: ignore[method-assign]
-        return backend
+        one.open_worker = open_worker  # type: ignore[method-assign]
+        return one
 
     said: list[str] = []
     with Crew(one_worker_alone(), 3, said.append) as crew:
@@ -548,16 +565,16 @@ def test_a_stop_while_models_load_waits_for_no_more_than_those_that_have_begun(
     fakes.install(monkeypatch)
     monkeypatch.setattr("yolocli.executors.crew.usable_cpus", lambda: 2)
     begun: list[int] = []
-    backend = make_backend(run_config(many, mode=mode, workers=30))
-    plain = backend.open_worker
+    busy = executor(fakes.FakeLoader(), many, mode=mode)
+    plain = busy.open_worker
 
     def open_worker(slot: int) -> Worker:
         begun.append(slot)
         this.stop(ExitCode.TERMINATED)
         return plain(slot)
 
-    monkeypatch.setattr(backend, "open_worker", open_worker)
-    monkeypatch.setattr("yolocli.pipeline.make_backend", lambda config: backend)
+    monkeypatch.setattr(busy, "open_worker", open_worker)
+    monkeypatch.setattr("yolocli.pipeline.make_executor", lambda mode, spec: busy)
     this = Run(run_config(many, mode=mode, workers=30))
     assert list(this) == []
     assert this.summary.exit_code == ExitCode.TERMINATED

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from yolocli.config import (
+    AUTO,
     DEFAULT_FORMATS,
     DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     DetectorConfig,
     Limits,
-    Mode,
     Precision,
     RunConfig,
-    RuntimeName,
     SourceConfig,
+    check_name,
     entries,
-    parse_choice,
     parse_devices,
     sides,
 )
+from yolocli.executors import EXECUTORS
 from yolocli.results import Outcome
+from yolocli.runtimes import RUNTIMES
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -112,8 +113,10 @@ def detect(
         ),
         detector=DetectorConfig(
             model=os.fspath(model),
-            runtime=parse_choice(RuntimeName, runtime, "runtime"),
-            precision=None if precision is None else parse_choice(Precision, precision, "precision"),
+            runtime=check_name("runtime", runtime, [AUTO, *RUNTIMES]),
+            precision=None
+            if precision is None
+            else Precision(check_name("precision", precision, [p.value for p in Precision])),
             threads=threads_per_worker,
             imgsz=sides(imgsz),
             confidence=confidence,
@@ -123,7 +126,7 @@ def detect(
             trust_weights=trust_weights,
             max_pixels=max_pixels,
         ),
-        mode=parse_choice(Mode, mode, "mode"),
+        mode=check_name("mode", mode, list(EXECUTORS)),
         workers=workers,
         devices=parse_devices(None if device is None else str(device)),
         batch=batch,

@@ -11,33 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import SupportsIndex, TypeVar
+from typing import SupportsIndex
 
 from yolocli.errors import UsageError
 
 DEFAULT_MODEL = "yolo11n.pt"
+DEFAULT_MODE = "thread"
+AUTO = "auto"
+"""The runtime that is chosen by the machine and the model."""
 DEFAULT_OUTPUT = Path("yolocli-out")
 DEFAULT_FORMATS = ("json", "csv")
 DEFAULT_MAX_PIXELS = 110_000_000
 """Enough for a 108-megapixel phone; decoding one takes 0.7 GB, so that two processes stay below 2 GB."""
 SHARE_FROM = 100
 """Images after which a limit on the share of failures is judged; before, one bad image would be too large a share."""
-
-
-class Mode(str, enum.Enum):
-    """Who owns the detector."""
-
-    thread = "thread"
-    locked = "locked"
-    process = "process"
-
-
-class RuntimeName(str, enum.Enum):
-    """What runs the network."""
-
-    auto = "auto"
-    torch = "torch"
-    openvino = "openvino"
 
 
 class Precision(str, enum.Enum):
@@ -88,16 +75,13 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class DetectorConfig:
-    """All that shapes a detection, and so all that a worker must be told.
+    """What to detect with, as it was asked for.
 
     Attributes:
         model: Path of the weights or the export, or an official name, or `builtin`.
-        runtime: What runs the network.
+        runtime: What runs the network: a row of `RUNTIMES`, or `auto`.
         precision: What it computes in; None takes the model's own, fp32 for weights.
-        device: `cpu`, `mps` or `cuda:N`; None lets the runtime choose.
-        threads: Intra-op threads of one detector; 0 leaves the library's own number.
-        converted: Folder of the model in the runtime's own form; None where it runs as it is.
-        chosen: Why the runtime was chosen, for the summary; empty when it was asked for.
+        threads: Intra-op threads of one detector; 0 chooses.
         imgsz: Height and width in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].
         iou: Boxes of a class that overlap more than this are merged by NMS, in [0, 1].
@@ -109,12 +93,9 @@ class DetectorConfig:
     """
 
     model: str = DEFAULT_MODEL
-    runtime: RuntimeName = RuntimeName.auto
+    runtime: str = AUTO
     precision: Precision | None = None
-    device: str | None = None
     threads: int = 0
-    converted: str | None = None
-    chosen: str = ""
     imgsz: tuple[int, int] | None = None
     confidence: float = 0.25
     iou: float = 0.7
@@ -168,7 +149,7 @@ class RunConfig:
     Attributes:
         source: What to look for.
         detector: What to detect with.
-        mode: Who owns the detector.
+        mode: Who owns the detector: a row of `EXECUTORS`.
         workers: Workers; 0 lets the run choose from the CPUs it may use.
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         batch: Images that go through the network together; 0 lets the runtime choose.
@@ -184,7 +165,7 @@ class RunConfig:
 
     source: SourceConfig
     detector: DetectorConfig = field(default_factory=DetectorConfig)
-    mode: Mode = Mode.thread
+    mode: str = DEFAULT_MODE
     workers: int = 0
     devices: tuple[str, ...] = ()
     batch: int = 0
@@ -200,19 +181,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         _check_count("--workers", self.workers, 0)
         _check_count("--batch", self.batch, 0)
-        _check(
-            self.mode is not Mode.locked or len(self.devices) < 2,
-            "--mode locked has one model, on one --device; use thread or process for several",
-        )
         _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
         timeout = self.limits.timeout
         _check(
             timeout is None or (isinstance(timeout, Real) and timeout > 0),
             f"--timeout {timeout}: must be more than 0 seconds",
-        )
-        _check(
-            timeout is None or self.mode is Mode.process,
-            f"--timeout needs --mode process: a thread of --mode {self.mode.value} that hangs cannot be killed",
         )
 
 
@@ -228,9 +201,6 @@ def _check_count(option: str, value: int, least: int) -> None:
 def _check(valid: bool, message: str) -> None:
     if not valid:
         raise UsageError(message)
-
-
-Choice = TypeVar("Choice", bound=enum.Enum)
 
 
 def parse_devices(text: str | None) -> tuple[str, ...]:
@@ -271,21 +241,24 @@ def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, i
         raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
 
 
-def parse_choice(kind: type[Choice], text: str, option: str) -> Choice:
-    """Returns the member of an enumeration that a text names.
-
-    Args:
-        kind: The enumeration; its values are texts.
-        text: What was given.
-        option: The name of the option or argument, for the message.
+def check_name(option: str, text: str, names: Sequence[str]) -> str:
+    """Returns a text that is one of the names that an option or argument takes.
 
     Raises:
-        UsageError: If none is named so.
+        UsageError: If it is none of them.
     """
-    names = [member.value for member in kind]
     if text not in names:
         raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
-    return kind(text)
+    return str(text)
+
+
+def parse_precision(text: str, option: str) -> Precision:
+    """Returns the precision that a text names.
+
+    Raises:
+        UsageError: If it names none.
+    """
+    return Precision(check_name(option, text, [precision.value for precision in Precision]))
 
 
 def suggestion(text: str, names: Sequence[str]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from yolocli.config import DetectorConfig
 from yolocli.images.letterbox import Canvas, letterbox, to_image
 from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
 from yolocli.runtimes import load_runtime
+from yolocli.runtimes.choose import prepare_detector
+from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.tasks.boxes import suppress
 from yolocli.tasks.classes import class_ids
@@ -58,17 +61,18 @@ class Detector(Protocol):
 
 
 class YoloDetector:
-    """The detector that a configuration asks for; see `Detector`."""
+    """A detector that runs YOLO; see `Detector`."""
 
-    def __init__(self, runtime: Runtime, config: DetectorConfig) -> None:
+    def __init__(self, runtime: Runtime, prepared: Prepared) -> None:
+        asked = prepared.asked
         self._runtime = runtime
-        self._config = config
-        self._wanted = None if config.classes is None else class_ids(config.classes, runtime.names, config.verbose)
+        self._asked = asked
+        self._wanted = None if asked.classes is None else class_ids(asked.classes, runtime.names, asked.verbose)
         self.channels = runtime.channels
         self.description = runtime.description
         self.best_batch = runtime.best_batch
         self.names = runtime.names
-        self.model = config.model
+        self.model = str(prepared.model)
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image; see `Detector.prepare`."""
@@ -86,8 +90,8 @@ class YoloDetector:
         candidates = candidates[np.isfinite(candidates).all(axis=1)]
         if self._wanted is not None:
             candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
-        limit = self._config.max_detections
-        kept = candidates[:limit] if self._runtime.suppressed else suppress(candidates, self._config.iou, limit)
+        limit = self._asked.max_detections
+        kept = candidates[:limit] if self._runtime.suppressed else suppress(candidates, self._asked.iou, limit)
         # double precision, so that a rounded number is written with no more digits than it was rounded to
         boxes = to_image(kept[:, :4], canvas).astype(np.float64).round(PIXEL_DIGITS).tolist()
         scores = kept[:, 4].astype(np.float64).round(CONFIDENCE_DIGITS).tolist()
@@ -129,11 +133,36 @@ def share(detector: Detector, owner: Executor) -> Detector:
     return LockedDetector(detector, ThreadingLocked(), owner)
 
 
-def load_detector(config: DetectorConfig) -> Detector:
-    """Builds a detector, in the thread or process that will own it.
+class Loader(Protocol):
+    """How a run comes by its detectors. Picklable, as worker processes are handed one."""
 
-    Raises:
-        ModelError: If the model cannot be loaded, is not trusted, or is no detector.
-        UsageError: If a class is asked for that the model does not know.
-    """
-    return YoloDetector(load_runtime(config), config)
+    def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: Callable[[str], None]) -> Prepared:
+        """Settles what was asked for, and makes it ready on this machine; see `prepare_detector`."""
+        ...
+
+    def load(self, prepared: Prepared) -> Detector:
+        """Builds a detector, in the thread or process that will own it.
+
+        Raises:
+            ModelError: If the model cannot be loaded, is not trusted, or is no detector.
+            UsageError: If a class is asked for that the model does not know.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class YoloLoader:
+    """The loader of real models; see `Loader`."""
+
+    def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: Callable[[str], None]) -> Prepared:
+        """See `Loader.prepare`."""
+        return prepare_detector(asked, devices, notice)
+
+    def load(self, prepared: Prepared) -> Detector:
+        """See `Loader.load`."""
+        return load_detector(prepared)
+
+
+def load_detector(prepared: Prepared) -> Detector:
+    """Builds a detector; see `Loader.load`."""
+    return YoloDetector(load_runtime(prepared), prepared)

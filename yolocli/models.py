@@ -10,10 +10,10 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 from yolocli.errors import ModelError
 from yolocli.machine.cache import cache_folder, find_cached
-from yolocli.runtimes.torch.library import import_ultralytics
 
 BUILTIN = "builtin"
 OFFICIAL = re.compile(
@@ -24,13 +24,25 @@ OFFICIAL = re.compile(
 """Names of official detectors, and some that only look so; Ultralytics knows, but its import takes seconds."""
 
 
-def resolve_model(name: str, *, verbose: bool = False) -> Path:
+class Downloads(Protocol):
+    """Where official models come from; asked only when one is not here."""
+
+    def offers(self, name: str) -> bool:
+        """Tells whether there is an official model of this name."""
+        ...
+
+    def fetch(self, target: Path) -> None:
+        """Downloads the model of a file's name to it; raises whatever the network does."""
+        ...
+
+
+def resolve_model(name: str, downloads: Downloads) -> Path:
     """Returns the path of a model, absolute; an official one that is missing is downloaded once, into the cache.
 
     Args:
         name: A path, an official name such as `yolo11n.pt`, or `builtin`. A bare official name is never a file of the
             current folder, which has another owner, perhaps; `./yolo11n.pt` is.
-        verbose: Let Ultralytics' messages through, on stderr.
+        downloads: Fetches an official model.
 
     Raises:
         ModelError: If there is no such file, or it cannot be downloaded.
@@ -49,7 +61,7 @@ def resolve_model(name: str, *, verbose: bool = False) -> Path:
         return path.absolute()
     if path.name != name:
         raise ModelError(f"{name}: no such model; check the path given to --model")
-    return find_cached("weights", name) or _download(cache_folder("weights").absolute() / name, path, verbose)
+    return find_cached("weights", name) or _download(cache_folder("weights").absolute() / name, path, downloads)
 
 
 def sha256(path: Path) -> str:
@@ -72,22 +84,20 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(target: Path, here: Path, verbose: bool) -> Path:
+def _download(target: Path, here: Path, downloads: Downloads) -> Path:
     """Downloads an official model; a file `here` that only looks like one is what was meant."""
     from filelock import FileLock
 
-    import_ultralytics(verbose)
-    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
-
+    offered = downloads.offers(target.name)
     ways = (
         f"Give the path of a file you have with --model (or in YOLOCLI_MODEL), or put it at {target}, "
         f"or use --model {BUILTIN}, which finds codes only"
     )
-    if target.name not in GITHUB_ASSETS_NAMES and here.exists():
+    if not offered and here.exists():
         return here.absolute()
     if here.exists():
         ways = f"The file of this name in the current folder is {os.path.join(os.curdir, here)}. {ways}"
-    if target.name not in GITHUB_ASSETS_NAMES:
+    if not offered:
         raise ModelError(f"{target.name}: no such file, and no official model has this name. {ways}")
     with FileLock(target.with_suffix(".lock")), contextlib.redirect_stdout(sys.stderr):
         if target.exists():  # another process was faster
@@ -95,7 +105,7 @@ def _download(target: Path, here: Path, verbose: bool) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             partial = Path(folder) / target.name
             try:
-                attempt_download_asset(partial)
+                downloads.fetch(partial)
                 shutil.move(partial, target)
             except Exception as error:  # whatever the network does, the way out is the same
                 reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
 
 from yolocli.config import RunConfig
+from yolocli.detector import Loader, YoloLoader
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
-from yolocli.executors import make_backend
+from yolocli.executors import make_executor
 from yolocli.executors.base import Loaded
 from yolocli.executors.chunk import chunk_size
 from yolocli.executors.crew import Crew
 from yolocli.executors.feed import Feed, Head
+from yolocli.executors.settle import settle, worker_spec
 from yolocli.machine.cache import why_unused
-from yolocli.machine.cpus import share_cpus, usable_cpus
 from yolocli.machine.memory import peak_memory
 from yolocli.machine.threads import start_thread
-from yolocli.models import BUILTIN, resolve_model, sha256
-from yolocli.output.fingerprint import fingerprint
+from yolocli.models import BUILTIN
 from yolocli.output.formats import exporter_factory
 from yolocli.output.run_folder import Store, has_run
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
-from yolocli.runtimes.choose import choose_runtime, gpus
 from yolocli.sources.discover import Discovery, count, identify
 from yolocli.sources.names import Names
 from yolocli.summary import RunSummary, Tally
 
+DEFAULT_LOADER: Loader = YoloLoader()
 T = TypeVar("T")
 
 
@@ -81,18 +81,30 @@ class Silent:
 class Run:
     """One run; iterate over it once. What it found out is in `summary` afterwards.
 
-    Making one settles its configuration, and raises what `settle` and `Discovery` raise.
+    Making one settles what its configuration leaves open, and raises what `settle` and `Discovery` raise.
 
     Attributes:
         summary: The figures; complete when the iteration has ended.
     """
 
-    def __init__(self, config: RunConfig, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, config: RunConfig, observers: Sequence[Observer] = (), loader: Loader | None = None) -> None:
+        """Makes a run.
+
+        Args:
+            config: As it was asked for.
+            observers: Told of all that goes on.
+            loader: Builds detectors; `YoloLoader` when not given.
+        """
         self._began = time.perf_counter()
         self._discovery = Discovery(config.source, skip=config.output, notice=self._notice)
         self._observers = observers
-        self._asked = config.workers > 0
-        self._config = settle(config, self._notice)
+        self._config = config
+        self._loader = loader or DEFAULT_LOADER
+        for name in config.formats:
+            exporter_factory(name)
+        if (unused := why_unused()) is not None:
+            self._notice(unused)
+        self._settled = settle(config, self._loader, self._notice)
         self._tally = Tally()
         self._first = True
         self._iterated = False
@@ -102,12 +114,12 @@ class Run:
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
-            self._config.mode.value,
-            self._config.workers,
-            self._config.detector.threads,
-            self._config.batch,
+            config.mode,
+            self._settled.workers,
+            self._settled.detector.threads,
+            self._settled.batch,
             "not loaded",
-            BUILTIN if config.detector.model == BUILTIN else self._config.detector.model,
+            BUILTIN if config.detector.model == BUILTIN else str(self._settled.detector.model),
         )
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -125,7 +137,7 @@ class Run:
             for observer in self._observers:
                 stack.callback(observer.finished)
             self._stop_in_time(stack)
-            several = config.workers * self._least_chunk  # enough to see how many workers have something to do
+            several = self._settled.workers * self._least_chunk  # enough to see how many workers have something to do
             # or a model that cannot be used would cost the old results, or leave a folder without any
             load_first = config.output is not None and (config.overwrite or not has_run(config.output))
             found = self._peek(self._discovery, several if load_first else 1)
@@ -167,8 +179,7 @@ class Run:
     def _open_store(self, stack: ExitStack) -> Store | None:
         if self._config.output is None:
             return None
-        mark = fingerprint(self._config.detector, sha256(resolve_model(self._config.detector.model)))
-        return stack.enter_context(Store(self._config, mark, self._notice))
+        return stack.enter_context(Store(self._config, self._settled, self._notice))
 
     def _peek(self, items: Iterable[T], most: int) -> Head[T]:
         head = Head(items, most)
@@ -179,8 +190,9 @@ class Run:
         started = time.perf_counter()
         self._mark("first image found")
         needed = -(-head.images // self._least_chunk)
-        wanted = min(self._config.workers, needed) if head.whole else self._config.workers
-        self._crew = crew = stack.enter_context(Crew(make_backend(self._config), wanted, self._notice))
+        wanted = min(self._settled.workers, needed) if head.whole else self._settled.workers
+        executor = make_executor(self._config.mode, worker_spec(self._config, self._loader, self._settled))
+        self._crew = crew = stack.enter_context(Crew(executor, wanted, self._notice))
         if self._stopped is not None:
             crew.stop()
         ready = crew.load(needed)
@@ -192,17 +204,17 @@ class Run:
                 self.summary,
                 workers=crew.workers,
                 runtime=ready.description,
-                batch=self._config.batch or self._best_batch(ready),
+                batch=self._settled.batch or self._best_batch(ready),
                 load_seconds=time.perf_counter() - started,
             )
         return crew
 
     def _tell_of_fewer(self, wanted: int, most: int, images: int) -> None:
         """Says why there will not be as many workers as were asked for, or as there are cores for."""
-        workers = self._config.workers
+        workers = self._settled.workers
         if most < wanted:
             self._notice(f"{workers:,} workers wanted, memory for {most:,}: no more than {most:,} at work")
-        elif most < workers and self._asked:
+        elif most < workers and self._config.workers:
             self._notice(
                 f"{workers:,} workers wanted, {images:,} image{'s' * (images > 1)}: no more than {most:,} at work"
             )
@@ -210,7 +222,7 @@ class Run:
     @property
     def _least_chunk(self) -> int:
         """Images that a worker is handed at once at least; the batch may not be chosen yet."""
-        return chunk_size(self._config.batch or 1)
+        return chunk_size(self._settled.batch or 1)
 
     def _best_batch(self, ready: Loaded) -> int:
         """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other."""
@@ -319,28 +331,3 @@ class Run:
 
         with suppress(WorkerError):  # then nobody sees how long it will take
             start_thread(tell, "yolocli-count")
-
-
-def settle(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
-    """Returns the configuration with nothing left to choose: the model's path, runtime, precision, workers, threads.
-
-    Args:
-        config: As it was asked for.
-        notice: Told before something that takes long.
-
-    Raises:
-        ModelError: If the model is missing and cannot be downloaded, or cannot be converted for the runtime asked for.
-        UsageError: If runtime, precision, device and model do not go together, or there is no such format.
-    """
-    for name in config.formats:
-        exporter_factory(name)
-    if (unused := why_unused()) is not None:
-        notice(unused)
-    model = resolve_model(config.detector.model, verbose=config.detector.verbose)
-    detector = choose_runtime(replace(config.detector, model=str(model)), config.devices, notice)
-    workers, threads = share_cpus(
-        config.mode, config.workers, detector.threads, usable_cpus(), gpus(detector, config.devices)
-    )
-    # a limit of time is an image's own, so images that have one go one by one
-    batch = 1 if config.limits.timeout is not None else config.batch
-    return replace(config, workers=workers, batch=batch, detector=replace(detector, threads=threads))

@@ -14,15 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolocli.config import DetectorConfig, RuntimeName, SourceConfig
+from yolocli.config import DetectorConfig, SourceConfig
 from yolocli.detector import Detector, load_detector
 from yolocli.images.decode import decode, read
 from yolocli.machine.cpus import usable_cpus
 from yolocli.machine.memory import keep_freed_memory
 from yolocli.measure.bench import Cell, Row, gather, repeat, run_cell
-from yolocli.models import resolve_model
 from yolocli.results import ImageRef
-from yolocli.runtimes.choose import choose_runtime
+from yolocli.runtimes import RUNTIMES
+from yolocli.runtimes.choose import prepare_detector
 from yolocli.sources.discover import discover
 
 STAGES = ("decode", "prepare", "infer", "post")
@@ -33,14 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder")
     parser.add_argument("model")
-    parser.add_argument("--runtime", default="auto", choices=[name.value for name in RuntimeName])
+    parser.add_argument("--runtime", default="auto", choices=["auto", *RUNTIMES])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    model = resolve_model(options.model)
-    config = DetectorConfig(str(model), runtime=RuntimeName(options.runtime), threads=1)
+    asked = DetectorConfig(options.model, options.runtime, threads=1)
     keep_freed_memory()
-    detector = load_detector(choose_runtime(config))
+    detector = load_detector(prepare_detector(asked))
     found = [item for item in discover(SourceConfig((options.folder,))) if isinstance(item, ImageRef)]
     refs = list(itertools.islice(itertools.cycle(found), WARM))
     _stages(detector, refs)
@@ -49,7 +48,7 @@ def main() -> None:
         pictures = Path(folder) / "pictures"
         gather(options.folder, pictures, options.images)
         repeat(pictures, options.images)
-        row = Row("run", str(model), Cell(str(model), runtime=options.runtime))
+        row = Row("run", options.model, Cell(options.model, runtime=options.runtime))
         for number in range(options.rounds):
             alone = _stages(detector, refs)
             run_cell(row, pictures, Path(folder), {})

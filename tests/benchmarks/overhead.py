@@ -16,13 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-import yolocli.executors.locked
-import yolocli.executors.thread
-from yolocli.config import DetectorConfig, Mode, RunConfig, SourceConfig
+from yolocli.config import DetectorConfig, RunConfig, SourceConfig
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.memory import peak_memory
 from yolocli.pipeline import Run
 from yolocli.results import Detection
+from yolocli.runtimes.plan import Plan, Prepared
 
 
 class FakeDetector:
@@ -44,26 +43,32 @@ class FakeDetector:
         return (Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),)
 
 
+class FakeLoader:
+    """Loads fakes."""
+
+    def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: object) -> Prepared:
+        return Prepared(Plan(asked, "", "torch", None), Path("fake.pt"))
+
+    def load(self, prepared: Prepared) -> FakeDetector:
+        return FakeDetector()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--mode", default="thread", choices=["thread", "locked"])
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    for module in (yolocli.executors.thread, yolocli.executors.locked):
-        module.load_detector = lambda config: FakeDetector()  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_links(root / "images", options.images)
-        (root / "weights.pt").write_bytes(b"none")
         config = RunConfig(
             SourceConfig((str(root / "images"),)),
-            DetectorConfig(model=str(root / "weights.pt")),
-            mode=Mode(options.mode),
+            mode=options.mode,
             workers=options.workers,
             output=root / "out",
         )
-        run = Run(config)
+        run = Run(config, loader=FakeLoader())
         start = 0
         for number, _ in enumerate(run, 1):
             if number == 1000:

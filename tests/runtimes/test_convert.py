@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import REPOSITORY
-from yolocli.config import DetectorConfig
+from tests.support import REPOSITORY, prepared
 from yolocli.errors import ModelError
+from yolocli.runtimes.base import ConversionError
 from yolocli.runtimes.openvino import convert
-from yolocli.runtimes.openvino.convert import ConversionError, converted_model, difference, drawn_picture
+from yolocli.runtimes.openvino.convert import converted_model, difference, drawn_picture
 from yolocli.runtimes.openvino.export_folder import is_export, read_metadata
 from yolocli.runtimes.torch import load as torch
 
@@ -150,7 +150,7 @@ def test_weights_that_cannot_be_loaded_say_so_from_the_other_process(openvino: N
 def test_what_the_cache_holds_describes_the_model(converted: Path, weights: Path) -> None:
     metadata = read_metadata(converted)
     assert (metadata.imgsz, metadata.stride, metadata.channels, metadata.end_to_end) == ((640, 640), 32, 3, False)
-    assert metadata.names == torch.load(DetectorConfig(str(weights))).names
+    assert metadata.names == torch.load(prepared(weights, runtime="torch")).names
 
 
 def test_the_names_of_coco_are_kept(converted: Path, coco_weights: Path) -> None:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy as np
 import pytest
 
 from tests.support import assert_same_boxes, clean_environment, projections, records, run, write_image, yolocli
-from yolocli.config import DetectorConfig, Precision, RuntimeName
-from yolocli.detector import Detector, load_detector
+from tests.support import detector as load_real
+from yolocli.config import Precision
+from yolocli.detector import Detector
 from yolocli.errors import ModelError
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
@@ -53,9 +53,8 @@ def noise(*shape: int) -> np.ndarray:
 
 
 def test_boxes_are_those_of_torch(converted: Path, weights: Path, photos: list[Path]) -> None:
-    config = DetectorConfig(str(weights), runtime=RuntimeName.torch, threads=1)
-    torch = load_detector(config)
-    openvino = load_detector(replace(config, runtime=RuntimeName.openvino))
+    torch = load_real(weights, runtime="torch", threads=1)
+    openvino = load_real(weights, runtime="openvino", threads=1)
     assert openvino.description == "openvino fp32 on cpu"
     found = 0
     for path in photos:
@@ -142,7 +141,7 @@ def test_an_int8_export_gives_what_ultralytics_makes_of_it(
     int8_export: Path, photos: list[Path], f32_ultralytics: None, ultralytics: Callable[[Path], Any]
 ) -> None:
     predict = ultralytics(int8_export)
-    detector = load_detector(DetectorConfig(str(int8_export), threads=1))
+    detector = load_real(int8_export, threads=1)
     assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"
     assert detector.prepare(pixels(photos[0])).shape == (640, 640, 3)  # it takes no other size
     for path in photos[:8]:
@@ -157,7 +156,7 @@ def ultralytics() -> Callable[[Path], Any]:
 
 
 def test_a_batch_larger_than_an_export_takes_is_cut(int8_export: Path, photos: list[Path]) -> None:
-    detector = load_detector(DetectorConfig(str(int8_export), threads=1))
+    detector = load_real(int8_export, threads=1)
     canvases = [detector.prepare(pixels(path)) for path in photos[:3]]
     alone = [detector.infer([canvas])[0] for canvas in canvases]
     for one, together in zip(alone, detector.infer(canvases), strict=True):
@@ -173,7 +172,7 @@ def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
 
 
 def test_candidates_outlive_the_next_image(converted: Path) -> None:
-    detector = load_detector(DetectorConfig(str(converted), threads=1, confidence=0.0))
+    detector = load_real(converted, threads=1, confidence=0.0)
     first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0]
     before = first.copy()
     detector.infer([Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)])
@@ -260,7 +259,7 @@ def test_a_damaged_export_is_named(converted: Path, tmp_path: Path, damage: str)
     else:
         file.write_text("names: [")
     with pytest.raises(ModelError, match="x_openvino_model"):
-        load_detector(DetectorConfig(str(folder), runtime=RuntimeName.openvino))
+        load_real(folder, runtime="openvino")
 
 
 def test_a_model_for_another_task_is_refused(converted: Path, tmp_path: Path) -> None:
@@ -271,7 +270,7 @@ def test_a_model_for_another_task_is_refused(converted: Path, tmp_path: Path) ->
     metadata = folder / "metadata.yaml"
     metadata.write_text(metadata.read_text().replace("task: detect", "task: pose"))
     with pytest.raises(ModelError, match="a model for 'pose'"):
-        load_detector(DetectorConfig(str(folder)))
+        load_real(folder)
 
 
 def test_metadata_of_older_versions_is_text(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import prepared
 from yolocli.config import Precision
 from yolocli.runtimes.openvino import load as openvino
 from yolocli.runtimes.openvino.anchors import OUTSIDE, _around
@@ -56,12 +57,10 @@ def test_an_image_where_nothing_counts(converted: Path) -> None:
 
 
 def test_boxes_come_from_a_few_anchors_only_if_few_count(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from yolocli.config import DetectorConfig
-
     asked: list[bool] = []
     monkeypatch.setattr(openvino, "Network", lambda setting: asked.append(setting.few_boxes) or Network(setting))
     for confidence in (0.25, 0.001):
-        openvino.load(DetectorConfig(str(converted), confidence=confidence, threads=1))
+        openvino.load(prepared(converted, confidence=confidence, threads=1))
     assert asked == [True, False]
 
 

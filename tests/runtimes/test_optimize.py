@@ -17,10 +17,9 @@ import pytest
 from rich.console import Console
 
 from tests.chaos.harness import Running, wait_until
+from tests.support import detector as load_real
 from tests.support import write_image, yolocli
 from yolocli.cli.tables import print_comparison
-from yolocli.config import DetectorConfig
-from yolocli.detector import load_detector
 from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.measure import optimize as optimize_module
@@ -300,7 +299,7 @@ def test_a_model_is_made_and_runs(weights: Path, images: Path, openvino: None, t
     assert comparison.kept > 5
     assert comparison.iou > 0.9
     assert abs(comparison.confidence_shift) < 0.05
-    detector = load_detector(DetectorConfig(str(path)))
+    detector = load_real(path)
     assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"
     again = OptimizeConfig(str(path), str(images), output=tmp_path / "y_openvino_model")
     with pytest.raises(ModelError, match="an INT8 model already"):

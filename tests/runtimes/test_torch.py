@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support import write_image, yolocli
+from tests.support import detector as load_real
+from tests.support import prepared, write_image, yolocli
 from yolocli.builtin import WEIGHTS
-from yolocli.config import DetectorConfig, Precision, RuntimeName
-from yolocli.detector import load_detector
+from yolocli.config import Precision
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
@@ -43,7 +43,7 @@ def fused_conv() -> ModuleType:
 
 
 def network(model: Path = WEIGHTS) -> Any:
-    return load_backend(DetectorConfig(str(model)), torch.device("cpu")).backend.model
+    return load_backend(prepared(model, runtime="torch"), torch.device("cpu")).backend.model
 
 
 def kinds(model: nn.Module) -> set[str]:
@@ -72,7 +72,7 @@ def test_every_convolution_is_replaced_and_none_finds_anything_else(fused_conv: 
 @on_x86
 @pytest.mark.parametrize("shape", [(384, 640), (640, 480), (320, 640), (256, 256)])
 def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, int]) -> None:
-    detector = load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=1, confidence=0.001))
+    detector = load_real(WEIGHTS, runtime="torch", threads=1, confidence=0.001)
     noise = np.random.default_rng(0).integers(0, 256, (5, *shape, 3), np.uint8)
     batch = [Canvas(pixels, shape[1], shape[0]) for pixels in noise]
     alone = [detector.infer([canvas])[0] for canvas in batch]
@@ -90,8 +90,8 @@ def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, 
 @on_x86
 def test_boxes_of_the_faster_head_are_those_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def anchors(confidence: float) -> np.ndarray:
-        config = DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=1, confidence=confidence)
-        return load_detector(config).infer([Canvas(noise, 160, 96)])[0]
+        detector = load_real(WEIGHTS, runtime="torch", threads=1, confidence=confidence)
+        return detector.infer([Canvas(noise, 160, 96)])[0]
 
     noise = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
     every = anchors(0.0)
@@ -148,11 +148,11 @@ def test_what_a_checkpoint_may_hold_is_said_for_one_load_and_not_for_the_program
     import ultralytics.nn.tasks as tasks
 
     monkeypatch.setattr(tasks, "SAFE_LOAD", before)
-    load_detector(DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, device="cpu", trust_weights=trusted))
+    load_real(WEIGHTS, runtime="torch", devices=("cpu",), trust_weights=trusted)
     assert tasks.SAFE_LOAD is before
     (tmp_path / "no.pt").write_bytes(b"")
     with pytest.raises(ModelError):
-        load_detector(DetectorConfig(str(tmp_path / "no.pt"), runtime=RuntimeName.torch, trust_weights=trusted))
+        load_real(tmp_path / "no.pt", runtime="torch", trust_weights=trusted)
     assert tasks.SAFE_LOAD is before
 
 
@@ -190,7 +190,7 @@ def test_an_export_is_given_the_batch_that_it_was_made_for(
 ) -> None:
     """The last, short one is padded by AutoBackend."""
     backend = Exported(kind, 4, dynamic)
-    runtime = TorchRuntime(backend, DetectorConfig("model", confidence=0.0), torch.device("cpu"))
+    runtime = TorchRuntime(backend, prepared(WEIGHTS, runtime="torch", confidence=0.0), torch.device("cpu"))
     assert runtime.best_batch == best
     answers = runtime.infer([Canvas(np.full((64, 96, 3), 20 * number, np.uint8), 96, 64) for number in range(10)])
     assert backend.asked == asked
@@ -204,8 +204,7 @@ def test_an_export_is_given_the_batch_that_it_was_made_for(
     [(1, Precision.fp32, 1), (2, Precision.fp32, BATCH_OF_MANY_THREADS), (2, Precision.bf16, 1)],
 )
 def test_a_batch_is_for_many_threads(threads: int, precision: Precision, batch: int) -> None:
-    config = DetectorConfig(str(WEIGHTS), runtime=RuntimeName.torch, threads=threads, precision=precision)
-    assert load_detector(config).best_batch == batch
+    assert load_real(WEIGHTS, runtime="torch", threads=threads, precision=precision).best_batch == batch
 
 
 class Downloading:
@@ -310,5 +309,6 @@ def test_every_format_that_is_not_known_to_be_plain_must_be_trusted(tmp_path: Pa
         "_imx_model",
         "_hailo_model",
     ):
+        (tmp_path / f"a{suffix}").touch()
         with pytest.raises(ModelError, match="may run code of its own"):
-            load_detector(DetectorConfig(str(tmp_path / f"a{suffix}"), runtime=RuntimeName.torch))
+            load_real(tmp_path / f"a{suffix}", runtime="torch")

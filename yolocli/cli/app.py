@@ -16,21 +16,24 @@ from yolocli import __version__
 from yolocli.cli.parsing import listed, parse_duration, parse_failures, parse_imgsz, split_commas
 from yolocli.cli.terminal import ReaderLeftError, flush_stdout, tell, tell_traceback
 from yolocli.config import (
+    AUTO,
     DEFAULT_FORMATS,
     DEFAULT_MAX_PIXELS,
+    DEFAULT_MODE,
     DEFAULT_MODEL,
     DEFAULT_OUTPUT,
     DetectorConfig,
     Limits,
-    Mode,
     Precision,
     RunConfig,
-    RuntimeName,
     SourceConfig,
-    parse_choice,
+    check_name,
     parse_devices,
+    parse_precision,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
+from yolocli.executors import EXECUTORS
+from yolocli.runtimes import RUNTIMES
 from yolocli.sources.walk import IMAGE_SUFFIXES
 
 app = typer.Typer(
@@ -86,10 +89,9 @@ def _option(group: str, text: str, *names: str, **settings: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=group, **settings)
 
 
-def _one_of(kind: type[enum.Enum]) -> dict[str, Any]:
-    """Returns the settings of an option that takes a value of an enumeration; it is read by `parse_choice`."""
-    values = [str(member.value) for member in kind]
-    return {"metavar": kind.__name__.removesuffix("Name").upper(), "autocompletion": lambda: values}
+def _one_of(metavar: str, names: list[str]) -> dict[str, Any]:
+    """Returns the settings of an option that takes one of some names; it is read by `check_name`."""
+    return {"metavar": metavar, "autocompletion": lambda: names}
 
 
 def main() -> None:
@@ -201,21 +203,25 @@ def detect(
         bool, _option(MODEL, "Load a checkpoint that may run code of its own.", "--trust-weights")
     ] = False,
     runtime: Annotated[
-        str, _option(RUN, "auto (the fastest there is), torch or openvino.", **_one_of(RuntimeName))
-    ] = RuntimeName.auto.value,
+        str, _option(RUN, "auto (the fastest there is), torch or openvino.", **_one_of("RUNTIME", [AUTO, *RUNTIMES]))
+    ] = AUTO,
     precision: Annotated[
         Optional[str],
         _option(
             RUN,
             "fp32, bf16, fp16 or int8.",
             show_default="the model's own, fp32 for weights",
-            **_one_of(Precision),
+            **_one_of("PRECISION", [entry.value for entry in Precision]),
         ),
     ] = None,
     mode: Annotated[
         str,
-        _option(RUN, "Who owns the model: thread (each), locked (all share one) or process (each).", **_one_of(Mode)),
-    ] = Mode.thread.value,
+        _option(
+            RUN,
+            "Who owns the model: thread (each), locked (all share one) or process (each).",
+            **_one_of("MODE", list(EXECUTORS)),
+        ),
+    ] = DEFAULT_MODE,
     workers: Annotated[int, _option(RUN, "Workers; 0 chooses.", "--workers", "-j", metavar="N")] = 0,
     threads_per_worker: Annotated[
         int, _option(RUN, "CPU threads of each model; 0 shares out the cores.", metavar="N")
@@ -322,8 +328,8 @@ def detect(
         ),
         detector=DetectorConfig(
             model=model,
-            runtime=parse_choice(RuntimeName, runtime, "--runtime"),
-            precision=None if precision is None else parse_choice(Precision, precision, "--precision"),
+            runtime=check_name("--runtime", runtime, [AUTO, *RUNTIMES]),
+            precision=None if precision is None else parse_precision(precision, "--precision"),
             threads=threads_per_worker,
             imgsz=parse_imgsz(imgsz),
             confidence=conf,
@@ -334,7 +340,7 @@ def detect(
             max_pixels=max_pixels,
             verbose=verbose,
         ),
-        mode=parse_choice(Mode, mode, "--mode"),
+        mode=check_name("--mode", mode, list(EXECUTORS)),
         workers=workers,
         devices=parse_devices(device),
         batch=batch,
@@ -423,11 +429,11 @@ def bench(
         ),
     ] = None,
     modes: Annotated[
-        Optional[list[Mode]],
+        Optional[list[str]],
         typer.Option("--mode", metavar="MODE", help="thread, locked or process; repeatable.", show_default="all"),
     ] = None,
     runtimes: Annotated[
-        Optional[list[RuntimeName]],
+        Optional[list[str]],
         typer.Option(
             "--runtime", metavar="RUNTIME", help="torch or openvino; repeatable.", show_default="all installed"
         ),
@@ -461,8 +467,8 @@ def bench(
     code = commands.run_bench(
         folder,
         models or [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL],
-        modes=[mode.value for mode in modes or Mode],
-        runtimes=[runtime.value for runtime in runtimes or ()],
+        modes=[check_name("--mode", mode, list(EXECUTORS)) for mode in modes or EXECUTORS],
+        runtimes=[check_name("--runtime", runtime, [AUTO, *RUNTIMES]) for runtime in runtimes or ()],
         workers=workers or [0],
         batches=batches or [0],
         precisions=[precision.value for precision in precisions or ()],

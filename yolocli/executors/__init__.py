@@ -5,21 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
-from yolocli.config import Mode, RunConfig
-from yolocli.executors.base import Backend
+from yolocli.config import RunConfig, check_name
+from yolocli.errors import UsageError
 
-BACKENDS: Mapping[Mode, str] = MappingProxyType(
+if TYPE_CHECKING:
+    from yolocli.executors.base import Executor, ExecutorFactory, WorkerSpec
+
+EXECUTORS: Mapping[str, str] = MappingProxyType(
     {
-        Mode.thread: "yolocli.executors.thread:ThreadBackend",
-        Mode.locked: "yolocli.executors.locked:LockedBackend",
-        Mode.process: "yolocli.executors.process:ProcessBackend",
+        "thread": "yolocli.executors.thread:ThreadExecutor",
+        "locked": "yolocli.executors.locked:LockedExecutor",
+        "process": "yolocli.executors.process:ProcessExecutor",
     }
 )
 
 
-def make_backend(config: RunConfig) -> Backend:
-    """Returns the backend of a configuration whose workers, threads and devices have been settled."""
-    module, _, name = BACKENDS[config.mode].partition(":")
-    backend: Backend = getattr(import_module(module), name)(config)
-    return backend
+def find_executor(mode: str) -> ExecutorFactory:
+    """Returns what makes the executor of a mode.
+
+    Raises:
+        UsageError: If there is no such mode.
+    """
+    module, _, name = EXECUTORS[check_name("--mode", mode, list(EXECUTORS))].partition(":")
+    return cast("ExecutorFactory", getattr(import_module(module), name))
+
+
+def make_executor(mode: str, spec: WorkerSpec) -> Executor:
+    """Returns the executor of a mode, for workers made from a specification."""
+    return find_executor(mode)(spec)
+
+
+def check_mode(config: RunConfig) -> None:
+    """Makes sure that a mode can do what was asked for.
+
+    Raises:
+        UsageError: If there is no such mode, or it cannot.
+    """
+    factory = find_executor(config.mode)
+    if factory.shares and len(config.devices) > 1:
+        raise UsageError(f"--mode {config.mode} has one model, on one --device; use thread or process for several")
+    if config.limits.timeout is not None and not factory.ends_images:
+        raise UsageError(
+            f"--timeout needs --mode process: a thread of --mode {config.mode} that hangs cannot be killed"
+        )

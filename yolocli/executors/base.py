@@ -1,15 +1,15 @@
-"""What every mode is made of: a backend opens workers, and a worker owns or shares a detector."""
+"""What every mode is made of: an executor opens workers, and a worker owns or shares a detector."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from yolocli.config import DetectorConfig, RunConfig
-from yolocli.detector import Detector
+from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
 from yolocli.results import Item, Outcome
+from yolocli.runtimes.plan import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,30 @@ class Worker(Protocol):
         ...
 
 
-class Backend(Protocol):
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What the workers of a run are made from. Picklable.
+
+    Attributes:
+        loader: Builds a detector.
+        detector: What it is to be, made ready on this machine.
+        devices: Devices that workers are dealt over; empty lets the runtime choose.
+        timeout: Seconds an image may take; None for no limit.
+    """
+
+    loader: Loader
+    detector: Prepared
+    devices: tuple[str, ...] = ()
+    timeout: float | None = None
+
+    def prepared(self, slot: int) -> Prepared:
+        """Returns what a slot's detector is to be: devices are dealt like cards."""
+        if not self.devices:
+            return self.detector
+        return replace(self.detector, device=self.devices[slot % len(self.devices)])
+
+
+class Executor(Protocol):
     """A mode.
 
     Attributes:
@@ -92,8 +115,17 @@ class LocalWorker:
         return 0
 
 
-def detector_config(config: RunConfig, slot: int) -> DetectorConfig:
-    """Returns the settings of a slot's detector: devices are dealt like cards."""
-    if not config.devices:
-        return config.detector
-    return replace(config.detector, device=config.devices[slot % len(config.devices)])
+class ExecutorFactory(Protocol):
+    """What a row of the registry leads to: a class of executors.
+
+    Attributes:
+        shares: All workers share one detector, on one device.
+        ends_images: A worker can be ended in the midst of an image, so that there can be a limit of time.
+    """
+
+    shares: ClassVar[bool]
+    ends_images: ClassVar[bool]
+
+    def __call__(self, spec: WorkerSpec) -> Executor:
+        """Makes an executor; no worker is opened yet."""
+        ...

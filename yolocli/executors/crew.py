@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from yolocli.executors.base import Backend, Loaded
+from yolocli.executors.base import Executor, Loaded
 from yolocli.executors.feed import STUCK_SECONDS, Feed
 from yolocli.machine.cpus import usable_cpus
 from yolocli.machine.memory import available_memory
@@ -55,7 +55,7 @@ _Message: TypeAlias = Loaded | _Ended | _Chunk | _NotOpened | _Stopped | BaseExc
 
 
 class Crew:
-    """The threads that drive the workers of a backend.
+    """The threads that drive the workers of an executor.
 
     Use: `with Crew(...) as crew: crew.load(); for outcome in crew.run(feed): ...`. Leaving the block ends the workers,
     at once where they can be killed; what is in flight elsewhere is finished first.
@@ -65,15 +65,15 @@ class Crew:
         peak_memory: Bytes used by processes of the workers' own, known once the crew has ended.
     """
 
-    def __init__(self, backend: Backend, workers: int, notice: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, executor: Executor, workers: int, notice: Callable[[str], None] = lambda _: None) -> None:
         """Makes a crew without anybody in it.
 
         Args:
-            backend: Opens the workers.
+            executor: Opens the workers.
             workers: As many as are wanted.
             notice: Told of a worker that could not join those at work.
         """
-        self._backend = backend
+        self._executor = executor
         self._notice = notice
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._feed: Feed | None = None
@@ -97,10 +97,10 @@ class Crew:
         if self._feed is not None:
             self._feed.stop()
         self._start.set()
-        self._backend.kill()
+        self._executor.kill()
         for thread in self._threads:
-            thread.join(None if self._backend.grace is None else KILLED_SECONDS)
-        self._backend.close()
+            thread.join(None if self._executor.grace is None else KILLED_SECONDS)
+        self._executor.close()
 
     def load(self, needed: int | None = None) -> Loaded | None:
         """Starts the first workers, waits until each has its model, and returns what one says; None if it was stopped.
@@ -175,7 +175,7 @@ class Crew:
                 self._notice(f"one more worker could not be started: {message.error}")
 
     def _overdue(self) -> bool:
-        grace = self._backend.grace
+        grace = self._executor.grace
         return grace is not None and self._stopped is not None and time.monotonic() - self._stopped > grace
 
     def _add(self) -> None:
@@ -192,7 +192,7 @@ class Crew:
 
     def _drive(self, slot: int) -> None:
         try:
-            worker = self._backend.open_worker(slot)
+            worker = self._executor.open_worker(slot)
         except BaseException as error:
             self._messages.put(_NotOpened(error))
             return

@@ -6,37 +6,24 @@ could leave stuck. A death touches one worker only, and the image that was in it
 
 from __future__ import annotations
 
-import errno
 import itertools
-import multiprocessing
-import os
 import pickle
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import ClassVar, TypeVar
 
-from yolocli.config import DetectorConfig, RunConfig, RuntimeName
-from yolocli.detector import load_detector
 from yolocli.errors import ModelError, WorkerError
-from yolocli.executors.base import Loaded, LocalWorker, detector_config
-from yolocli.machine.apart import multiprocessing_apart
-from yolocli.machine.memory import keep_freed_memory, peak_memory
-from yolocli.machine.threads import LIMITED, start_thread
+from yolocli.executors import child
+from yolocli.executors.base import WorkerSpec
+from yolocli.executors.children import Children, DiedError, ServerDiedError
+from yolocli.machine.memory import peak_memory
+from yolocli.machine.threads import LIMITED
 from yolocli.results import ImageFailure, ImageRef, Item, Outcome
+from yolocli.runtimes import find_engine
 
 T = TypeVar("T")
 
-PRELOAD = {
-    RuntimeName.torch: "yolocli.runtimes.torch.preload",
-    RuntimeName.openvino: "yolocli.runtimes.openvino.preload",
-}
 KILLED_RETRIES = 5
 """Times an image is tried alone when its child is killed from outside each time, which need not be its fault. After a
 crash it is tried once."""
@@ -52,44 +39,31 @@ TICK_SECONDS = 0.2
 process may have been stopped (Ctrl-Z), and its children with it."""
 GRACE_SECONDS = 10.0
 """What images in flight have to end in once the run was stopped, so that whoever stopped it need not kill it."""
-END_SECONDS = 5.0
-"""What a child has to end in once it has nothing more to do."""
-NO_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 SERVER_LOST = 255
 """What multiprocessing gives as exit code of a child whose server died before it could tell."""
-ADVICE = {
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit (ulimit -n), or use fewer --workers"),
-    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), LIMITED),
-}
 
 
-class ProcessBackend:
-    """A detector per child process; see `Backend`."""
+class ProcessExecutor:
+    """A detector per child process; see `Executor`."""
 
+    shares: ClassVar[bool] = False
+    ends_images: ClassVar[bool] = True
     grace: float | None = GRACE_SECONDS
 
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
-        self._children = _Children(_context(config.detector.runtime))
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._children = Children(find_engine(spec.detector.plan.runtime).PRELOAD)
 
     def open_worker(self, slot: int) -> ProcessWorker:
-        """See `Backend.open_worker`."""
-        return ProcessWorker(detector_config(self._config, slot), self._config.limits.timeout, self._children)
+        """See `Executor.open_worker`."""
+        return ProcessWorker(self._spec, slot, self._children)
 
     def kill(self) -> None:
-        """See `Backend.kill`."""
+        """See `Executor.kill`."""
         self._children.kill()
 
     def close(self) -> None:
-        """See `Backend.close`; nothing is shared."""
-
-
-class _DiedError(Exception):
-    """A child, or what forks the children, is dead."""
-
-
-class _ServerDiedError(_DiedError):
-    """What forks the children is dead."""
+        """See `Executor.close`; nothing is shared."""
 
 
 class _ExpiredError(Exception):
@@ -103,66 +77,13 @@ class _ChildTraceback(Exception):  # noqa: N818
         return f"\n{self.args[0]}"
 
 
-class _Children:
-    """Starts child processes, until they are all killed."""
-
-    def __init__(self, context: BaseContext) -> None:
-        self._context = context
-        self._alive: list[BaseProcess] = []
-        self._killed = False
-
-    def start(self) -> tuple[BaseProcess, Connection]:
-        """Returns a new child, and the pipe that it takes calls from.
-
-        Raises:
-            _ServerDiedError: If what should fork it is dead.
-            WorkerError: If there can be no more.
-        """
-        if self._killed:
-            raise WorkerError("the run has ended")
-        try:
-            pipe, its_end = self._context.Pipe()
-        except OSError as error:
-            raise _cannot_start(error) from error
-        try:
-            child = self._context.Process(target=_serve, args=(its_end,))  # type: ignore[attr-defined]
-            with multiprocessing_apart():
-                _start_tracker()
-                _start_server(self._context)
-                child.start()
-        except BaseException as error:
-            pipe.close()
-            if isinstance(error, EOFError | ConnectionError | ChildProcessError):
-                raise _ServerDiedError from error  # it was killed, and may not yet have been seen to be dead
-            if isinstance(error, OSError):
-                raise _cannot_start(error) from error
-            raise
-        finally:
-            its_end.close()
-        self._alive.append(child)
-        if self._killed:
-            child.kill()
-        return child, pipe
-
-    def end(self, child: BaseProcess) -> None:
-        """Waits until a child has ended that has nothing more to do."""
-        child.join(END_SECONDS)
-        child.kill()
-        self._alive.remove(child)
-
-    def kill(self) -> None:
-        """Ends all children, and those that are about to start."""
-        self._killed = True
-        for child in tuple(self._alive):
-            child.kill()
-
-
 class ProcessWorker:
     """The parent's end of one child process; see `Worker`."""
 
-    def __init__(self, config: DetectorConfig, timeout: float | None, children: _Children) -> None:
-        self._config = config
-        self._timeout = timeout
+    def __init__(self, spec: WorkerSpec, slot: int, children: Children) -> None:
+        self._loader = spec.loader
+        self._prepared = spec.prepared(slot)
+        self._timeout = spec.timeout
         self._children = children
         self._start()
 
@@ -173,8 +94,8 @@ class ProcessWorker:
         """
         if self._timeout is None:
             try:
-                return self._call(_detect, tuple(items), batch)
-            except _DiedError:
+                return self._call(child.detect, tuple(items), batch)
+            except DiedError:
                 self._restart()
         return [self._detect_alone(item) for item in items]
 
@@ -182,7 +103,7 @@ class ProcessWorker:
         """See `Worker.close`."""
         try:
             return self._call(peak_memory)
-        except _DiedError:
+        except DiedError:
             return 0
         finally:
             self._end()
@@ -191,7 +112,7 @@ class ProcessWorker:
         """Returns what a function gives in the child, or raises what it raises there.
 
         Raises:
-            _DiedError: If the child dies.
+            DiedError: If the child dies.
             _ExpiredError: If it takes too long; the child is killed.
         """
         try:
@@ -199,7 +120,7 @@ class ProcessWorker:
             self._wait(timeout)
             answer = self._pipe.recv_bytes()
         except (EOFError, OSError) as error:
-            raise _DiedError from error
+            raise DiedError from error
         result: T
         result, failure, trace = pickle.loads(answer)
         if failure is not None:
@@ -222,12 +143,12 @@ class ProcessWorker:
     def _detect_alone(self, item: Item) -> Outcome:
         for attempt in itertools.count(1):
             try:
-                return self._call(_detect, (item,), 1, timeout=self._timeout)[0]
-            except (_DiedError, _ExpiredError) as error:
-                killed = isinstance(error, _DiedError) and self._was_killed()
+                return self._call(child.detect, (item,), 1, timeout=self._timeout)[0]
+            except (DiedError, _ExpiredError) as error:
+                killed = isinstance(error, DiedError) and self._was_killed()
                 self._restart()
                 if attempt >= (KILLED_RETRIES if killed else 1):
-                    if isinstance(error, _DiedError) and not killed:
+                    if isinstance(error, DiedError) and not killed:
                         self._check()
                     return self._lost(item, error)
         raise AssertionError("unreachable")
@@ -239,11 +160,11 @@ class ProcessWorker:
             ModelError: If a new child dies of a blank image, too, or its network fails on it.
         """
         try:
-            self._call(_check, timeout=self._timeout)
-        except (_DiedError, _ExpiredError) as error:
-            if isinstance(error, _DiedError) and not self._was_killed():
+            self._call(child.check, timeout=self._timeout)
+        except (DiedError, _ExpiredError) as error:
+            if isinstance(error, DiedError) and not self._was_killed():
                 raise ModelError(
-                    f"{self._config.model}: the worker process dies of a blank image, too; try another --runtime"
+                    f"{self._prepared.model}: the worker process dies of a blank image, too; try another --runtime"
                 ) from error
             self._restart()
 
@@ -273,125 +194,20 @@ class ProcessWorker:
             time.sleep(attempt * RESTART_SECONDS)
             try:
                 self._child, self._pipe = self._children.start()
-            except _ServerDiedError as error:
+            except ServerDiedError as error:
                 servers += 1
                 if servers == SERVER_ATTEMPTS:
                     raise WorkerError(f"worker processes cannot be started: what forks them dies; {LIMITED}") from error
                 continue
             try:
-                self.loaded = self._call(_own_detector, self._config)
+                self.loaded = self._call(child.own_detector, self._loader, self._prepared)
                 return
-            except _DiedError:
+            except DiedError:
                 self._end()
             except BaseException:
                 self._end()
                 raise
         raise WorkerError(
-            f"worker processes die while they load {self._config.model}; is there memory for one more model? "
+            f"worker processes die while they load {self._prepared.model}; is there memory for one more model? "
             "Try fewer --workers. A script that is run needs if __name__ == '__main__' around its calls"
         )
-
-
-def _cannot_start(error: OSError) -> WorkerError:
-    advice = ADVICE.get(error.errno or 0)
-    return WorkerError(
-        f"worker processes cannot be started: {error.strerror or error}; {advice + ' or' if advice else 'use'} "
-        "--mode thread"
-    )
-
-
-def _context(runtime: RuntimeName) -> BaseContext:
-    """Returns a start method that never copies threads or locks: forkserver where there is one, else spawn."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *([PRELOAD[runtime]] if runtime in PRELOAD else [])])
-    return context
-
-
-def _start_tracker() -> None:
-    """Starts what the server wants beside it, without its warning when a run ends at once."""
-    if os.name != "posix":
-        return
-    from multiprocessing import resource_tracker
-
-    sys.warnoptions.append(NO_WARNING)  # the options it is started with
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        sys.warnoptions.remove(NO_WARNING)
-
-
-def _start_server(context: BaseContext) -> None:
-    """Starts what forks the children, if there is such a thing, deaf to signals that are sent to the whole group.
-
-    It would die of a supervisor's SIGTERM, and of Ctrl-C while it imports, and the images in flight with it. What is
-    blocked when it starts stays so, in its children too, which end with their parent. The tracker must run before, as
-    its start lifts the block.
-    """
-    if context.get_start_method() != "forkserver":
-        return
-    from multiprocessing import forkserver
-
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# What follows runs in the child.
-
-_worker: LocalWorker
-
-
-def _serve(pipe: Connection) -> None:
-    """Answers calls until the parent closes its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so does a kill of the group; a child ends with its parent
-    os.dup2(2, 1)  # stdout is the parent's, for data
-    keep_freed_memory()
-    with suppress(EOFError, OSError):
-        while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes()))
-
-
-def _answer(call: bytes) -> bytes:
-    """Returns result, error and traceback, pickled."""
-    try:
-        function, arguments = pickle.loads(call)
-        return pickle.dumps((function(*arguments), None, None))
-    except BaseException as error:
-        return pickle.dumps((None, _sendable(error), traceback.format_exc()))
-
-
-def _sendable(error: BaseException) -> BaseException:
-    try:
-        copy: Any = pickle.loads(pickle.dumps(error))
-    except Exception:
-        return WorkerError(f"a worker process failed: {type(error).__name__}: {error}")
-    else:
-        return copy  # type: ignore[no-any-return]
-
-
-def _end_with_parent() -> None:
-    """Leaves no orphan behind a parent that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _own_detector(config: DetectorConfig) -> Loaded:
-    global _worker
-    start_thread(_end_with_parent, "yolocli-parent-watch")
-    _worker = LocalWorker(load_detector(config), config.max_pixels)
-    return _worker.loaded
-
-
-def _check() -> None:
-    _worker.check()
-
-
-def _detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:
-    return _worker.detect(items, batch)

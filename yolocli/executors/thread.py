@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from yolocli.config import RunConfig
-from yolocli.detector import load_detector
-from yolocli.executors.base import LocalWorker, detector_config
+from typing import ClassVar
+
+from yolocli.executors.base import LocalWorker, WorkerSpec
 
 
-class ThreadBackend:
-    """A detector per thread; see `Backend`."""
+class ThreadExecutor:
+    """A detector per thread; see `Executor`."""
 
+    shares: ClassVar[bool] = False
+    ends_images: ClassVar[bool] = False
     grace: float | None = None
 
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
 
     def open_worker(self, slot: int) -> LocalWorker:
-        """See `Backend.open_worker`."""
-        config = detector_config(self._config, slot)
-        return LocalWorker(load_detector(config), config.max_pixels)
+        """See `Executor.open_worker`."""
+        prepared = self._spec.prepared(slot)
+        return LocalWorker(self._spec.loader.load(prepared), prepared.asked.max_pixels)
 
     def kill(self) -> None:
-        """See `Backend.kill`; a thread cannot be."""
+        """See `Executor.kill`; a thread cannot be."""
 
     def close(self) -> None:
-        """See `Backend.close`; nothing is shared."""
+        """See `Executor.close`; nothing is shared."""

@@ -6,7 +6,6 @@ import math
 import os
 from pathlib import Path
 
-from yolocli.config import Mode
 from yolocli.machine.cgroup import OWN, ROOT, folders
 
 WORKERS_PER_GPU = 4
@@ -20,20 +19,20 @@ def usable_cpus() -> int:
     return max(1, min(available, _cgroup_quota() or available))
 
 
-def share_cpus(mode: Mode, workers: int, threads: int, cpus: int, gpus: int = 0) -> tuple[int, int]:
+def share_cpus(shared: bool, workers: int, threads: int, cpus: int, gpus: int = 0) -> tuple[int, int]:
     """Returns (workers, threads of each detector) that never ask for more than the CPUs there are, unless told to.
 
-    One detector a worker gets an equal share of the cores. The locked mode has one detector, which gets all of
-    them, and one worker more than cores, so that decoding goes on while the network runs.
+    One detector a worker gets an equal share of the cores. One that all share gets all of them, and
+    there is one worker more than cores, so that decoding goes on while the network runs.
 
     Args:
-        mode: Who owns the detector.
+        shared: All workers share one detector.
         workers: What the user asked for; 0 to choose.
         threads: What the user asked for; 0 to choose.
         cpus: CPUs that may be used.
         gpus: GPUs that networks run on; 0 where they run on the CPUs.
     """
-    if mode is Mode.locked:
+    if shared:
         return workers or cpus + 1, threads or cpus
     if not workers:
         workers = max(1, cpus // threads) if threads else cpus

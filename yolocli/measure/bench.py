@@ -19,17 +19,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from yolocli.config import DEFAULT_MODEL, DetectorConfig, Mode, Precision, RuntimeName, SourceConfig
+from yolocli.config import AUTO, DEFAULT_MODE, DEFAULT_MODEL, DetectorConfig, Precision, SourceConfig
 from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
 from yolocli.executors.chunk import chunk_size
 from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import CACHE_VARIABLE
 from yolocli.measure.match import match
-from yolocli.models import resolve_model
 from yolocli.output.journal import replay
 from yolocli.output.ownership import JOURNAL
 from yolocli.results import STAGES, Detection, ImageFailure
-from yolocli.runtimes.choose import choose_runtime
+from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.openvino.export_folder import is_export
 from yolocli.sources.discover import discover
 
@@ -56,8 +55,8 @@ class Cell:
     """
 
     model: str = DEFAULT_MODEL
-    mode: str = Mode.thread.value
-    runtime: str = RuntimeName.auto.value
+    mode: str = DEFAULT_MODE
+    runtime: str = AUTO
     workers: int = 0
     batch: int = 0
     precision: str | None = None
@@ -287,8 +286,7 @@ def _rows(config: BenchConfig) -> list[Row]:
 def _prepare(cell: Cell, say: Say) -> None:
     """Downloads and converts what a cell needs, so that no run is timed while it does that; refuses what cannot run."""
     precision = None if cell.precision is None else Precision(cell.precision)
-    model = DetectorConfig(str(resolve_model(cell.model)), RuntimeName(cell.runtime), precision)
-    choose_runtime(model, notice=say)
+    prepare_detector(DetectorConfig(cell.model, cell.runtime, precision), notice=say)
 
 
 def _reference(
@@ -363,8 +361,9 @@ import json, os, time
 from yolocli.machine.cache import cache_folder
 from yolocli.machine.memory import peak_memory
 from yolocli.models import resolve_model
+from yolocli.runtimes.torch.download import Official
 from yolocli.runtimes.torch.library import ENVIRONMENT
-model, folder = resolve_model(sys.argv[1]), sys.argv[2]
+model, folder = resolve_model(sys.argv[1], Official()), sys.argv[2]
 from yolocli.runtimes.torch.load import check_format
 os.environ.update(ENVIRONMENT, YOLO_CONFIG_DIR=str(cache_folder("ultralytics")), ULTRALYTICS_SAFE_LOAD="1")
 from ultralytics import YOLO

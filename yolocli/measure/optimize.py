@@ -13,16 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yolocli.config import DetectorConfig, Precision, RuntimeName, SourceConfig
+from yolocli.config import DetectorConfig, Precision, SourceConfig
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ModelError, OutputError, UsageError
 from yolocli.images.decode import ImageError, decode, read
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
 from yolocli.measure.match import match
-from yolocli.models import resolve_model
 from yolocli.results import Detection, ImageRef
-from yolocli.runtimes.choose import choose_runtime
+from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.openvino.export_folder import SUFFIX
 from yolocli.runtimes.openvino.quantise import quantise
 from yolocli.sources.discover import discover
@@ -154,20 +153,16 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
     if config.target.exists() and not config.force:
         raise UsageError(f"{config.target}: exists; name another --output, or use --force to replace it")
     calibrating, held_back = _pictures(config.pictures, notice)
-    model = DetectorConfig(
-        str(resolve_model(config.model)),
-        runtime=RuntimeName.openvino,
-        trust_weights=config.trust_weights,
-        confidence=config.floor,
-        threads=usable_cpus(),
+    asked = DetectorConfig(
+        config.model, "openvino", trust_weights=config.trust_weights, confidence=config.floor, threads=usable_cpus()
     )
-    model = choose_runtime(model, notice=notice)
-    fp32 = load_detector(model)
+    prepared = prepare_detector(asked, notice=notice)
+    fp32 = load_detector(prepared)
     with _beside(config.target) as made:
         notice(f"calibrating on {len(calibrating)} pictures")
-        quantise(Path(model.converted or model.model), made, calibrating, lambda ref: _canvas(fp32, ref))
+        quantise(prepared.path, made, calibrating, lambda ref: _canvas(fp32, ref))
         notice(f"comparing on {len(held_back)} others")
-        int8 = load_detector(replace(model, model=str(made), converted=None, precision=None))
+        int8 = load_detector(prepare_detector(replace(asked, model=str(made))))
         canvases = [_canvas(fp32, ref) for ref in held_back]
         comparison = compare(fp32, int8, canvases, config, len(calibrating))
         found(comparison)

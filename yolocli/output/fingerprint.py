@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from yolocli.config import DetectorConfig
 from yolocli.results import SCHEMA_VERSION
+from yolocli.runtimes.plan import Plan
 
 
-def fingerprint(config: DetectorConfig, weights_sha256: str) -> dict[str, Any]:
+def fingerprint(plan: Plan) -> dict[str, Any]:
     """Returns what two runs must share for their records to lie in one folder.
 
     Speed settings (mode, workers, batch, device, threads) are left out: they change a record by float noise at most. So
     are limits such as max_pixels: they decide whether there is a result, not what it is.
 
     Args:
-        config: The detector's settings, with runtime and precision settled.
-        weights_sha256: Hex digest of the weights.
+        plan: What was settled.
     """
+    asked = plan.asked
     return {
         "record_schema": SCHEMA_VERSION,
-        "weights_sha256": weights_sha256,
-        "runtime": config.runtime.value,
-        "precision": config.precision.value if config.precision else None,
-        "imgsz": list(config.imgsz) if config.imgsz else None,
-        "confidence": config.confidence,
-        "iou": config.iou,
-        "max_detections": config.max_detections,
-        "classes": sorted(set(config.classes)) if config.classes is not None else None,
+        "weights_sha256": plan.sha256,
+        "runtime": plan.runtime,
+        "precision": plan.precision.value if plan.precision else None,
+        "imgsz": list(asked.imgsz) if asked.imgsz else None,
+        "confidence": asked.confidence,
+        "iou": asked.iou,
+        "max_detections": asked.max_detections,
+        "classes": sorted(set(asked.classes)) if asked.classes is not None else None,
     }
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from yolocli.config import RunConfig
 from yolocli.errors import OutputError, UsageError
-from yolocli.output.fingerprint import changed_settings
+from yolocli.executors.settle import Settled
+from yolocli.output.fingerprint import changed_settings, fingerprint
 from yolocli.output.folder import OutputFolder, places
 from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
 from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, named, replay
@@ -40,10 +41,11 @@ class Store:
         totals: Of all that the folder holds; known at the end.
     """
 
-    def __init__(self, config: RunConfig, fingerprint: Mapping[str, Any], notice: Notice) -> None:
+    def __init__(self, config: RunConfig, settled: Settled, notice: Notice) -> None:
         assert config.output is not None
         self._config = config
-        self._fingerprint = dict(fingerprint)
+        self._settled = settled
+        self._fingerprint = fingerprint(settled.detector.plan)
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
@@ -225,7 +227,7 @@ class Store:
             )
         changed = changed_settings(before, self._fingerprint, self._classes)
         if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
-            was, now = self._settings_before.get("model"), self._config.detector.model
+            was, now = self._settings_before.get("model"), str(self._settled.detector.model)
             changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
         if changed:
             raise UsageError(
@@ -288,18 +290,19 @@ class Store:
         self.names.changed, self._noted = False, True
 
     def _run(self, finished: str | None) -> dict[str, Any]:
-        config = self._config
+        config, detector = self._config, self._settled.detector
+        plan = detector.plan
         settings = {
             "inputs": _printable(config.source.inputs),
             "files_from": config.source.files_from,
-            "model": config.detector.model,
-            "runtime": config.detector.runtime.value,
-            "runtime_chosen": config.detector.chosen or "asked for",
-            "precision": config.detector.precision.value if config.detector.precision else None,
-            "mode": config.mode.value,
-            "workers": config.workers,
-            "threads_per_worker": config.detector.threads,
-            "batch": config.batch,
+            "model": str(detector.model),
+            "runtime": plan.runtime,
+            "runtime_chosen": plan.why or "asked for",
+            "precision": plan.precision.value if plan.precision else None,
+            "mode": config.mode,
+            "workers": self._settled.workers,
+            "threads_per_worker": detector.threads,
+            "batch": self._settled.batch,
             "devices": list(config.devices),
             # a format that is new to the folder is in it from the end of the run on, not before
             "formats": [name for name in self._formats if finished or name not in self._late],

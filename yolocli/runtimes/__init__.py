@@ -1,41 +1,44 @@
-"""What runs the network. A runtime is one module with a `load` function and one row here."""
+"""What runs the network. A runtime is one module and one row here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from yolocli.config import RuntimeName
+from yolocli.config import check_name
 
 if TYPE_CHECKING:
-    from yolocli.config import DetectorConfig
-    from yolocli.runtimes.base import Runtime
+    from yolocli.runtimes.base import Engine, Runtime
+    from yolocli.runtimes.plan import Prepared
 
-RUNTIMES: Mapping[RuntimeName, str] = MappingProxyType(
+RUNTIMES: Mapping[str, str] = MappingProxyType(
     {
-        RuntimeName.torch: "yolocli.runtimes.torch.load",
-        RuntimeName.openvino: "yolocli.runtimes.openvino.load",
+        "openvino": "yolocli.runtimes.openvino.engine",
+        "torch": "yolocli.runtimes.torch.engine",
     }
 )
+"""By name, in the order in which `auto` asks them; the last takes every model."""
 
 
-def load_runtime(config: DetectorConfig) -> Runtime:
-    """Loads the model of a configuration; to be called in the thread or process that will use it.
+def find_engine(name: str) -> Engine:
+    """Returns the module of a runtime; torch and its like are not imported for it.
 
-    Args:
-        config: If its runtime is not settled, or a conversion is missing, that is done first.
+    Raises:
+        UsageError: If there is no such runtime.
+    """
+    return cast("Engine", import_module(RUNTIMES[check_name("--runtime", name, list(RUNTIMES))]))
+
+
+def load_runtime(prepared: Prepared) -> Runtime:
+    """Loads a model; to be called in the thread or process that will use it.
 
     Raises:
         ModelError: If the model cannot be loaded, is not trusted, or is no detector.
         UsageError: If runtime, precision, device and model do not go together.
     """
-    if config.runtime is RuntimeName.auto or (config.runtime is RuntimeName.openvino and config.converted is None):
-        from yolocli.runtimes.choose import choose_runtime
-
-        config = choose_runtime(config)
-    runtime: Runtime = import_module(RUNTIMES[config.runtime]).load(config)
-    if config.chosen:
-        runtime.description += f" ({config.chosen})"
+    runtime = find_engine(prepared.plan.runtime).load(prepared)
+    if prepared.plan.why:
+        runtime.description += f" ({prepared.plan.why})"
     return runtime

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from yolocli.config import DetectorConfig
-from yolocli.errors import UsageError
+from yolocli.config import DetectorConfig, Precision
+from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas, Frame
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from yolocli.runtimes.plan import Plan, Prepared
 
 
 DETECT = "detect"
@@ -19,6 +22,55 @@ DETECT = "detect"
 BATCH_OF_MANY_THREADS = 4
 """Threads of one network share four images out with less waiting for one another than one: a fifth to a half more
 images/s on two cores, in locked mode. For networks of which an image's outputs do not depend on its batch."""
+
+
+class ConversionError(ModelError):
+    """A runtime cannot run this model as the checkpoint says."""
+
+
+class Engine(Protocol):
+    """What a row of the registry leads to: a module with these functions, which imports nothing heavy itself.
+
+    Attributes:
+        PRELOAD: Module that a server imports before it forks worker processes, so that they share its memory.
+    """
+
+    PRELOAD: str
+
+    def suits(self, model: Path, devices: Sequence[str]) -> tuple[bool, str]:
+        """Tells whether `auto` should take it for a model, and why, or why not."""
+        ...
+
+    def precision(self, wanted: Precision | None, model: Path, devices: Sequence[str]) -> Precision | None:
+        """Returns the precision to compute in; None for a converted model that has its own and does not say it.
+
+        Args:
+            wanted: What was asked for; None takes the model's own.
+            model: A file or folder that exists.
+            devices: Devices that workers are dealt over; empty lets the runtime choose.
+
+        Raises:
+            UsageError: If it does not go together with the runtime, the model or the devices, or they do not.
+            ModelError: If a package is missing.
+        """
+        ...
+
+    def convert(self, plan: Plan, model: Path, notice: Callable[[str], None]) -> Path | None:
+        """Returns the model in the runtime's own form, made if need be; None where it runs as it is.
+
+        Raises:
+            ConversionError: If it cannot be converted, or computes something else than before.
+            ModelError: If it cannot be loaded, or is not trusted.
+        """
+        ...
+
+    def gpus(self, devices: Sequence[str]) -> int:
+        """Returns how many GPUs networks will run on, of the devices, or of those that the runtime would choose."""
+        ...
+
+    def load(self, prepared: Prepared) -> Runtime:
+        """Loads a model; see `load_runtime`."""
+        ...
 
 
 class Runtime(Protocol):

@@ -1,134 +1,69 @@
-"""Which runtime and precision a configuration means, and why."""
+"""From what was asked for to what runs: the runtime and the precision, settled once, then made ready on a machine."""
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from yolocli.config import DetectorConfig, Precision, RuntimeName
-from yolocli.errors import ModelError, UsageError, install_hint
-from yolocli.runtimes.openvino.convert import ConversionError, converted_model
-from yolocli.runtimes.openvino.export_folder import is_export, is_quantised
-from yolocli.runtimes.openvino.library import openvino_installed
+from yolocli.config import AUTO, DetectorConfig
+from yolocli.errors import ModelError
+from yolocli.models import resolve_model, sha256
+from yolocli.runtimes import RUNTIMES, find_engine
+from yolocli.runtimes.base import ConversionError
+from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.runtimes.torch.download import Official
 
-NVIDIA_FILES = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/usr/lib/wsl/lib/libcuda.so.1", "C:/Windows/System32/nvcuda.dll")
-"""Signs of an NVIDIA driver: Linux, Jetson, WSL, Windows."""
 
-
-def choose_runtime(
-    config: DetectorConfig, devices: Sequence[str] = (), notice: Callable[[str], None] = lambda _: None
-) -> DetectorConfig:
-    """Returns the configuration with its runtime and precision settled, and the model converted if need be.
-
-    torch is not imported for it.
+def prepare_detector(
+    asked: DetectorConfig, devices: Sequence[str] = (), notice: Callable[[str], None] = lambda _: None
+) -> Prepared:
+    """Settles what was asked for, and makes it ready on this machine. torch is not imported for it.
 
     Args:
-        config: Its `model` must be the path of a file or folder that exists.
+        asked: What to detect with.
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         notice: Told before something that takes long.
 
     Raises:
         UsageError: If runtime, precision, device and model do not go together.
-        ModelError: If a package is missing, or the model cannot be converted.
+        ModelError: If the model or a package is missing, or the model cannot be converted.
     """
-    devices = devices or ((config.device,) if config.device else ())
-    path = Path(config.model)
-    name, why = (config.runtime, config.chosen) if config.runtime is not RuntimeName.auto else _auto(path, devices)
-    converted = None
-    if name is RuntimeName.openvino:
-        _check_openvino(path, devices)
+    model = resolve_model(asked.model, Official(asked.verbose))
+    digest, failure = sha256(model), ""
+    for runtime, why in _choices(asked, model, devices):
+        precision = find_engine(runtime).precision(asked.precision, model, devices)
         try:
-            if path.suffix == ".pt":
-                converted = str(converted_model(path, trust_weights=config.trust_weights, notice=notice))
+            return prepare(Plan(asked, digest, runtime, precision, failure or why), model, notice)
         except ConversionError as error:
-            if config.runtime is not RuntimeName.auto:
+            if asked.runtime != AUTO:
                 raise
-            name, why = RuntimeName.torch, f"auto: {error}"
-    precision = _precision(name, path, config.precision, devices)
-    return replace(config, runtime=name, precision=precision, converted=converted, chosen=why)
+            failure = f"auto: {error}"
+    raise ModelError(f"{model}: no runtime can run it: {failure}")
 
 
-def _auto(path: Path, devices: Sequence[str]) -> tuple[RuntimeName, str]:
-    export = is_export(path)
-    if not export and path.suffix != ".pt":
-        return RuntimeName.torch, f"auto: {path.suffix or path.name} runs through Ultralytics"
-    accelerators = [device for device in devices if device != "cpu"]
-    if accelerators and not export:
-        return RuntimeName.torch, f"auto: device {accelerators[0]}"
-    if not openvino_installed():
-        if export:
-            raise ModelError(f"{path}: needs OpenVINO: {install_hint('openvino')}")
-        return RuntimeName.torch, "auto: openvino not installed"
-    if export:
-        return RuntimeName.openvino, "auto: an OpenVINO model"
-    if platform.machine().lower() not in {"x86_64", "amd64"}:
-        return RuntimeName.torch, f"auto: {platform.machine()} CPU"
-    if not devices and nvidia_gpu_present():
-        return RuntimeName.torch, "auto: NVIDIA GPU present"
-    return RuntimeName.openvino, "auto: x86-64 CPU, openvino installed"
-
-
-def gpus(config: DetectorConfig, devices: Sequence[str]) -> int:
-    """Returns how many GPUs networks will run on, without asking torch.
+def prepare(plan: Plan, model: Path, notice: Callable[[str], None] = lambda _: None) -> Prepared:
+    """Makes ready on this machine what a plan needs, such as the model in the runtime's own form.
 
     Args:
-        config: With its runtime settled.
-        devices: Devices that workers are dealt over; empty lets the runtime choose.
+        plan: What was settled.
+        model: The file or folder here that it is about.
+        notice: Told before something that takes long.
+
+    Raises:
+        ModelError: If that cannot be done.
     """
-    devices = devices or ((config.device,) if config.device else ())
-    if devices:
-        return len(set(devices) - {"cpu"})
-    return int(config.runtime is RuntimeName.torch and nvidia_gpu_present())
+    converted = find_engine(plan.runtime).convert(plan, model, notice)
+    return Prepared(plan, model, converted, threads=plan.asked.threads)
 
 
-def nvidia_gpu_present() -> bool:
-    """Tells whether torch could find a GPU of NVIDIA's, without asking torch, whose import takes seconds."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"} or sys.platform == "darwin":
-        return False
-    with suppress(PackageNotFoundError):
-        if version("torch").endswith("+cpu"):
-            return False
-    return any(Path(file).exists() for file in NVIDIA_FILES)
-
-
-def _check_openvino(path: Path, devices: Sequence[str]) -> None:
-    if path.suffix != ".pt" and not is_export(path):
-        raise UsageError(f"--runtime openvino takes a .pt or an _openvino_model folder, not {path.name}")
-    if not openvino_installed():
-        raise ModelError(f"--runtime openvino: not installed; {install_hint('openvino')}")
-    for device in devices:
-        if device != "cpu":
-            raise UsageError(f"--runtime openvino runs on the CPU; --device {device} needs --runtime torch")
-
-
-def _precision(name: RuntimeName, path: Path, wanted: Precision | None, devices: Sequence[str]) -> Precision | None:
-    """Returns the precision to compute in; None for an export that has its own and does not say it."""
-    if wanted is Precision.int8 and not (name is RuntimeName.openvino and is_export(path)):
-        raise UsageError("--precision int8 needs a model made for it: yolocli optimize MODEL --calibrate DIR")
-    if name is RuntimeName.openvino:
-        return _openvino_precision(path, wanted)
-    if path.suffix != ".pt":
-        if wanted is not None:
-            raise UsageError(f"--precision {wanted.value}: {path.name} has the precision it was exported with")
-        return None
-    on_cpu = set(devices) == {"cpu"} or (not devices and not nvidia_gpu_present())
-    if wanted is Precision.fp16 and on_cpu:
-        raise UsageError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
-    return wanted or Precision.fp32
-
-
-def _openvino_precision(path: Path, wanted: Precision | None) -> Precision:
-    if wanted is Precision.fp16:
-        raise UsageError("--precision fp16 needs a GPU and --runtime torch; on a CPU use fp32 or bf16")
-    own = Precision.int8 if is_export(path) and is_quantised(path) else Precision.fp32
-    if wanted is None:
-        return own
-    if (wanted is Precision.int8) != (own is Precision.int8):
-        raise UsageError(f"--precision {wanted.value}: {path.name} is a model for {own.value}")
-    return wanted
+def _choices(asked: DetectorConfig, model: Path, devices: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields the runtimes to try, and why each."""
+    if asked.runtime != AUTO:
+        yield asked.runtime, ""
+        return
+    refusal = ""
+    for name in RUNTIMES:
+        suits, why = find_engine(name).suits(model, devices)
+        if suits:
+            yield name, f"auto: {why or refusal}"
+        refusal = why

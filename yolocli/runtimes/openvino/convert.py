@@ -21,8 +21,10 @@ from yolocli.errors import ModelError
 from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import cache_folder, find_cached
 from yolocli.models import sha256
+from yolocli.runtimes.base import ConversionError
 from yolocli.runtimes.openvino.export_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino, openvino_version
+from yolocli.runtimes.plan import Plan, Prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,10 +45,6 @@ PIXELS = 0.02
 """Largest difference of a box's side from torch's that a conversion may have."""
 SCORE = 2e-4
 """Largest difference of a confidence."""
-
-
-class ConversionError(ModelError):
-    """OpenVINO cannot run this model as torch does."""
 
 
 def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str], None] = lambda _: None) -> Path:
@@ -137,8 +135,8 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
 
     from yolocli.runtimes.torch.load import load_backend, trained_imgsz
 
-    config = DetectorConfig(model=str(weights), trust_weights=trust_weights)
-    backend = load_backend(config, torch.device("cpu"))
+    plan = Plan(DetectorConfig(trust_weights=trust_weights), "", "torch", Precision.fp32)
+    backend = load_backend(Prepared(plan, weights), torch.device("cpu"))
     stride = int(backend.stride)
     metadata = Metadata(
         dict(backend.names), stride, trained_imgsz(backend), "detect", backend.channels, bool(backend.end2end)

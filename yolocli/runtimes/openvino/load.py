@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolocli.config import DetectorConfig, Precision
+from yolocli.config import Precision
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.openvino.network import Network, Setting
+from yolocli.runtimes.plan import Prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,37 +21,37 @@ FEW_BOXES_FROM = 0.05
 take as long as those of all 5040 do when some 900 of them count."""
 
 
-def load(config: DetectorConfig) -> OpenVinoRuntime:
+def load(prepared: Prepared) -> OpenVinoRuntime:
     """Loads a model.
 
     Args:
-        config: Settled by `choose_runtime`: its `model`, or what it was `converted` to, is an export folder.
+        prepared: Its `path` is an OpenVINO model folder.
 
     Raises:
         ModelError: If the model cannot be loaded, or is no detector.
     """
-    return OpenVinoRuntime(config)
+    return OpenVinoRuntime(prepared)
 
 
 class OpenVinoRuntime:
     """A network of its own; see `Runtime`."""
 
-    def __init__(self, config: DetectorConfig) -> None:
-        folder = Path(config.converted or config.model)
-        precision = config.precision or Precision.fp32
-        network = Network(Setting(folder, precision, config.threads, config.confidence >= FEW_BOXES_FROM))
+    def __init__(self, prepared: Prepared) -> None:
+        folder, asked = prepared.path, prepared.asked
+        precision = prepared.plan.precision or Precision.fp32
+        network = Network(Setting(folder, precision, prepared.threads, asked.confidence >= FEW_BOXES_FROM))
         metadata = network.metadata
         if metadata.task != DETECT:
             raise ModelError(f"{folder}: a model for '{metadata.task}'; only detection models are supported so far")
         self._network = network
-        self._confidence = config.confidence
+        self._confidence = asked.confidence
         self.names: Mapping[int, str] = metadata.names
         self.channels = metadata.channels
         self.suppressed = metadata.end_to_end
         self.description = f"openvino {precision.value} on cpu"
-        self.best_batch = BATCH_OF_MANY_THREADS if config.threads > 1 else 1
+        self.best_batch = BATCH_OF_MANY_THREADS if prepared.threads > 1 else 1
         fixed = network.fixed_size
-        imgsz = fixed_imgsz(fixed, config) if fixed else config.imgsz or metadata.imgsz
+        imgsz = fixed_imgsz(fixed, asked) if fixed else asked.imgsz or metadata.imgsz
         self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:

@@ -15,11 +15,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolocli.config import DetectorConfig, Precision
+from yolocli.config import Precision
 from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
 from yolocli.runtimes.openvino.export_folder import check_metadata, check_sizes
+from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.confined import ConfinedError, confined
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
@@ -52,58 +53,60 @@ MEMORY_SHARE = 0.25
 _load_lock = threading.Lock()
 
 
-def load(config: DetectorConfig) -> TorchRuntime:
+def load(prepared: Prepared) -> TorchRuntime:
     """Loads a model on a device.
 
     Args:
-        config: Its `model` must be the path of a file or folder that exists.
+        prepared: Its `path` is that of a file or folder that exists.
 
     Raises:
         ModelError: If the model cannot be loaded, is not trusted, or is no detector.
     """
     with _load_lock:
-        import_ultralytics(config.verbose)
+        import_ultralytics(prepared.asked.verbose)
         import torch
 
-        device = torch.device(config.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(prepared.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
         _check_device(device)
-        if config.precision is Precision.fp16 and device.type == "cpu":
+        if prepared.plan.precision is Precision.fp16 and device.type == "cpu":
             raise UsageError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
-        backend = load_backend(config, device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    return TorchRuntime(backend, config, device)
+        backend = load_backend(prepared, device)
+    if prepared.threads:
+        torch.set_num_threads(prepared.threads)
+    return TorchRuntime(backend, prepared, device)
 
 
 class TorchRuntime:
     """A network behind AutoBackend; see `Runtime`."""
 
-    def __init__(self, backend: Any, config: DetectorConfig, device: torch.device) -> None:
+    def __init__(self, backend: Any, prepared: Prepared, device: torch.device) -> None:
+        asked, precision = prepared.asked, prepared.plan.precision
         self._backend = backend
         self._device = device
-        self._confidence = config.confidence
-        self._bf16 = config.precision is Precision.bf16
+        self._confidence = asked.confidence
+        self._bf16 = precision is Precision.bf16
         self.names: Mapping[int, str] = dict(backend.names)
         self.channels: int = backend.channels
-        self._iou = config.iou
+        self._iou = asked.iou
         self._end_to_end = bool(backend.end2end)
         self.suppressed = self._end_to_end or device.type == "cuda"
-        precision = (config.precision or Precision.fp32).value
         self.description = (
-            f"torch {precision} on {device}" if backend.format == "pt" else f"{backend.format} on {device}"
+            f"torch {(precision or Precision.fp32).value} on {device}"
+            if backend.format == "pt"
+            else f"{backend.format} on {device}"
         )
         dynamic = backend.format == "pt" or bool(backend.dynamic)
         if dynamic or not getattr(backend, "imgsz", None):
-            imgsz: Sequence[int] = config.imgsz or trained_imgsz(backend)
+            imgsz: Sequence[int] = asked.imgsz or trained_imgsz(backend)
         else:
-            imgsz = fixed_imgsz(backend.imgsz, config)
+            imgsz = fixed_imgsz(backend.imgsz, asked)
         self.frame = frame_for(imgsz, int(backend.stride), dynamic)
         # an engine's shapes may be dynamic, but only up to the batch that it was built for
         limited = backend.format == "engine" or not (dynamic or backend.format in ANY_BATCH)
         self._most: int | None = int(backend.batch) if limited else None
         on_cpu = device.type == "cpu" and backend.format == "pt"
         self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
-        self.best_batch = BATCH_OF_MANY_THREADS if self._head and config.threads > 1 else self._fitting_batch()
+        self.best_batch = BATCH_OF_MANY_THREADS if self._head and prepared.threads > 1 else self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
@@ -199,7 +202,7 @@ def _make_faster(backend: Any) -> RowsDetect | None:
     return head
 
 
-def load_backend(config: DetectorConfig, device: torch.device) -> Any:
+def load_backend(prepared: Prepared, device: torch.device) -> Any:
     """Returns Ultralytics' AutoBackend around a model, fused and ready to run.
 
     Raises:
@@ -208,19 +211,19 @@ def load_backend(config: DetectorConfig, device: torch.device) -> Any:
     import ultralytics.nn.tasks as tasks
     from ultralytics.nn.autobackend import AutoBackend
 
-    path = Path(config.model)
-    kind = check_format(path, config.trust_weights)
+    path, trusted = prepared.path, prepared.asked.trust_weights
+    kind = check_format(path, trusted)
     if kind not in SELF_CONTAINED:
         check_metadata(path)
-    if path.suffix == ".pt" and not config.trust_weights and not tasks._SafeLoad.SUPPORTED:
+    if path.suffix == ".pt" and not trusted and not tasks._SafeLoad.SUPPORTED:
         raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
     try:
         # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
-        half = config.precision is Precision.fp16
+        half = prepared.plan.precision is Precision.fp16
         with (
-            confined(folders=kind == "pt" and not config.trust_weights),
-            _safe_load(not config.trust_weights),
-            _onnx_threads(config.threads if path.suffix == ".onnx" else 0),
+            confined(folders=kind == "pt" and not trusted),
+            _safe_load(not trusted),
+            _onnx_threads(prepared.threads if path.suffix == ".onnx" else 0),
         ):
             backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
     except Exception as error:

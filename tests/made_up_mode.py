@@ -1,0 +1,23 @@
+"""A mode in which workers of one process take turns; see `yolocli.executors.base.Executor`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from yolocli.executors.base import LocalWorker, WorkerSpec
+
+
+class TurnsExecutor:
+    shares: ClassVar[bool] = False
+    ends_images: ClassVar[bool] = False
+    grace: float | None = None
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+
+    def open_worker(self, slot: int) -> LocalWorker:
+        return LocalWorker(self._spec.loader.load(self._spec.prepared(slot)), max_pixels=10**6)
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
