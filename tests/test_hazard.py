@@ -19,6 +19,7 @@ from tests import fakes
 from tests.support import assert_same_boxes, run, write_image
 from yolocli.executors import EXECUTORS
 from yolocli.results import Detection, ImageResult
+from yolocli.runtimes import RUNTIMES, find_engine
 
 PATIENCE = 30.0
 
@@ -183,21 +184,31 @@ def many_owners(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("many_owners")
-def test_locked_mode_lets_one_thread_at_a_time_into_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = fakes.install(monkeypatch, fakes.FakeLoader(0.005))
-    run(many, mode="locked", workers=4)
-    (detector,) = made
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_locked_mode_lets_one_thread_at_a_time_into_the_network(runtime: str, many: Path) -> None:
+    loader = fakes.FakeLoader(0.005)
+    run(many, mode="locked", workers=4, runtime=runtime, loader=loader)
+    (detector,) = loader.made
     assert detector.together == 1
     assert len(detector.inferred_in) > 1, "only one thread ever came: this test has seen nothing"
 
 
 @pytest.mark.usefixtures("many_owners")
-def test_without_the_lock_threads_do_meet_in_the_network(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_without_the_lock_threads_do_meet_in_the_network(
+    runtime: str, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the test above would see if locked mode forgot its lock."""
-    made = fakes.install(monkeypatch, fakes.FakeLoader(0.005))
-    monkeypatch.setattr("ultralytics.utils.ThreadingLocked.__call__", lambda self, function: function)
-    run(many, mode="locked", workers=4)
-    assert made[0].together > 1
+    monkeypatch.setattr(find_engine(runtime), "lock", lambda: lambda function: function)
+    loader = fakes.FakeLoader(0.005)
+    run(many, mode="locked", workers=4, runtime=runtime, loader=loader)
+    assert loader.made[0].together > 1
+
+
+def test_the_lock_of_pytorch_is_that_of_ultralytics_guide() -> None:
+    from ultralytics.utils import ThreadingLocked
+
+    assert isinstance(find_engine("torch").lock(), ThreadingLocked)
 
 
 def test_locked_mode_decodes_outside_the_lock(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from yolocli.config import Precision
 from yolocli.images.letterbox import Canvas
+from yolocli.machine.threads import OneAtATime
 from yolocli.runtimes.base import frame_for
 from yolocli.runtimes.plan import Plan, Prepared
 
@@ -30,6 +31,10 @@ def convert(plan: Plan, model: Path, notice: Callable[[str], None]) -> Path | No
 
 def gpus(devices: Sequence[str]) -> int:
     return 0
+
+
+def lock() -> OneAtATime:
+    return OneAtATime()
 
 
 def load(prepared: Prepared) -> MadeUp:

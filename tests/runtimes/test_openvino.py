@@ -18,6 +18,7 @@ from tests.support import detector as load_real
 from yolocli.config import Precision
 from yolocli.detector import Detector
 from yolocli.errors import ModelError
+from yolocli.executors import EXECUTORS
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
@@ -112,7 +113,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("mode", ["thread", "process"])
+@pytest.mark.parametrize("mode", EXECUTORS)
 def test_torch_is_nowhere_once_the_model_is_converted(
     mode: str, converted: Path, weights: Path, photos: list[Path], tmp_path: Path
 ) -> None:

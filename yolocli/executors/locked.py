@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ClassVar
 
-from yolocli.detector import Detector, share
+from yolocli.detector import Detector, LockedDetector
 from yolocli.executors.base import LocalWorker, WorkerSpec
+from yolocli.runtimes import find_engine
 
 
 class LockedExecutor:
@@ -38,4 +39,6 @@ class LockedExecutor:
         self._owner.shutdown()
 
     def _load(self) -> Detector:
-        return share(self._spec.loader.load(self._spec.prepared(0)), self._owner)
+        prepared = self._spec.prepared(0)
+        lock = find_engine(prepared.plan.runtime).lock()
+        return LockedDetector(self._spec.loader.load(prepared), lock, self._owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
 DETECT = "detect"
 """The one task of a model that can be used so far."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
 BATCH_OF_MANY_THREADS = 4
 """Threads of one network share four images out with less waiting for one another than one: a fifth to a half more
 images/s on two cores, in locked mode. For networks of which an image's outputs do not depend on its batch."""
+
+
+class Lock(Protocol):
+    """Lets one thread at a time into the functions that it is put around."""
+
+    def __call__(self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Returns the function behind the lock."""
+        ...
 
 
 class ConversionError(ModelError):
@@ -66,6 +77,10 @@ class Engine(Protocol):
 
     def gpus(self, devices: Sequence[str]) -> int:
         """Returns how many GPUs networks will run on, of the devices, or of those that the runtime would choose."""
+        ...
+
+    def lock(self) -> Lock:
+        """Returns what lets one thread at a time into a network that many share."""
         ...
 
     def load(self, prepared: Prepared) -> Runtime:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from yolocli.config import Precision
 from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.machine.gpu import nvidia_gpu_present
+from yolocli.machine.threads import OneAtATime
 from yolocli.runtimes.openvino.export_folder import is_export, is_quantised
 from yolocli.runtimes.openvino.library import openvino_installed
 
 if TYPE_CHECKING:
-    from yolocli.runtimes.base import Runtime
+    from yolocli.runtimes.base import Lock, Runtime
     from yolocli.runtimes.plan import Plan, Prepared
 
 PRELOAD = "yolocli.runtimes.openvino.preload"
@@ -70,6 +71,11 @@ def convert(plan: Plan, model: Path, notice: Callable[[str], None]) -> Path | No
 def gpus(devices: Sequence[str]) -> int:
     """See `Engine.gpus`; it runs on the CPU alone."""
     return 0
+
+
+def lock() -> Lock:
+    """See `Engine.lock`; Ultralytics' own does the same, but would bring PyTorch with it, which takes 500 MiB."""
+    return OneAtATime()
 
 
 def load(prepared: Prepared) -> Runtime:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from yolocli.config import Precision
 from yolocli.errors import UsageError
 from yolocli.machine.gpu import nvidia_gpu_present
+from yolocli.runtimes.torch.library import import_ultralytics
 
 if TYPE_CHECKING:
-    from yolocli.runtimes.base import Runtime
+    from yolocli.runtimes.base import Lock, Runtime
     from yolocli.runtimes.plan import Plan, Prepared
 
 PRELOAD = "yolocli.runtimes.torch.preload"
@@ -44,6 +45,14 @@ def convert(plan: Plan, model: Path, notice: Callable[[str], None]) -> Path | No
 def gpus(devices: Sequence[str]) -> int:
     """See `Engine.gpus`."""
     return len(set(devices) - {"cpu"}) if devices else int(nvidia_gpu_present())
+
+
+def lock() -> Lock:
+    """See `Engine.lock`; it is the one of Ultralytics' guide to thread-safe inference."""
+    import_ultralytics()
+    from ultralytics.utils import ThreadingLocked
+
+    return ThreadingLocked()  # type: ignore[no-any-return]
 
 
 def load(prepared: Prepared) -> Runtime:
