@@ -17,12 +17,9 @@ from yolocli.config import (
     Precision,
     RunConfig,
     SourceConfig,
-    check_name,
-    entries,
-    parse_devices,
-    sides,
 )
 from yolocli.executors import EXECUTORS
+from yolocli.parsing import check_name, entries, parse_devices, sides
 from yolocli.results import Outcome
 from yolocli.runtimes import RUNTIMES
 

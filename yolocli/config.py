@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
-import operator
 import os
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import SupportsIndex
 
 from yolocli.errors import UsageError
 
@@ -201,72 +196,3 @@ def _check_count(option: str, value: int, least: int) -> None:
 def _check(valid: bool, message: str) -> None:
     if not valid:
         raise UsageError(message)
-
-
-def parse_devices(text: str | None) -> tuple[str, ...]:
-    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
-
-    Raises:
-        UsageError: If an entry is none of these.
-    """
-    if text is None or text.strip() in {"", "auto"}:
-        return ()
-    devices = []
-    for entry in text.replace(" ", "").lower().split(","):
-        if re.fullmatch(r"(cuda:)?\d+", entry):
-            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
-        elif entry == "cuda":
-            devices.append("cuda:0")
-        elif entry in {"cpu", "mps"}:
-            devices.append(entry)
-        else:
-            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
-    return tuple(devices)
-
-
-def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
-    """Returns height and width from one side, or from both.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if imgsz is None:
-        return None
-    try:
-        if isinstance(imgsz, SupportsIndex):
-            return operator.index(imgsz), operator.index(imgsz)
-        height, width = imgsz
-        return operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
-
-
-def check_name(option: str, text: str, names: Sequence[str]) -> str:
-    """Returns a text that is one of the names that an option or argument takes.
-
-    Raises:
-        UsageError: If it is none of them.
-    """
-    if text not in names:
-        raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
-    return str(text)
-
-
-def parse_precision(text: str, option: str) -> Precision:
-    """Returns the precision that a text names.
-
-    Raises:
-        UsageError: If it names none.
-    """
-    return Precision(check_name(option, text, [precision.value for precision in Precision]))
-
-
-def suggestion(text: str, names: Sequence[str]) -> str:
-    """Returns what to say of a name that is not among the known: the one that was meant, or all of them."""
-    close = difflib.get_close_matches(text.lower(), names, n=1)
-    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
-
-
-def entries(given: Iterable[object] | str) -> tuple[str, ...]:
-    """Returns the texts of a sequence, or the one text that was given in place of a sequence."""
-    return (given,) if isinstance(given, str) else tuple(str(entry) for entry in given)

@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperCommand
 
 from yolocli import __version__
-from yolocli.cli.parsing import listed, parse_duration, parse_failures, parse_imgsz, split_commas
 from yolocli.cli.terminal import ReaderLeftError, flush_stdout, tell, tell_traceback
 from yolocli.config import (
     AUTO,
@@ -27,12 +26,19 @@ from yolocli.config import (
     Precision,
     RunConfig,
     SourceConfig,
-    check_name,
-    parse_devices,
-    parse_precision,
 )
 from yolocli.errors import ExitCode, UsageError, YolocliError
 from yolocli.executors import EXECUTORS
+from yolocli.parsing import (
+    check_name,
+    listed,
+    parse_devices,
+    parse_duration,
+    parse_failures,
+    parse_imgsz,
+    parse_precision,
+    split_commas,
+)
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.walk import IMAGE_SUFFIXES
 
