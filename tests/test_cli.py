@@ -146,11 +146,10 @@ def configs(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Catches what the command line makes of its options."""
     caught: list[RunConfig] = []
 
-    def run_detect(config: RunConfig, **options: object) -> int:
+    def run(config: RunConfig, **options: object) -> None:
         caught.append(config)
-        return 0
 
-    monkeypatch.setattr("yolocli.cli.commands.run_detect", run_detect)
+    monkeypatch.setattr("yolocli.cli.detect.run", run)
     return caught
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from yolocli.errors import UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
 DEFAULT_MODEL = "yolo11n.pt"
-DEFAULT_MODE = "thread"
-AUTO = "auto"
+DEFAULT_MODE: Final = "thread"
+AUTO: Final = "auto"
 """The runtime that is chosen by the machine and the model."""
 DEFAULT_OUTPUT = Path("yolocli-out")
-DEFAULT_FORMATS = ("json", "csv")
+"""Of the command; a call writes nothing unless it is told where."""
 DEFAULT_MAX_PIXELS = 110_000_000
 """Enough for a 108-megapixel phone; decoding one takes 0.7 GB, so that two processes stay below 2 GB."""
 SHARE_FROM = 100
@@ -129,6 +136,10 @@ class Limits:
     timeout: float | None = None
     fail_incomplete: bool = False
 
+    def __post_init__(self) -> None:
+        _check_seconds("--timeout", self.timeout)
+        _check_seconds("--max-runtime", self.max_runtime)
+
     def too_many(self, failures: int, images: int) -> bool:
         """Tells whether so many failures among so many images are too many."""
         if self.max_failures is not None and failures > self.max_failures:
@@ -165,7 +176,7 @@ class RunConfig:
     devices: tuple[str, ...] = ()
     batch: int = 0
     output: Path | None = None
-    formats: tuple[str, ...] = DEFAULT_FORMATS
+    formats: tuple[str, ...] = ("json", "csv")
     ordered: bool = False
     timings: bool = False
     retry_failed: bool = True
@@ -177,11 +188,21 @@ class RunConfig:
         _check_count("--workers", self.workers, 0)
         _check_count("--batch", self.batch, 0)
         _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
-        timeout = self.limits.timeout
-        _check(
-            timeout is None or (isinstance(timeout, Real) and timeout > 0),
-            f"--timeout {timeout}: must be more than 0 seconds",
-        )
+
+
+def configure(given: Mapping[str, Any]) -> RunConfig:
+    """Makes a run of settings, each under the name of the field that takes it; what no field takes is left alone.
+
+    Raises:
+        UsageError: If a value cannot be used, or two do not go together.
+    """
+    parts = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
+    return build(RunConfig, {**given, **parts, "limits": build(Limits, given)})
+
+
+def build(kind: type[Config], given: Mapping[str, Any]) -> Config:
+    """Makes one config of settings as `configure` does; a field that is not given keeps its default."""
+    return kind(**{entry.name: given[entry.name] for entry in fields(kind) if entry.name in given})
 
 
 def _check_share(option: str, value: float) -> None:
@@ -193,6 +214,15 @@ def _check_count(option: str, value: int, least: int) -> None:
     _check(valid, f"{option} {value}: must be a whole number, at least {least}")
 
 
+def _check_seconds(option: str, value: float | None) -> None:
+    valid = value is None or (isinstance(value, Real) and value > 0)
+    _check(valid, f"{option} {value}: must be more than 0 seconds")
+
+
 def _check(valid: bool, message: str) -> None:
     if not valid:
         raise UsageError(message)
+
+
+DEFAULTS = RunConfig(SourceConfig(inputs=(os.curdir,)))
+"""A run of which nothing was asked but where to look: what options, arguments of a call and tests take as defaults."""
