@@ -24,7 +24,7 @@ import typer.main
 from typer.testing import CliRunner
 
 import yolocli as package
-from tests.support import REPOSITORY, clean_environment, records, write_image, yolocli
+from tests.support import clean_environment, records, write_image, yolocli
 from tests.test_layers import HEAVY
 from yolocli.cli.app import app, main
 from yolocli.config import RunConfig
@@ -108,14 +108,6 @@ def test_help_of_a_command_needs_no_rich() -> None:
     if imports_rich("-c", "import typer"):
         pytest.skip("this version of typer always imports rich")
     assert not imports_rich("-m", "yolocli", "detect", "--help")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_in_the_readme(name: str) -> None:
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    long_names = [opt for param in OPTIONS[name] for opt in param.opts if opt.startswith("--")]
-    missing = [opt for opt in long_names if not re.search(rf"{re.escape(opt)}(?![\w-])", readme)]
-    assert missing == [], f"options of `yolocli {name}` that README.md does not name"
 
 
 # Environment variables
