@@ -19,9 +19,9 @@ from yolocli.cli.app import app
 from yolocli.cli.bench import bench
 from yolocli.cli.detect import detect
 from yolocli.cli.optimize import optimize
-from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, Mode, Precision, RunConfig, RuntimeName
+from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS, Precision, RunConfig
 from yolocli.errors import UsageError
-from yolocli.executors import BACKENDS
+from yolocli.executors import EXECUTORS
 from yolocli.measure.bench import BenchConfig
 from yolocli.measure.optimize import OptimizeConfig
 from yolocli.output.formats import EXPORTERS, written_by
@@ -29,6 +29,9 @@ from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_fa
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.walk import IMAGE_SUFFIXES
 
+MODES = list(EXECUTORS)
+CHOSEN_RUNTIMES = [AUTO, *RUNTIMES]
+PRECISIONS = [precision.value for precision in Precision]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -180,11 +183,11 @@ def test_every_argument_reaches_the_run(name: str, monkeypatch: pytest.MonkeyPat
     assert caught[0] != caught[1], f"{name}={value} changes nothing"
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mode", Mode), ("runtime", RuntimeName), ("precision", Precision)])
-def test_the_types_of_a_call_name_every_choice(name: str, kind: Any) -> None:
-    hints = typing.get_type_hints(yolocli.detect)
-    literals = {value for part in typing.get_args(hints[name]) for value in typing.get_args(part)}
-    assert literals == {member.value for member in kind}
+@pytest.mark.parametrize(("name", "values"), [("mode", MODES), ("runtime", CHOSEN_RUNTIMES), ("precision", PRECISIONS)])
+def test_the_types_of_a_call_name_every_choice(name: str, values: list[str]) -> None:
+    hint = typing.get_type_hints(yolocli.detect)[name]
+    literal = next((part for part in typing.get_args(hint) if typing.get_args(part)), hint)
+    assert set(typing.get_args(literal)) == set(values)
 
 
 # README
@@ -212,14 +215,14 @@ def test_the_readme_names_every_option(name: str) -> None:
 
 def test_modes_are_the_same_in_readme_help_and_registry() -> None:
     table = [cells[0] for cells in rows("`--mode`")]
-    assert [cell.split()[0] for cell in table] == [mode.value for mode in Mode] == [mode.value for mode in BACKENDS]
-    assert [cell.split()[0] for cell in table if cell.endswith("(default)")] == [DEFAULTS.mode.value]
-    assert listed(told()["--mode"][2]) == [mode.value for mode in Mode]
+    assert [cell.split()[0] for cell in table] == MODES
+    assert [cell.split()[0] for cell in table if cell.endswith("(default)")] == [DEFAULTS.mode]
+    assert listed(told()["--mode"][2]) == MODES
 
 
-def test_runtimes_are_the_same_in_readme_help_and_registry() -> None:
-    assert listed(told()["--runtime"][2]) == [runtime.value for runtime in RuntimeName]
-    assert {RuntimeName.auto, *RUNTIMES} == set(RuntimeName)
+def test_runtimes_and_precisions_are_the_same_in_readme_help_and_registry() -> None:
+    assert listed(told()["--runtime"][2]) == CHOSEN_RUNTIMES
+    assert listed(told()["--precision"][2]) == PRECISIONS
 
 
 def test_formats_are_the_same_in_readme_help_and_registry() -> None:
@@ -242,9 +245,9 @@ def test_suffixes_are_the_same_in_the_readme() -> None:
 @pytest.mark.parametrize(
     ("option", "values"),
     [
-        ("mode", [mode.value for mode in Mode]),
-        ("runtime", [runtime.value for runtime in RuntimeName]),
-        ("precision", [precision.value for precision in Precision]),
+        ("mode", MODES),
+        ("runtime", CHOSEN_RUNTIMES),
+        ("precision", PRECISIONS),
         ("formats", list(EXPORTERS)),
     ],
 )

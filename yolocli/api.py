@@ -22,7 +22,7 @@ def detect(
     inputs: Iterable[PathLike] | PathLike = (),
     *,
     model: PathLike = DETECTOR.model,
-    runtime: Literal["auto", "torch", "openvino"] = AUTO,
+    runtime: Literal["auto", "openvino", "torch"] = AUTO,
     precision: Precision | Literal["fp32", "bf16", "fp16", "int8"] | None = DETECTOR.precision,
     mode: Literal["thread", "locked", "process"] = DEFAULT_MODE,
     workers: int = DEFAULTS.workers,

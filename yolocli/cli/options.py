@@ -107,7 +107,7 @@ Runtime = Annotated[
     option(
         "--runtime RUNTIME",
         RUN,
-        "auto (the fastest there is), torch or openvino.",
+        "auto (the fastest there is), openvino or torch.",
         **CHOSEN_RUNTIMES,
     ),
 ]
@@ -250,7 +250,7 @@ Runtimes = Annotated[
     several(
         "--runtime RUNTIME",
         RUN,
-        "torch or openvino; repeatable.",
+        "openvino or torch; repeatable.",
         default="all installed",
         **CHOSEN_RUNTIMES,
     ),
