@@ -72,10 +72,9 @@ def detect(
     """Find objects in images: a record per image, whatever happens."""
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other")
-    given = given_in(ctx)
-    given["max_failures"], given["max_failure_share"] = (
-        (0, None) if fail_fast else given.get("max_failures", (None, None))
-    )
+    given = given_in(ctx)  # all of the above: what is named like a field of a config goes into it
+    most = (0, None) if fail_fast else given.get("max_failures", (None, None))
+    given["max_failures"], given["max_failure_share"] = most
     if not stdout:
         given.setdefault("output", DEFAULT_OUTPUT)
     config = configure(given)
