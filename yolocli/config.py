@@ -80,7 +80,7 @@ class DetectorConfig:
     """What to detect with, as it was asked for.
 
     Attributes:
-        model: Path of the weights or the export, or an official name, or `builtin`.
+        model: Path of weights or of a converted model, an official name, or `builtin`.
         runtime: What runs the network: a row of `RUNTIMES`, or `auto`.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         threads: Intra-op threads of one detector; 0 chooses.
