@@ -40,7 +40,7 @@ def bench(
 
     given = given_in(ctx)
     installed = ["torch", *(["openvino"] if openvino_installed() else [])]
-    models = given.get("models") or [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL]
+    models = given.get("models", [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL])
     ways = cells(
         models,
         given.get("modes", list(EXECUTORS)),

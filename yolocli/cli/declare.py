@@ -55,7 +55,7 @@ class Command(TyperCommand):
 
 def given_in(ctx: typer.Context) -> dict[str, Any]:
     """Returns what was given, or has a default in the signature, by the names of the parameters."""
-    return {name: value for name, value in ctx.params.items() if value is not None}
+    return {name: value for name, value in ctx.params.items() if value not in (None, ())}
 
 
 def option(
@@ -90,7 +90,7 @@ def several(
 
     def read(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
         if not value:
-            return None
+            return ()
         source: Any = ctx.get_parameter_source(str(param.name))
         in_variable = source.name == "ENVIRONMENT"
         if in_variable:  # typer parts its values at blanks
@@ -98,7 +98,7 @@ def several(
         texts = split_commas(value) if commas or in_variable else value
         if not texts and not in_variable:
             raise UsageError(f"{name} {','.join(value)}: name at least one")
-        return tuple(parse(text, name) if parse else text for text in texts) or None
+        return tuple(parse(text, name) if parse else text for text in texts)
 
     return option(usage, group, text, callback=read, **settings)
 

@@ -20,7 +20,7 @@ def export(
     from yolocli.output.projection import Choice, extract, rebuild
 
     wanted = tuple(formats or DEFAULTS.formats)
-    choice = Choice(confidence, None if classes is None else tuple(classes))
+    choice = Choice(confidence, tuple(classes) if classes else None)
     if output is not None:
         count = extract(folder, output, wanted, choice, timings, tell)
     elif choice != Choice():
