@@ -108,6 +108,23 @@ def test_a_text_stands_for_a_sequence_of_one(folder: Path, tmp_path: Path) -> No
     assert (tmp_path / "out/detections.csv").exists()
 
 
+@pytest.mark.usefixtures("fake_detectors")
+def test_inputs_may_come_from_a_list_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("\0".join(str(folder / name) for name in ("a.png", "c.png")))
+    outcomes = list(yolocli.detect(files_from=tmp_path / "list", null=True, ordered=True))
+    assert [outcome.ref.source for outcome in outcomes] == [str(folder / "a.png"), str(folder / "c.png")]
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_call_that_starts_anew_or_leaves_failures_alone(folder: Path, tmp_path: Path) -> None:
+    def names(**options: typing.Any) -> list[str]:
+        return sorted(outcome.path for outcome in yolocli.detect(folder, output=tmp_path / "out", **options))
+
+    assert names() == ["a.png", "b.png", "c.png"]
+    assert names(retry_failed=False) == []
+    assert names(overwrite=True) == ["a.png", "b.png", "c.png"]
+
+
 def test_one_class_is_given_as_a_text(weights: Path, photos: list[Path]) -> None:
     name = "person" if "yolo11n" in weights.name else "qr_code"
     outcomes = list(yolocli.detect(photos[:1], model=weights, classes=name))
@@ -130,6 +147,10 @@ def test_one_class_is_given_as_a_text(weights: Path, photos: list[Path]) -> None
         ({"workers": "2"}, "--workers 2: must be a whole number"),
         ({"batch": 1.5}, "--batch 1.5: must be a whole number"),
         ({"timeout": "30s", "mode": "process"}, "--timeout 30s: must be more than 0 seconds"),
+        ({"max_runtime": 0}, "--max-runtime 0: must be more than 0 seconds"),
+        ({"max_failures": 0.5}, "--max-failures 0.5: give a number, such as 100, or a share"),
+        ({"null": True}, "--null says how the list of --files-from is separated"),
+        ({"inputs": ()}, "no input: name files or folders"),
         ({"device": "gpu"}, "--device gpu: give auto, cpu"),
     ],
 )
@@ -137,5 +158,5 @@ def test_a_wrong_argument_is_a_usage_error_that_says_what_is_allowed(
     folder: Path, arguments: dict[str, typing.Any], says: str
 ) -> None:
     with pytest.raises(yolocli.UsageError) as caught:
-        yolocli.detect(folder, **arguments)
+        yolocli.detect(**{"inputs": folder} | arguments)
     assert says in str(caught.value)

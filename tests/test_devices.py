@@ -14,13 +14,14 @@ import pytest
 from tests.fakes import FakeDetector, FakeLoader
 from tests.support import prepared, run_config, write_image
 from yolocli.builtin import WEIGHTS
-from yolocli.config import DetectorConfig, parse_devices
+from yolocli.config import DetectorConfig
 from yolocli.detector import YoloDetector, YoloLoader
 from yolocli.errors import ModelError, UsageError
 from yolocli.executors.chunk import detect_images
 from yolocli.executors.settle import settle
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import WORKERS_PER_GPU
+from yolocli.parsing import parse_devices
 from yolocli.pipeline import Run
 from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime

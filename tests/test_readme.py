@@ -130,8 +130,8 @@ def test_the_line_for_cron(place: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="the pages show commands of a Unix shell")
 def test_every_command_about_speed(place: Path) -> None:
     shell(place, "yolocli detect frames --model yolo11n.pt --output first")  # converts
-    (export,) = (place / "cache/openvino").glob("yolo11n-*_openvino_model")
-    shutil.copytree(export, place / "yolo11n_openvino_model")
+    (converted,) = (place / "cache/openvino").glob("yolo11n-*_openvino_model")
+    shutil.copytree(converted, place / "yolo11n_openvino_model")
     told = commands("docs/speed.md")
     for command in sorted(told, key=lambda command: "optimize" not in command):  # its model is used further up
         shell(place, command)

@@ -5,58 +5,54 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from yolocli.config import (
-    AUTO,
-    DEFAULT_FORMATS,
-    DEFAULT_MAX_PIXELS,
-    DEFAULT_MODEL,
-    DetectorConfig,
-    Limits,
-    Precision,
-    RunConfig,
-    SourceConfig,
-    check_name,
-    entries,
-    parse_devices,
-    sides,
-)
+from yolocli.config import AUTO, DEFAULT_MODE, DEFAULTS, Precision, RunConfig, configure
 from yolocli.executors import EXECUTORS
+from yolocli.parsing import check_name, entries, parse_devices, parse_failures, parse_precision, sides
 from yolocli.results import Outcome
 from yolocli.runtimes import RUNTIMES
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
+SOURCE, DETECTOR, LIMITS = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits
+
 
 def detect(
-    inputs: Iterable[PathLike] | PathLike,
+    inputs: Iterable[PathLike] | PathLike = (),
     *,
-    model: PathLike = DEFAULT_MODEL,
-    runtime: Literal["auto", "torch", "openvino"] = "auto",
-    precision: Literal["fp32", "bf16", "fp16", "int8"] | None = None,
-    mode: Literal["thread", "locked", "process"] = "thread",
-    workers: int = 0,
-    threads_per_worker: int = 0,
-    batch: int = 0,
+    model: PathLike = DETECTOR.model,
+    runtime: Literal["auto", "openvino", "torch"] = AUTO,
+    precision: Precision | Literal["fp32", "bf16", "fp16", "int8"] | None = DETECTOR.precision,
+    mode: Literal["thread", "locked", "process"] = DEFAULT_MODE,
+    workers: int = DEFAULTS.workers,
+    threads_per_worker: int = DETECTOR.threads,
+    batch: int = DEFAULTS.batch,
     device: str | int | None = None,
-    imgsz: int | tuple[int, int] | None = None,
-    confidence: float = 0.25,
-    iou: float = 0.7,
-    max_detections: int = 300,
-    classes: Sequence[str | int] | str | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    trust_weights: bool = False,
-    recursive: bool = True,
-    include: Sequence[str] | str = (),
-    exclude: Sequence[str] | str = (),
-    hidden: bool = False,
-    follow_symlinks: bool = False,
-    ordered: bool = False,
-    timeout: float | None = None,
-    output: PathLike | None = None,
-    prune: bool = False,
-    formats: Sequence[str] | str = DEFAULT_FORMATS,
+    imgsz: int | tuple[int, int] | None = DETECTOR.imgsz,
+    confidence: float = DETECTOR.confidence,
+    iou: float = DETECTOR.iou,
+    max_detections: int = DETECTOR.max_detections,
+    classes: Sequence[str | int] | str | None = DETECTOR.classes,
+    max_pixels: int = DETECTOR.max_pixels,
+    trust_weights: bool = DETECTOR.trust_weights,
+    files_from: PathLike | None = SOURCE.files_from,
+    null: bool = SOURCE.null,
+    recursive: bool = SOURCE.recursive,
+    include: Sequence[str] | str = SOURCE.include,
+    exclude: Sequence[str] | str = SOURCE.exclude,
+    hidden: bool = SOURCE.hidden,
+    follow_symlinks: bool = SOURCE.follow_symlinks,
+    ordered: bool = DEFAULTS.ordered,
+    timeout: float | None = LIMITS.timeout,
+    max_failures: int | str | None = LIMITS.max_failures,
+    max_runtime: float | None = LIMITS.max_runtime,
+    output: PathLike | None = DEFAULTS.output,
+    formats: Sequence[str] | str = DEFAULTS.formats,
+    timings: bool = DEFAULTS.timings,
+    overwrite: bool = DEFAULTS.overwrite,
+    prune: bool = DEFAULTS.prune,
+    retry_failed: bool = DEFAULTS.retry_failed,
 ) -> Iterator[Outcome]:
     """Detects objects in many images.
 
@@ -65,14 +61,14 @@ def detect(
 
     Args:
         inputs: Files, folders and glob patterns.
-        model: Path of weights or an export, an official name, or "builtin".
+        model: Path of weights or of a converted model, an official name, or "builtin".
         runtime: What runs the network; "auto" takes the fastest that there is and gives the same boxes.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         mode: Who owns the detector: each thread, all threads behind a lock, or each process.
         workers: Workers; 0 chooses from the CPUs that may be used.
         threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
         batch: Images that go through the network together; 0 chooses.
-        device: "cpu", "mps", "cuda:0" or 0, or a list such as "cuda:0,1" that workers are dealt over.
+        device: "cpu", "mps", "cuda:0" or 0, or a list such as "cuda:0,1" that workers are dealt over; None chooses.
         imgsz: Side, or height and width, in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].
         iou: Overlap above which NMS drops the lesser box, in [0, 1].
@@ -80,6 +76,8 @@ def detect(
         classes: Names or ids of the classes to keep, or one; None keeps all.
         max_pixels: Larger images are failures, before their pixels are allocated.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
+        files_from: A file that lists further inputs, one a line; "-" is standard input.
+        null: The list is separated by NUL bytes instead of newlines.
         recursive: Walk into sub-folders.
         include: Glob patterns, or one, of which a file must match one.
         exclude: Glob patterns, or one, that leave a file or folder out.
@@ -87,9 +85,14 @@ def detect(
         follow_symlinks: Walk into folders behind links.
         ordered: Yield in input order instead of as images end.
         timeout: Seconds an image may take; mode "process" only.
+        max_failures: End after more failures than this: a number, or a share such as "5%". None sets no limit.
+        max_runtime: Seconds after which no more images are taken; None sets no limit.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
-        prune: Drop the records there of images that are gone from the folders walked.
         formats: What to write there.
+        timings: Put the milliseconds of each stage into the records there.
+        overwrite: Start anew in a folder that holds results.
+        prune: Drop the records there of images that are gone from the folders walked.
+        retry_failed: Try again what failed in an earlier call with that folder.
 
     Yields:
         For every image an ImageResult or an ImageFailure.
@@ -101,41 +104,34 @@ def detect(
         OutputError: If the output folder cannot be written.
         WorkerError: If workers cannot be kept alive.
     """
-    names = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
-    config = RunConfig(
-        source=SourceConfig(
-            inputs=tuple(os.fspath(name) for name in names),
-            recursive=recursive,
-            include=entries(include),
-            exclude=entries(exclude),
-            hidden=hidden,
-            follow_symlinks=follow_symlinks,
-        ),
-        detector=DetectorConfig(
-            model=os.fspath(model),
-            runtime=check_name("runtime", runtime, [AUTO, *RUNTIMES]),
-            precision=None
-            if precision is None
-            else Precision(check_name("precision", precision, [p.value for p in Precision])),
-            threads=threads_per_worker,
-            imgsz=sides(imgsz),
-            confidence=confidence,
-            iou=iou,
-            max_detections=max_detections,
-            classes=None if classes is None else entries(classes),
-            trust_weights=trust_weights,
-            max_pixels=max_pixels,
-        ),
-        mode=check_name("mode", mode, list(EXECUTORS)),
-        workers=workers,
-        devices=parse_devices(None if device is None else str(device)),
-        batch=batch,
-        output=None if output is None else Path(output),
-        prune=prune,
-        formats=entries(formats),
-        ordered=ordered,
-        limits=Limits(timeout=timeout),
-    )
+    config = _config(locals())
     from yolocli.pipeline import Run
 
     return iter(Run(config))
+
+
+def _config(given: dict[str, Any]) -> RunConfig:
+    """Returns the run that arguments ask for: those that may be given in several forms are read, the others taken."""
+    inputs, files, output = given["inputs"], given["files_from"], given["output"]
+    precision, classes, failures = given["precision"], given["classes"], given["max_failures"]
+    device = given.pop("device")
+    most, share = (None, None) if failures is None else parse_failures(str(failures))
+    read = {
+        "inputs": tuple(os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)),
+        "files_from": None if files is None else os.fspath(files),
+        "include": entries(given["include"]),
+        "exclude": entries(given["exclude"]),
+        "model": os.fspath(given["model"]),
+        "runtime": check_name("runtime", given["runtime"], [AUTO, *RUNTIMES]),
+        "precision": None if precision is None else parse_precision(precision, "precision"),
+        "threads": given["threads_per_worker"],
+        "imgsz": sides(given["imgsz"]),
+        "classes": None if classes is None else entries(classes),
+        "mode": check_name("mode", given["mode"], list(EXECUTORS)),
+        "devices": parse_devices(None if device is None else str(device)),
+        "max_failures": most,
+        "max_failure_share": share,
+        "output": None if output is None else Path(output),
+        "formats": entries(given["formats"]),
+    }
+    return configure(given | read)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
-import operator
 import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from yolocli.errors import UsageError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
 DEFAULT_MODEL = "yolo11n.pt"
-DEFAULT_MODE = "thread"
-AUTO = "auto"
+DEFAULT_MODE: Final = "thread"
+AUTO: Final = "auto"
 """The runtime that is chosen by the machine and the model."""
 DEFAULT_OUTPUT = Path("yolocli-out")
-DEFAULT_FORMATS = ("json", "csv")
+"""Of the command; a call writes nothing unless it is told where."""
 DEFAULT_MAX_PIXELS = 110_000_000
 """Enough for a 108-megapixel phone; decoding one takes 0.7 GB, so that two processes stay below 2 GB."""
 SHARE_FROM = 100
@@ -78,7 +80,7 @@ class DetectorConfig:
     """What to detect with, as it was asked for.
 
     Attributes:
-        model: Path of the weights or the export, or an official name, or `builtin`.
+        model: Path of weights or of a converted model, an official name, or `builtin`.
         runtime: What runs the network: a row of `RUNTIMES`, or `auto`.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         threads: Intra-op threads of one detector; 0 chooses.
@@ -134,6 +136,10 @@ class Limits:
     timeout: float | None = None
     fail_incomplete: bool = False
 
+    def __post_init__(self) -> None:
+        _check_seconds("--timeout", self.timeout)
+        _check_seconds("--max-runtime", self.max_runtime)
+
     def too_many(self, failures: int, images: int) -> bool:
         """Tells whether so many failures among so many images are too many."""
         if self.max_failures is not None and failures > self.max_failures:
@@ -170,7 +176,7 @@ class RunConfig:
     devices: tuple[str, ...] = ()
     batch: int = 0
     output: Path | None = None
-    formats: tuple[str, ...] = DEFAULT_FORMATS
+    formats: tuple[str, ...] = ("json", "csv")
     ordered: bool = False
     timings: bool = False
     retry_failed: bool = True
@@ -182,11 +188,21 @@ class RunConfig:
         _check_count("--workers", self.workers, 0)
         _check_count("--batch", self.batch, 0)
         _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
-        timeout = self.limits.timeout
-        _check(
-            timeout is None or (isinstance(timeout, Real) and timeout > 0),
-            f"--timeout {timeout}: must be more than 0 seconds",
-        )
+
+
+def configure(given: Mapping[str, Any]) -> RunConfig:
+    """Makes a run of settings, each under the name of the field that takes it; what no field takes is left alone.
+
+    Raises:
+        UsageError: If a value cannot be used, or two do not go together.
+    """
+    parts = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
+    return build(RunConfig, {**given, **parts, "limits": build(Limits, given)})
+
+
+def build(kind: type[Config], given: Mapping[str, Any]) -> Config:
+    """Makes one config of settings as `configure` does; a field that is not given keeps its default."""
+    return kind(**{entry.name: given[entry.name] for entry in fields(kind) if entry.name in given})
 
 
 def _check_share(option: str, value: float) -> None:
@@ -198,75 +214,15 @@ def _check_count(option: str, value: int, least: int) -> None:
     _check(valid, f"{option} {value}: must be a whole number, at least {least}")
 
 
+def _check_seconds(option: str, value: float | None) -> None:
+    valid = value is None or (isinstance(value, Real) and value > 0)
+    _check(valid, f"{option} {value}: must be more than 0 seconds")
+
+
 def _check(valid: bool, message: str) -> None:
     if not valid:
         raise UsageError(message)
 
 
-def parse_devices(text: str | None) -> tuple[str, ...]:
-    """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
-
-    Raises:
-        UsageError: If an entry is none of these.
-    """
-    if text is None or text.strip() in {"", "auto"}:
-        return ()
-    devices = []
-    for entry in text.replace(" ", "").lower().split(","):
-        if re.fullmatch(r"(cuda:)?\d+", entry):
-            devices.append(f"cuda:{entry.removeprefix('cuda:')}")
-        elif entry == "cuda":
-            devices.append("cuda:0")
-        elif entry in {"cpu", "mps"}:
-            devices.append(entry)
-        else:
-            raise UsageError(f"--device {text}: give auto, cpu, mps, cuda:0 or a list such as cuda:0,1")
-    return tuple(devices)
-
-
-def sides(imgsz: SupportsIndex | Sequence[SupportsIndex] | None) -> tuple[int, int] | None:
-    """Returns height and width from one side, or from both.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if imgsz is None:
-        return None
-    try:
-        if isinstance(imgsz, SupportsIndex):
-            return operator.index(imgsz), operator.index(imgsz)
-        height, width = imgsz
-        return operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        raise UsageError(f"imgsz={imgsz!r}: give a side in pixels, such as 640, or (height, width)") from None
-
-
-def check_name(option: str, text: str, names: Sequence[str]) -> str:
-    """Returns a text that is one of the names that an option or argument takes.
-
-    Raises:
-        UsageError: If it is none of them.
-    """
-    if text not in names:
-        raise UsageError(f"{option} {text}: {suggestion(str(text), names)}")
-    return str(text)
-
-
-def parse_precision(text: str, option: str) -> Precision:
-    """Returns the precision that a text names.
-
-    Raises:
-        UsageError: If it names none.
-    """
-    return Precision(check_name(option, text, [precision.value for precision in Precision]))
-
-
-def suggestion(text: str, names: Sequence[str]) -> str:
-    """Returns what to say of a name that is not among the known: the one that was meant, or all of them."""
-    close = difflib.get_close_matches(text.lower(), names, n=1)
-    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
-
-
-def entries(given: Iterable[object] | str) -> tuple[str, ...]:
-    """Returns the texts of a sequence, or the one text that was given in place of a sequence."""
-    return (given,) if isinstance(given, str) else tuple(str(entry) for entry in given)
+DEFAULTS = RunConfig(SourceConfig(inputs=(os.curdir,)))
+"""A run of which nothing was asked but where to look: what options, arguments of a call and tests take as defaults."""

@@ -142,7 +142,7 @@ class Run:
             load_first = config.output is not None and (config.overwrite or not has_run(config.output))
             found = self._peek(self._discovery, several if load_first else 1)
             if not found.images and self._stopped is None:
-                raise NoImagesError(self._why_no_images())
+                raise NoImagesError(self._discovery.why_none())
             crew = None
             if load_first and self._stopped is None:
                 crew = self._open_crew(stack, found)
@@ -158,11 +158,6 @@ class Run:
                 if self._stopped is None:
                     yield from self._detect(crew, head, store)
             self._conclude(crew, store)
-
-    def _why_no_images(self) -> str:
-        others = self._discovery.walker.passed_over
-        seen = f", but {others:,} other file{'s' * (others != 1)}" if others else ""
-        return f"no image found{seen}; see --help for the suffixes and filters that apply"
 
     def stop(self, code: ExitCode) -> None:
         """Takes no more images; those in flight are finished. Safe to call from a signal handler or another thread.

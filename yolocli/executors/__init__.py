@@ -7,8 +7,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from yolocli.config import RunConfig, check_name
+from yolocli.config import RunConfig
 from yolocli.errors import UsageError
+from yolocli.parsing import check_name
 
 if TYPE_CHECKING:
     from yolocli.executors.base import Executor, ExecutorFactory, WorkerSpec

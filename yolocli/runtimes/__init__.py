@@ -7,7 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from yolocli.config import check_name
+from yolocli.parsing import check_name
 
 if TYPE_CHECKING:
     from yolocli.runtimes.base import Engine, Runtime

@@ -86,6 +86,12 @@ class Discovery:
         alone = (f for f in own if not names.covers(f) and not any(lies_in(f, base.path) for base in searched))
         return searched + [base_of_file(folder, self._here) for folder in alone]
 
+    def why_none(self) -> str:
+        """Returns what to say when the walk is over and has found no image."""
+        others = self.walker.passed_over
+        seen = f", but {others:,} other file{'s' * (others != 1)}" if others else ""
+        return f"no image found{seen}; see --help for the suffixes and filters that apply"
+
     def _all(self) -> Iterator[Found]:
         for name in self._config.inputs:
             if os.path.isdir(name):

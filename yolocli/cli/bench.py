@@ -1,0 +1,60 @@
+"""`yolocli bench`: which mode suits this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import typer
+
+from yolocli.cli import options
+from yolocli.cli.declare import given_in
+from yolocli.cli.terminal import tell
+from yolocli.config import DEFAULT_MODEL
+from yolocli.errors import ExitCode
+from yolocli.executors import EXECUTORS
+
+
+def bench(
+    ctx: typer.Context,
+    folder: options.Pictures,
+    models: options.Models = None,
+    modes: options.Modes = None,
+    runtimes: options.Runtimes = None,
+    workers: options.WorkerCounts = None,
+    batches: options.BatchSizes = None,
+    precisions: options.Precisions = None,
+    images: options.Images = 60,
+    repeats: options.Repeats = 3,
+    baseline: options.Baseline = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure which mode suits this machine and your images."""
+    from rich.console import Console
+
+    from yolocli.cli.signals import end_on_signals
+    from yolocli.cli.tables import print_bench
+    from yolocli.measure.bench import BenchConfig, cells, to_dict
+    from yolocli.measure.bench import bench as measure
+    from yolocli.runtimes.openvino.library import openvino_installed
+
+    given = given_in(ctx)
+    installed = ["torch", *(["openvino"] if openvino_installed() else [])]
+    models = given.get("models", [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL])
+    ways = cells(
+        models,
+        given.get("modes", list(EXECUTORS)),
+        given.get("runtimes", installed),
+        given.get("workers", [0]),
+        given.get("batches", [0]),
+        [precision.value for precision in given.get("precisions", ())] or [None],
+    )
+    config = BenchConfig(folder, tuple(dict.fromkeys(models)), tuple(ways), images, repeats, baseline)
+    end_on_signals()
+    rows = measure(config, tell)
+    figures = to_dict(rows, config)
+    if as_json:
+        print(json.dumps(figures, indent=2))
+    else:
+        print_bench(figures, Console())
+    raise typer.Exit(ExitCode.SOME_FAILED if any(row.failures for row in rows) else ExitCode.OK)

@@ -1,0 +1,30 @@
+"""`yolocli export`: results again, from the journal of a run."""
+
+from __future__ import annotations
+
+from yolocli.cli import options
+from yolocli.cli.terminal import tell
+from yolocli.config import DEFAULTS
+from yolocli.errors import UsageError
+
+
+def export(
+    folder: options.RunFolder,
+    formats: options.Formats = None,
+    confidence: options.Conf = None,
+    classes: options.Classes = None,
+    output: options.NewFolder = None,
+    timings: options.KeptTimings = DEFAULTS.timings,
+) -> None:
+    """Write results again, in other formats or stricter; without --conf and --classes, with all boxes of the run."""
+    from yolocli.output.projection import Choice, extract, rebuild
+
+    wanted = tuple(formats or DEFAULTS.formats)
+    choice = Choice(confidence, tuple(classes) if classes else None)
+    if output is not None:
+        count = extract(folder, output, wanted, choice, timings, tell)
+    elif choice != Choice():
+        raise UsageError("--conf and --classes leave boxes out: name a new folder for the others with --output")
+    else:
+        count = rebuild(folder, wanted, timings, tell)
+    tell(f"{output or folder}: {', '.join(wanted)} of {count:,} images")

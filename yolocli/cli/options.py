@@ -1,0 +1,296 @@
+"""The options of the commands, each once: what is typed, what help says of it, and what becomes of it.
+
+The type of an alias is what typer reads; what its parser makes of it is what the field of the config holds. A parameter
+of a command is named like that field and takes its default; None stands for a default that help puts in words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+from yolocli import config
+from yolocli.cli.declare import argument, one_of, option, several
+from yolocli.config import AUTO, DEFAULT_MODEL, DEFAULT_OUTPUT, DEFAULTS
+from yolocli.executors import EXECUTORS
+from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
+from yolocli.runtimes import RUNTIMES
+from yolocli.sources.walk import IMAGE_SUFFIXES
+
+INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
+SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
+
+INT8 = config.Precision.int8.value
+"""What `optimize` makes: commands that people have written down name it."""
+
+MODES = one_of(list(EXECUTORS))
+CHOSEN_RUNTIMES = one_of([AUTO, *RUNTIMES])
+PRECISIONS = one_of([precision.value for precision in config.Precision]) | {"parse": parse_precision}
+
+
+def _path(text: str, option: str) -> Path:
+    return Path(text)
+
+
+# Inputs
+
+Inputs = Annotated[
+    Optional[list[str]],
+    argument(
+        "INPUTS",
+        "Files, folders and glob patterns, mixed. Of a folder, files with these suffixes are taken, "
+        f"in upper case, too: {SUFFIXES}.",
+        callback=lambda value: tuple(value or ()),
+    ),
+]
+Recursive = Annotated[bool, option("--recursive/--no-recursive", INPUT, "Walk into sub-folders.")]
+Include = Annotated[
+    Optional[list[str]],
+    several(
+        "--include GLOB",
+        INPUT,
+        "Take only files that match this glob; repeatable.",
+        commas=False,  # a name may hold one
+        default="all images",
+    ),
+]
+Exclude = Annotated[
+    Optional[list[str]],
+    several(
+        "--exclude GLOB",
+        INPUT,
+        "Leave out files and folders that match this glob; repeatable.",
+        commas=False,
+        default="none",
+    ),
+]
+Hidden = Annotated[bool, option("--hidden", INPUT, "Look at names that begin with a dot.")]
+FollowSymlinks = Annotated[bool, option("--follow-symlinks", INPUT, "Walk into folders behind links.")]
+FilesFrom = Annotated[
+    Optional[str],
+    option("--files-from FILE", INPUT, "Read further inputs from a file, one a line; - is stdin.", default="none"),
+]
+Null = Annotated[bool, option("--null -0", INPUT, "The list is separated by NUL bytes.")]
+DryRun = Annotated[bool, option("--dry-run", INPUT, "Print the images that would be read, and stop.")]
+
+# Model
+
+Model = Annotated[
+    str,
+    option(
+        "--model -m MODEL",
+        MODEL,
+        "Weights (.pt), a converted model, an official name, or builtin, which finds codes only.",
+    ),
+]
+Imgsz = Annotated[
+    Optional[str],
+    option(
+        "--imgsz SIDE|HxW", MODEL, "Side, or HxW, in pixels to letterbox to.", parse_imgsz, default="the model's own"
+    ),
+]
+Conf = Annotated[Optional[float], option("--conf SHARE", MODEL, "Least confidence of a box, 0 to 1.")]
+Iou = Annotated[float, option("--iou SHARE", MODEL, "Overlap above which NMS drops the lesser box, 0 to 1.")]
+MaxDet = Annotated[int, option("--max-det N", MODEL, "Boxes kept of an image.")]
+Classes = Annotated[
+    Optional[list[str]],
+    several(
+        "--classes CLASS,...", MODEL, "Names or ids of classes to keep, comma-separated or repeated.", default="all"
+    ),
+]
+TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoint that may run code of its own.")]
+
+# How to run
+
+Runtime = Annotated[
+    str,
+    option(
+        "--runtime RUNTIME",
+        RUN,
+        "auto (the fastest there is), openvino or torch.",
+        **CHOSEN_RUNTIMES,
+    ),
+]
+Precision = Annotated[
+    Optional[str],
+    option(
+        "--precision PRECISION",
+        RUN,
+        "fp32, bf16, fp16 or int8.",
+        default="the model's own, fp32 for weights",
+        **PRECISIONS,
+    ),
+]
+Mode = Annotated[
+    str,
+    option(
+        "--mode MODE",
+        RUN,
+        "Who owns the model: thread (each), locked (all share one) or process (each).",
+        **MODES,
+    ),
+]
+Workers = Annotated[int, option("--workers -j N", RUN, "Workers; 0 chooses.")]
+ThreadsPerWorker = Annotated[
+    int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 shares out the cores.")
+]
+Batch = Annotated[int, option("--batch N", RUN, "Images that go through the network together; 0 chooses.")]
+Device = Annotated[
+    Optional[str],
+    option(
+        "--device DEVICE",
+        RUN,
+        "cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.",
+        parse_devices,
+        default="auto",
+    ),
+]
+
+# Limits
+
+MaxPixels = Annotated[int, option("--max-pixels N", LIMITS, "Larger images are failures, found by their header.")]
+Timeout = Annotated[
+    Optional[str],
+    option(
+        "--timeout TIME",
+        LIMITS,
+        "Time an image may take, such as 30s; process mode only.",
+        parse_duration,
+        default="none",
+    ),
+]
+MaxFailures = Annotated[
+    Optional[str],
+    option(
+        "--max-failures N|N%",
+        LIMITS,
+        "Stop after more failures than this: a number, or a share such as 5%.",
+        parse_failures,
+        default="none",
+    ),
+]
+FailFast = Annotated[bool, option("--fail-fast", LIMITS, "Stop at the first failure.")]
+MaxRuntime = Annotated[
+    Optional[str],
+    option(
+        "--max-runtime TIME",
+        LIMITS,
+        "Stop after this time, such as 8h; the same command goes on.",
+        parse_duration,
+        default="none",
+    ),
+]
+FailIncomplete = Annotated[bool, option("--fail-incomplete", LIMITS, "Exit with 1, not 0, after --max-runtime.")]
+
+# Results
+
+Output = Annotated[
+    Optional[Path],
+    option("--output -o FOLDER", OUTPUT, "Folder for results.", _path, default=f"{DEFAULT_OUTPUT}; none with --stdout"),
+]
+Formats = Annotated[
+    Optional[list[str]],
+    several(
+        "--format FORMAT,...",
+        OUTPUT,
+        "json, csv, csv-per-image; comma-separated or repeated.",
+        default=",".join(DEFAULTS.formats),
+    ),
+]
+Stdout = Annotated[bool, option("--stdout", OUTPUT, "A JSON line per image on stdout, at once.")]
+Ordered = Annotated[bool, option("--ordered", OUTPUT, "Give results in input order.")]
+Timings = Annotated[bool, option("--timings", OUTPUT, "Put the ms of each stage into the records.")]
+Overwrite = Annotated[bool, option("--overwrite", OUTPUT, "Start anew in a folder with results.")]
+Prune = Annotated[bool, option("--prune", OUTPUT, "Drop records of images that are gone from the folders walked.")]
+RetryFailed = Annotated[
+    bool, option("--retry-failed/--no-retry-failed", OUTPUT, "Try failures of an earlier run again.")
+]
+
+# For people
+
+SummaryJson = Annotated[bool, option("--summary-json", PEOPLE, "Print the summary as JSON (stderr with --stdout).")]
+Quiet = Annotated[bool, option("--quiet -q", PEOPLE, "Nothing on stderr but errors, and one line if images failed.")]
+Verbose = Annotated[bool, option("--verbose -v", PEOPLE, "Library messages, and tracebacks.")]
+NoProgress = Annotated[bool, option("--no-progress", PEOPLE, "No bar, no progress lines.")]
+
+# Of export alone
+
+RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
+NewFolder = Annotated[
+    Optional[Path],
+    option(
+        "--output -o FOLDER",
+        OUTPUT,
+        "A new folder, needed by --conf and --classes.",
+        _path,
+        default="FOLDER itself",
+    ),
+]
+KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
+
+# Of bench alone: what detect takes once can be repeated there
+
+Pictures = Annotated[str, argument("FOLDER", "Pictures like those you will run on.")]
+Models = Annotated[
+    Optional[list[str]],
+    several(
+        "--model -m MODEL",
+        MODEL,
+        "As for detect; repeatable, all are compared with the first.",
+        commas=False,
+        default=DEFAULT_MODEL,
+    ),
+]
+Modes = Annotated[
+    Optional[list[str]],
+    several("--mode MODE", RUN, "thread, locked or process; repeatable.", default="all", **MODES),
+]
+Runtimes = Annotated[
+    Optional[list[str]],
+    several(
+        "--runtime RUNTIME",
+        RUN,
+        "openvino or torch; repeatable.",
+        default="all installed",
+        **CHOSEN_RUNTIMES,
+    ),
+]
+Precisions = Annotated[
+    Optional[list[str]],
+    several(
+        "--precision PRECISION",
+        RUN,
+        "fp32, bf16, fp16 or int8; repeatable.",
+        default="the model's own",
+        **PRECISIONS,
+    ),
+]
+WorkerCounts = Annotated[
+    Optional[list[str]], several("--workers -j N", RUN, "Repeatable; 0 chooses.", parse_count, default="0")
+]
+BatchSizes = Annotated[
+    Optional[list[str]], several("--batch N", RUN, "Repeatable; 0 chooses.", parse_count, default="0")
+]
+Images = Annotated[int, option("--images N", RUN, "Pictures of each run.", min=2)]
+Repeats = Annotated[int, option("--repeats N", RUN, "Rounds.", min=1)]
+Baseline = Annotated[bool, option("--baseline/--no-baseline", RUN, "Run plain `yolo predict` beside it.")]
+AsJson = Annotated[bool, option("--json", OUTPUT, "Print the figures as JSON.")]
+
+# Of optimize alone
+
+OldModel = Annotated[str, argument("MODEL", "Weights, a model converted to OpenVINO, or an official name.")]
+Calibrate = Annotated[str, option("--calibrate FOLDER", INPUT, "Pictures like those it will run on.", default=False)]
+NewPrecision = Annotated[str, option("--precision PRECISION", MODEL, "Of the new model.", **one_of([INT8]))]
+NewModel = Annotated[
+    Optional[Path],
+    option("--output -o FOLDER", OUTPUT, "Folder; by default MODEL_int8_openvino_model.", _path, default=False),
+]
+MaxLoss = Annotated[
+    float,
+    option(
+        "--max-loss SHARE",
+        MODEL,
+        "Share of the boxes that fp32 finds at --conf that may be lost, 0 to 1: not found even 0.1 below it.",
+    ),
+]
+Force = Annotated[bool, option("--force", OUTPUT, "Write it whatever it loses, and over an older one.")]
