@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.support import run, without_privileges, write_image
 from yolocli.errors import OutputError
-from yolocli.output.folder import MAX_NAME_BYTES, OutputFolder, per_image
+from yolocli.output.folder import OutputFolder
+from yolocli.output.places import MAX_NAME_BYTES, per_image
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, run_config, without_privileges, write_image
 from yolocli.errors import UsageError
-from yolocli.output.folder import per_image
-from yolocli.output.journal import replay
 from yolocli.output.ownership import JOURNAL
+from yolocli.output.past import replay
+from yolocli.output.places import per_image
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 from yolocli.results import ImageResult

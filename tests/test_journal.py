@@ -20,8 +20,9 @@ from tests.support import box, projections, records, ref, result, run, run_confi
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.journal import DAMAGED, Journal, Known, Past, heads, mend, named, recover, replay
-from yolocli.output.ownership import JOURNAL
+from yolocli.output.journal import Journal, mend, recover
+from yolocli.output.ownership import DAMAGED, JOURNAL
+from yolocli.output.past import Known, Past, heads, named, replay
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 from yolocli.results import ImageFailure, ImageResult, Outcome

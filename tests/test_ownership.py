@@ -15,11 +15,12 @@ import pytest
 from tests.fakes import FakeDetector
 from tests.support import records, result, run, run_config, write_image, yolocli
 from yolocli.errors import UsageError
+from yolocli.output.extract import Choice, extract
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import EXPORTERS
 from yolocli.output.journal import Journal
 from yolocli.output.ownership import JOURNAL, is_output_folder, refuse_foreign
-from yolocli.output.projection import Choice, extract, rebuild
+from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 
 ALL = tuple(EXPORTERS)

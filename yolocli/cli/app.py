@@ -407,7 +407,7 @@ def export(
 ) -> None:
     """Write results again, in other formats or stricter."""
     from yolocli.cli import commands
-    from yolocli.output.projection import Choice
+    from yolocli.output.extract import Choice
 
     choice = Choice(conf, split_commas(classes) if classes else None)
     commands.export(folder, split_commas(formats or ()) or DEFAULT_FORMATS, timings, choice, output)

@@ -28,7 +28,7 @@ from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:
     from yolocli.measure.optimize import OptimizeConfig
-    from yolocli.output.projection import Choice
+    from yolocli.output.extract import Choice
 
 USUAL_STRIDE = 32
 STOPPING = b"\nstopping: images in flight are finished first; once more to stop at once\n"
@@ -130,7 +130,8 @@ def export(root: Path, formats: Sequence[str], timings: bool, choice: Choice, ta
         UsageError: If there is no journal, a run is writing to the folder, or boxes are chosen and there is no target.
         OutputError: If the journal is damaged or a file cannot be written.
     """
-    from yolocli.output.projection import Choice, extract, rebuild
+    from yolocli.output.extract import Choice, extract
+    from yolocli.output.projection import rebuild
 
     if target is not None:
         count = extract(root, target, formats, choice, timings, tell)

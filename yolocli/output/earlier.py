@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from yolocli.output.journal import Head
+from yolocli.output.lines import Head
 from yolocli.results import file_version
 from yolocli.sources.names import Root
 

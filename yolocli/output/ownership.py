@@ -146,3 +146,7 @@ def _below(root: Path, folder: str, suffix: str) -> Iterator[str]:
         for name in names:
             if name.endswith(suffix):
                 yield os.path.relpath(os.path.join(path, name), root)
+
+
+DAMAGED = "results.damaged.jsonl"
+"""Lines of the journal that were found damaged."""

@@ -16,10 +16,13 @@ from yolocli.config import RunConfig
 from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import changed_settings, fingerprint
-from yolocli.output.folder import OutputFolder, places
+from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
-from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, named, replay
-from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
+from yolocli.output.journal import Journal, mend
+from yolocli.output.lines import Head
+from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY, refuse_foreign
+from yolocli.output.past import Known, Past, named, replay
+from yolocli.output.places import places
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources.names import LONGEST, Names, Root
