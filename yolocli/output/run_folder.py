@@ -31,7 +31,7 @@ from yolocli.summary import RunSummary
 from yolocli.tasks.classes import class_ids
 
 
-class Store:
+class RunFolder:
     """An output folder in use by one run.
 
     Attributes:
@@ -56,7 +56,7 @@ class Store:
         self.totals = Totals()
         self._started = _now()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> RunFolder:
         """Locks the folder, checks that it may be gone on with, and opens the journal.
 
         Raises:
