@@ -19,6 +19,7 @@ from tests.support import run, without_privileges, write_image
 from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.places import MAX_NAME_BYTES, per_image
+from yolocli.output.run_file import read_json, write_json
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_what_somebody_else_keeps_among_the_unfinished_files_stays(folder: Outpu
 
 
 def test_what_a_killed_run_of_an_earlier_version_left_half_written_goes(folder: OutputFolder) -> None:
-    folder.write_json("run.json", {"fingerprint": {}})
+    write_json(folder, "run.json", {"fingerprint": {}})
     (folder.root / ".partial/file").write_bytes(b"half")
     (folder.root / ".partial" / ("0" * 32)).write_bytes(b"half")
     OutputFolder(folder.root).create()
@@ -393,8 +394,8 @@ def test_remove_takes_no_folder(folder: OutputFolder) -> None:
 
 
 def test_json_objects_come_back(folder: OutputFolder) -> None:
-    folder.write_json("run.json", {"a": [1, None]})
-    assert folder.read_json("run.json") == {"a": [1, None]}
+    write_json(folder, "run.json", {"a": [1, None]})
+    assert read_json(folder, "run.json") == {"a": [1, None]}
     (folder.root / "bad.json").write_bytes(b"\xff{")
     (folder.root / "list.json").write_bytes(b"[]")
-    assert [folder.read_json(name) for name in ("gone.json", "bad.json", "list.json")] == [None] * 3
+    assert [read_json(folder, name) for name in ("gone.json", "bad.json", "list.json")] == [None] * 3

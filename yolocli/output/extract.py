@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from yolocli.errors import UsageError
-from yolocli.output.folder import PARTIAL, OutputFolder
+from yolocli.output.folder import OutputFolder
 from yolocli.output.journal import Journal, mend
 from yolocli.output.ownership import JOURNAL, LOCK, RUN, refuse_foreign
+from yolocli.output.partial import PARTIAL
 from yolocli.output.past import replay
 from yolocli.output.projection import opened, outcomes_of, project, roots_of
+from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult
 from yolocli.sources.walk import Notice
 from yolocli.tasks.classes import class_ids
@@ -73,7 +75,7 @@ def extract(
         stack.enter_context(source.held())
         mend(source, notice)
         roots = roots_of(source)
-        run = source.read_json(RUN) or {}
+        run = read_json(source, RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
         keep = _keeping(choice, fingerprint, run.get("names") or _names_in(source))
         stack.enter_context(made.held())
@@ -85,7 +87,7 @@ def extract(
         stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
         run |= {"fingerprint": fingerprint, "settings": settings} | stored
         stack.enter_context(_nothing_left(made))
-        made.write_json(RUN, run | {"finished": None})
+        write_json(made, RUN, run | {"finished": None})
         with closing(Journal(made, timings)) as journal:
             for outcome in outcomes_of(source, roots or ()):
                 if isinstance(outcome, ImageResult):
@@ -93,7 +95,7 @@ def extract(
                     outcome = replace(outcome, detections=kept)
                 journal.append(outcome)
         totals = project(made, formats, timings)
-        made.conclude({RUN: run})
+        conclude(made, {RUN: run})
         return totals.images + totals.failures
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolocli.errors import OutputError
-from yolocli.output.disk import sync_stream
+from yolocli.output.disk import sync_stream, writing
 from yolocli.output.folder import OutputFolder
 from yolocli.output.lines import DROPPED, Head, entry, is_sound, split, with_checksum
 from yolocli.output.ownership import DAMAGED, JOURNAL
@@ -22,7 +22,7 @@ class Journal:
         self._folder = folder
         self._timings = timings
         self._path = folder.root / JOURNAL
-        with folder.writing(self._path):
+        with writing(self._path):
             self._file = folder.open_in_place(JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             self._end = self._durable = os.fstat(self._file).st_size
 
@@ -50,7 +50,7 @@ class Journal:
         Raises:
             OutputError: If it was replaced, cut or added to by somebody else.
         """
-        with self._folder.writing(self._path):
+        with writing(self._path):
             mine, found = os.fstat(self._file), os.stat(self._path)
         if not os.path.samestat(mine, found) or found.st_size != self._end:
             raise OutputError(
@@ -60,7 +60,7 @@ class Journal:
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         line = with_checksum(to_json(entry)[:-1])
-        with self._folder.writing(self._path):
+        with writing(self._path):
             try:
                 written = os.write(self._file, line)
                 while written < len(line):
@@ -77,7 +77,7 @@ class Journal:
             OutputError: If the disk does not take them.
         """
         if self._durable != self._end:
-            with self._folder.writing(self._path):
+            with writing(self._path):
                 os.fsync(self._file)
             self._durable = self._end
 
@@ -105,7 +105,7 @@ def recover(folder: OutputFolder) -> int:
     path = folder.in_place(JOURNAL)
     if not path.exists():
         return 0
-    with folder.writing(path), open(folder.open_in_place(JOURNAL, os.O_RDWR), "rb+") as stream:
+    with writing(path), open(folder.open_in_place(JOURNAL, os.O_RDWR), "rb+") as stream:
         end = stream.seek(0, os.SEEK_END)
         keep = end
         while keep:
@@ -133,7 +133,7 @@ def set_aside(folder: OutputFolder) -> int:
     path = folder.in_place(JOURNAL)
     if not path.exists():
         return 0
-    with folder.writing(path), open(path, "rb") as stream:
+    with writing(path), open(path, "rb") as stream:
         if all(map(is_sound, stream)):
             return 0
         count = 0

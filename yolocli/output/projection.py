@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from yolocli.errors import UsageError
+from yolocli.output.disk import writing
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import open_exporter, written_by
@@ -17,6 +18,7 @@ from yolocli.output.formats.failures import Failures
 from yolocli.output.journal import mend
 from yolocli.output.ownership import JOURNAL, RUN, refuse_foreign
 from yolocli.output.past import heads, replay
+from yolocli.output.run_file import read_json
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources.names import Root
 from yolocli.sources.walk import Notice
@@ -83,7 +85,7 @@ def project(
             exporter = _WhereMissing(exporter)
         exporters.append(exporter)
     images = failures = detections = 0
-    with folder.writing(folder.root):
+    with writing(folder.root):
         every = [*exporters, Failures(folder, timings)]
         for outcome in outcomes_of(folder, roots):
             if isinstance(outcome, ImageResult):
@@ -127,7 +129,7 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
 
 def roots_of(folder: OutputFolder) -> list[Root] | None:
     """Returns the roots of a folder; None if an earlier version wrote it and they cannot be found out."""
-    run = folder.read_json(RUN) or {}
+    run = read_json(folder, RUN) or {}
     if "roots" in run:
         return [Root(entry["path"], entry["name"]) for entry in run["roots"]]
     first = next(iter(heads(folder.root / JOURNAL)), None)

@@ -24,6 +24,7 @@ from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY, refuse_fore
 from yolocli.output.past import Known, Past, named, replay
 from yolocli.output.places import places
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
+from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources.names import LONGEST, Names, Root
 from yolocli.sources.walk import Notice
@@ -69,7 +70,7 @@ class RunFolder:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
                 self._clear()
-            self._before = self._folder.read_json(RUN) or {}
+            self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
             self._check_fingerprint()
             self.damaged = mend(self._folder, self._notice)
@@ -88,7 +89,7 @@ class RunFolder:
             if self._before:  # an empty folder has nothing to lose before its first line
                 self._note_run()
             else:
-                self._folder.write_json(RUN, self._run(None))
+                write_json(self._folder, RUN, self._run(None))
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
             self._live = [
@@ -184,7 +185,7 @@ class RunFolder:
         """
         self._journal.sync()
         try:
-            self._folder.conclude({SUMMARY: summary.to_dict(), RUN: self._run(_now())})
+            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(_now())})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)
@@ -197,7 +198,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
         images = named(self._folder)
-        if self._folder.read_json(RUN) is None and not images:
+        if read_json(self._folder, RUN) is None and not images:
             return
         self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
         for path in images:
@@ -289,7 +290,7 @@ class RunFolder:
 
     def _note_run(self) -> None:
         """Writes down what resuming needs, before what depends on it."""
-        self._folder.write_json(RUN, self._run(None), durable=True)
+        write_json(self._folder, RUN, self._run(None), durable=True)
         self.names.changed, self._noted = False, True
 
     def _run(self, finished: str | None) -> dict[str, Any]:
