@@ -17,7 +17,7 @@ from tests.test_results import outcomes
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
-from yolocli.output.formats.base import FORMULA_STARTS
+from yolocli.output.formats.tables import FORMULA_STARTS
 from yolocli.output.journal import Journal
 from yolocli.output.ownership import JOURNAL
 from yolocli.output.past import replay

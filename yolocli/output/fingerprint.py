@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from yolocli.errors import UsageError
+from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.results import SCHEMA_VERSION
-from yolocli.runtimes.plan import Plan
+from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.classes import class_ids
 
 
 def fingerprint(plan: Plan) -> dict[str, Any]:
@@ -63,6 +67,38 @@ def changed_settings(
         for key in keys
         if _plain(key, before.get(key), names) != _plain(key, now.get(key), names)
     ]
+
+
+def refuse_other_settings(root: Path, before: Mapping[str, Any], detector: Prepared) -> None:
+    """Makes sure that new records may lie beside those of an output folder.
+
+    Args:
+        root: The folder.
+        before: Its run.json; empty if there is none that can be read.
+        detector: Of the run that wants to add to it.
+
+    Raises:
+        UsageError: If they may not, or it cannot be told.
+    """
+    names: Mapping[str, str] = before.get("names") or {}
+    wanted = fingerprint(detector.plan)
+    if detector.asked.classes is not None and names:
+        class_ids(detector.asked.classes, {int(index): name for index, name in names.items()})  # or a typo is a setting
+    made_with = before.get("fingerprint")
+    if not isinstance(made_with, dict):
+        raise UsageError(
+            f"{root / RUN}: is missing or cannot be read, and so it is not known what settings {JOURNAL} was made "
+            "with; put it back, use another --output, or --overwrite to start anew"
+        )
+    changed = changed_settings(made_with, wanted, names)
+    if made_with.get("weights_sha256") != wanted["weights_sha256"]:
+        was, now = (before.get("settings") or {}).get("model"), str(detector.model)
+        changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
+    if changed:
+        raise UsageError(
+            f"{root} holds results of other settings ({'; '.join(changed)}); "
+            "use another --output, or --overwrite to start anew"
+        )
 
 
 def _plain(key: str, value: Any, names: Mapping[str, str]) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from yolocli.config import RunConfig
+from yolocli.executors.settle import Settled
 from yolocli.output.disk import sync_stream
 from yolocli.output.folder import OutputFolder
 
@@ -62,3 +67,47 @@ def conclude(folder: OutputFolder, files: Mapping[str, Mapping[str, Any]]) -> No
 
 def _json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, indent=2).encode() + b"\n"
+
+
+def settings_of(config: RunConfig, settled: Settled, formats: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings of a run, for people and for those who go on with its folder.
+
+    Args:
+        config: What was asked for.
+        settled: What was found.
+        formats: What the folder holds.
+    """
+    detector = settled.detector
+    plan = detector.plan
+    return {
+        "inputs": _printable(config.source.inputs),
+        "files_from": config.source.files_from,
+        "model": str(detector.model),
+        "runtime": plan.runtime,
+        "runtime_chosen": plan.why or "asked for",
+        "precision": plan.precision.value if plan.precision else None,
+        "mode": config.mode,
+        "workers": settled.workers,
+        "threads_per_worker": detector.threads,
+        "batch": settled.batch,
+        "devices": list(config.devices),
+        "formats": list(formats),
+    }
+
+
+def _printable(names: Iterable[str]) -> list[str]:
+    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what a record may depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("yolocli", "ultralytics", "torch", "openvino", "opencv-python", "numpy"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def now() -> str:
+    """Returns the time, in UTC and to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig
 from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
-from yolocli.output.fingerprint import changed_settings, fingerprint
+from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
+from yolocli.output.formats import EXPORTERS, exporter_factory, open_exporter, written_by
+from yolocli.output.gone import can_be_listed, is_gone, upwards
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
-from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY, refuse_foreign
-from yolocli.output.past import Known, Past, named, replay
-from yolocli.output.places import places
+from yolocli.output.overwrite import clear, remove_files
+from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
+from yolocli.output.past import Known, Past
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
-from yolocli.output.run_file import conclude, read_json, write_json
+from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.results import ImageFailure, Item, Outcome
-from yolocli.sources.names import LONGEST, Names, Root
+from yolocli.sources.names import Names, Root
 from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
-from yolocli.tasks.classes import class_ids
 
 
 class RunFolder:
@@ -49,13 +45,12 @@ class RunFolder:
         assert config.output is not None
         self._config = config
         self._settled = settled
-        self._fingerprint = fingerprint(settled.detector.plan)
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
         self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
-        self._started = _now()
+        self._started = now()
 
     def __enter__(self) -> RunFolder:
         """Locks the folder, checks that it may be gone on with, and opens the journal.
@@ -69,10 +64,11 @@ class RunFolder:
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
-                self._clear()
+                clear(self._folder, self._config.formats)
             self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
-            self._check_fingerprint()
+            if self._has_records():
+                refuse_other_settings(self._folder.root, self._before, self._settled.detector)
             self.damaged = mend(self._folder, self._notice)
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
@@ -83,7 +79,7 @@ class RunFolder:
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
-                    self._remove_files(head.path)
+                    remove_files(self._folder, head.path)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._noted = False
             if self._before:  # an empty folder has nothing to lose before its first line
@@ -152,11 +148,11 @@ class RunFolder:
         """
         for head in self._past.unseen():
             source = self._source(head)
-            if not any(folder in walked for folder in _upwards(source)):
+            if not any(folder in walked for folder in upwards(source)):
                 continue
-            if head.stage == "discover" and _can_be_listed(source):
+            if head.stage == "discover" and can_be_listed(source):
                 self._drop(head)
-            elif _is_gone(source):
+            elif is_gone(source):
                 self.vanished += 1
                 if self._config.prune:
                     self._drop(head)
@@ -185,7 +181,7 @@ class RunFolder:
         """
         self._journal.sync()
         try:
-            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(_now())})
+            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(now())})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)
@@ -195,49 +191,9 @@ class RunFolder:
         files, sub_folders = written_by(formats)
         refuse_foreign(self._folder.root, (RUN, JOURNAL, SUMMARY, *files), sub_folders)
 
-    def _clear(self) -> None:
-        """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        images = named(self._folder)
-        if read_json(self._folder, RUN) is None and not images:
-            return
-        self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
-        for path in images:
-            self._remove_files(path)
-        self._folder.remove_own(*TABLES)
-        self._folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
-        self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
-
-    def _recorded(self) -> Iterator[str]:
-        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
-        with suppress(OutputError, FileNotFoundError):
-            for outcome in replay(self._folder.root / JOURNAL):
-                yield outcome.path
-
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
         return journal.exists() and journal.stat().st_size > 0
-
-    def _check_fingerprint(self) -> None:
-        if not self._has_records():
-            return
-        wanted = self._config.detector.classes
-        if wanted is not None and self._classes:
-            class_ids(wanted, {int(index): name for index, name in self._classes.items()})  # or a typo is a setting
-        before = self._before.get("fingerprint")
-        if not isinstance(before, dict):
-            raise UsageError(
-                f"{self._folder.root / RUN}: is missing or cannot be read, and so it is not known what settings "
-                f"{JOURNAL} was made with; put it back, use another --output, or --overwrite to start anew"
-            )
-        changed = changed_settings(before, self._fingerprint, self._classes)
-        if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
-            was, now = self._settings_before.get("model"), str(self._settled.detector.model)
-            changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
-        if changed:
-            raise UsageError(
-                f"{self._folder.root} holds results of other settings ({'; '.join(changed)}); "
-                "use another --output, or --overwrite to start anew"
-            )
 
     def _known_roots(self) -> list[Root]:
         """Returns the roots of the folder.
@@ -264,11 +220,7 @@ class RunFolder:
 
     def _drop(self, head: Head) -> None:
         self._journal.drop(head)
-        self._remove_files(head.path)
-
-    def _remove_files(self, path: str) -> None:
-        """Removes the files of an image."""
-        self._folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
+        remove_files(self._folder, head.path)
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in, or not for sure."""
@@ -294,29 +246,14 @@ class RunFolder:
         self.names.changed, self._noted = False, True
 
     def _run(self, finished: str | None) -> dict[str, Any]:
-        config, detector = self._config, self._settled.detector
-        plan = detector.plan
-        settings = {
-            "inputs": _printable(config.source.inputs),
-            "files_from": config.source.files_from,
-            "model": str(detector.model),
-            "runtime": plan.runtime,
-            "runtime_chosen": plan.why or "asked for",
-            "precision": plan.precision.value if plan.precision else None,
-            "mode": config.mode,
-            "workers": self._settled.workers,
-            "threads_per_worker": detector.threads,
-            "batch": self._settled.batch,
-            "devices": list(config.devices),
-            # a format that is new to the folder is in it from the end of the run on, not before
-            "formats": [name for name in self._formats if finished or name not in self._late],
-        }
+        # a format that is new to the folder is in it from the end of the run on, not before
+        formats = [name for name in self._formats if finished or name not in self._late]
         return {
-            "fingerprint": self._fingerprint,
-            "settings": settings,
+            "fingerprint": fingerprint(self._settled.detector.plan),
+            "settings": settings_of(self._config, self._settled, formats),
             "roots": [asdict(root) for root in self.names.roots],
             "names": self._classes,
-            "versions": _versions(),
+            "versions": versions(),
             "started": self._started,
             "finished": finished,
         }
@@ -325,46 +262,3 @@ class RunFolder:
 def has_run(output: Path) -> bool:
     """Tells whether a run has written to a folder before."""
     return (output / RUN).exists()
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """Yields the folders that hold a path, the nearest first."""
-    path = path[: LONGEST + 1]
-    while (parent := os.path.dirname(path)) != path:
-        yield parent
-        path = parent
-
-
-def _is_gone(source: str) -> bool:
-    """Tells whether a file is not there any more, and not merely out of reach; nor that a link leads to it now."""
-    try:
-        os.lstat(source)
-        return os.path.realpath(os.path.dirname(source)) != os.path.dirname(source)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-def _can_be_listed(folder: str) -> bool:
-    try:
-        with os.scandir(folder):
-            return True
-    except OSError:
-        return False
-
-
-def _printable(names: Iterable[str]) -> list[str]:
-    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("yolocli", "ultralytics", "torch", "openvino", "opencv-python", "numpy"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

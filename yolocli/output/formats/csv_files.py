@@ -6,7 +6,7 @@ import io
 from typing import ClassVar
 
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats.base import BOX_COLUMNS, SOURCE, csv_table, safe_cell
+from yolocli.output.formats.tables import BOX_COLUMNS, SOURCE, csv_table, safe_cell
 from yolocli.results import ImageResult, Outcome
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats.base import BOX_COLUMNS, SOURCE, Table, csv_table, safe_cell
+from yolocli.output.formats.tables import BOX_COLUMNS, SOURCE, Table, csv_table, safe_cell
 from yolocli.results import ImageResult, Outcome
 
 
