@@ -102,7 +102,7 @@ def test_what_cannot_be_made_whole_is_not_in_the_way_of_another_try(
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("yolocli.output.extract.project", full)
+        patch.setattr("yolocli.output.extract.project_all", full)
         with pytest.raises(OutputError):
             extract(whole, tmp_path / "new", FORMATS, Choice(confidence=0.5))
     assert {path.name for path in (tmp_path / "new").iterdir()} <= {".lock"}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, run_config, without_privileges, write_image
 from yolocli.errors import UsageError
+from yolocli.output.formats.json_files import FILES as JSON
 from yolocli.output.ownership import JOURNAL
 from yolocli.output.past import replay
 from yolocli.output.places import per_image
@@ -219,7 +220,7 @@ def test_a_folder_that_cannot_be_listed_takes_no_name_from_a_file() -> None:
     files = {names.of(folder, name) for folder in ("/p", "/mnt/more") for name in ("p", "more", "~")}
     assert len(folders) == 3
     assert not folders & files
-    places = {per_image("json", name, ".json") for name in folders | files}
+    places = {per_image(JSON, name) for name in folders | files}
     assert len(places) == len(folders) + len(files)
 
 

@@ -21,7 +21,7 @@ from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.journal import Journal, mend, recover
-from yolocli.output.ownership import DAMAGED, JOURNAL
+from yolocli.output.ownership import DAMAGED, DAMAGED_HEAD, JOURNAL
 from yolocli.output.past import Known, Past, heads, named, replay
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
@@ -290,11 +290,11 @@ def test_what_is_damaged_is_kept_and_counted(tmp_path: Path) -> None:
     notices: list[str] = []
     assert mend(opened(tmp_path), notices.append) == 2
     assert list(replay(path)) == [lines[0], lines[3], lines[4]], "the line after a lost line break is whole"
-    assert (tmp_path / DAMAGED).read_bytes() == b"".join([broken[1], broken[2] + b"\n"])
+    assert (tmp_path / DAMAGED).read_bytes() == b"".join([DAMAGED_HEAD, broken[1], broken[2] + b"\n"])
     assert "2 damaged lines" in notices[0]
     path.write_bytes(path.read_bytes() + b"hello\n")
     assert mend(opened(tmp_path), notices.append) == 1
-    assert (tmp_path / DAMAGED).read_bytes().count(b"\n") == 3
+    assert (tmp_path / DAMAGED).read_bytes().count(b"\n") == 4
     journal = Journal(opened(tmp_path))
     journal.drop(next(iter(heads(path))))
     journal.close()
@@ -741,3 +741,26 @@ def test_a_class_that_is_mistyped_is_no_other_setting(tree: Path, fake_detectors
     run(tree, output=output, workers=1)
     with pytest.raises(UsageError, match="did you mean thing"):
         run(tree, output=output, workers=1, classes=("thign",))
+
+
+def test_a_setting_that_came_later_refuses_no_older_folder(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    """What a fingerprint does not have is taken for its default; of what it has, all counts."""
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1, iou=0.6)
+    content = json.loads((output / "run.json").read_bytes())
+    del content["fingerprint"]["max_detections"], content["fingerprint"]["classes"]
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    with pytest.raises(UsageError, match="--max-det was 300, is 5"):
+        run(tree, output=output, workers=1, iou=0.6, max_detections=5)
+    del content["fingerprint"]["iou"]
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    with pytest.raises(UsageError, match=r"--iou was 0\.7, is 0\.6"):
+        run(tree, output=output, workers=1, iou=0.6)
+    (output / "run.json").write_text(
+        json.dumps(content | {"fingerprint": content["fingerprint"] | {"tiles": 2}}, indent=2)
+    )
+    with pytest.raises(UsageError, match="tiles was 2, is not given"):
+        run(tree, output=output, workers=1)
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    _, this = run(tree, output=output, workers=1)
+    assert this.summary.skipped == 3

@@ -22,7 +22,7 @@ from yolocli.machine.cache import why_unused
 from yolocli.machine.memory import peak_memory
 from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN
-from yolocli.output.formats import exporter_factory
+from yolocli.output.formats import find_formats
 from yolocli.output.run_folder import RunFolder, has_run
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
@@ -100,8 +100,7 @@ class Run:
         self._observers = observers
         self._config = config
         self._loader = loader or DEFAULT_LOADER
-        for name in config.formats:
-            exporter_factory(name)
+        find_formats(config.formats)  # or an unknown one would be said when the model has been loaded
         if (unused := why_unused()) is not None:
             self._notice(unused)
         self._settled = settle(config, self._loader, self._notice)

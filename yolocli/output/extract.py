@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
+from yolocli.output.formats import find_formats
 from yolocli.output.journal import Journal, mend
-from yolocli.output.ownership import JOURNAL, LOCK, RUN, refuse_foreign
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, LOCK, RUN, refuse_foreign
 from yolocli.output.partial import PARTIAL
-from yolocli.output.past import replay
-from yolocli.output.projection import opened, outcomes_of, project, roots_of
+from yolocli.output.projection import names_of, opened, outcomes_of, project_all, roots_of
 from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult
 from yolocli.sources.walk import Notice
@@ -55,9 +55,9 @@ def extract(
     Args:
         root: The output folder of a run.
         target: The new folder; must be empty, if it is there.
-        formats: Names from the registry.
+        formats: See `find_formats`.
         choice: What to keep.
-        timings: See `project`.
+        timings: See `rebuild`.
         notice: Told of damage to the journal.
 
     Returns:
@@ -67,8 +67,9 @@ def extract(
         UsageError: If there is no journal, the target is in use, or what is asked for is not in the records.
         OutputError: If the journal is damaged or a file cannot be written.
     """
+    wanted = find_formats(formats)
     source, made = opened(root), OutputFolder(target)
-    refuse_foreign(root, [JOURNAL], {})
+    refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
     if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
         raise UsageError(f"--output {target}: is not empty; name a new folder")
     with ExitStack() as stack:
@@ -77,13 +78,13 @@ def extract(
         roots = roots_of(source)
         run = read_json(source, RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
-        keep = _keeping(choice, fingerprint, run.get("names") or _names_in(source))
+        keep = _keeping(choice, fingerprint, names_of(source, run))
         stack.enter_context(made.held())
         if choice.confidence is not None:
             fingerprint["confidence"] = choice.confidence
         if choice.classes is not None:
             fingerprint["classes"] = sorted(set(choice.classes))
-        settings = (run.get("settings") or {}) | {"formats": list(formats), "exported_from": os.path.abspath(root)}
+        settings = (run.get("settings") or {}) | {"formats": list(wanted), "exported_from": os.path.abspath(root)}
         stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
         run |= {"fingerprint": fingerprint, "settings": settings} | stored
         stack.enter_context(_nothing_left(made))
@@ -94,7 +95,7 @@ def extract(
                     kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
                     outcome = replace(outcome, detections=kept)
                 journal.append(outcome)
-        totals = project(made, formats, timings)
+        totals = project_all(made, wanted.values(), timings)
         conclude(made, {RUN: run})
         return totals.images + totals.failures
 
@@ -132,9 +133,3 @@ def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str,
         raise UsageError(f"--classes {known}: the run kept {', '.join(had)} only; that needs a run of its own")
     threshold = choice.confidence or 0.0
     return lambda class_id, confidence: confidence >= threshold and (wanted is None or class_id in wanted)
-
-
-def _names_in(folder: OutputFolder) -> dict[str, str]:
-    """Returns the class names that are in the records, of a folder that does not keep those of the model."""
-    results = (outcome for outcome in replay(folder.root / JOURNAL) if isinstance(outcome, ImageResult))
-    return {str(box.class_id): box.name for outcome in results for box in outcome.detections}

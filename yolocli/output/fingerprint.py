@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from yolocli.config import DetectorConfig
 from yolocli.errors import UsageError
 from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.results import SCHEMA_VERSION
@@ -37,6 +38,8 @@ def fingerprint(plan: Plan) -> dict[str, Any]:
     }
 
 
+DEFAULTS: Mapping[str, Any] = MappingProxyType(fingerprint(Plan(DetectorConfig(), "", "", None)))
+"""What an entry is taken for that a fingerprint does not have, so that a new setting refuses no old folder."""
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "runtime": "--runtime",
@@ -61,11 +64,12 @@ def changed_settings(
         now: Of a run that wants to add to them.
         names: Class names by index, if known: `person` and `0` may be the same class.
     """
-    keys = sorted((before.keys() | now.keys()) - {"weights_sha256"})
+    was, is_ = {**DEFAULTS, **before}, {**DEFAULTS, **now}
+    keys = sorted((was.keys() | is_.keys()) - {"weights_sha256"})
     return [
-        f"{OPTIONS.get(key, key)} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
+        f"{OPTIONS.get(key, key)} was {_shown(was.get(key))}, is {_shown(is_.get(key))}"
         for key in keys
-        if _plain(key, before.get(key), names) != _plain(key, now.get(key), names)
+        if _plain(key, was.get(key), names) != _plain(key, is_.get(key), names)
     ]
 
 

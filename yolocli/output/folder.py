@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -18,13 +18,14 @@ from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_tre
 from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, refusal
 from yolocli.output.partial import BINARY, NO_LINK, Partial
 from yolocli.output.places import per_image, places
+from yolocli.output.sink import File, ImageFiles
 
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 """What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
 
 
 class OutputFolder:
-    """A folder for results.
+    """A folder for results: a `Sink` on disk.
 
     Attributes:
         root: Its path.
@@ -110,22 +111,11 @@ class OutputFolder:
         except OSError as error:
             raise cannot_write(self.root / path, error) from error
 
-    def write_image(self, folder: str, path: str, suffix: str, data: bytes) -> None:
-        """Writes the file of an image, under a plainer name if the disk cannot hold that of the image.
-
-        Args:
-            folder: See `per_image`.
-            path: See `per_image`.
-            suffix: See `per_image`.
-            data: Its content.
-
-        Raises:
-            OutputError: If it cannot be written.
-            UsageError: If a file that is not yolocli's stands there.
-        """
-        for place in places(folder, path, suffix):
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
+        """See `Sink.write_image`; if the disk cannot hold the name of the image, the file has a plainer one."""
+        for place in places(files, path):
             try:
-                self._check_own(place)
+                self._check_own(place, files)
                 self.write(place, data)
                 return
             except OutputError as error:
@@ -134,25 +124,18 @@ class OutputFolder:
                     break
         raise refused
 
-    def has_image(self, folder: str, path: str, suffix: str) -> bool:
-        """Tells whether the file of an image is there, and holds something; see `write_image`."""
-        for place in places(folder, path, suffix):
+    def has_image(self, files: ImageFiles, path: str) -> bool:
+        """See `Sink.has_image`."""
+        for place in places(files, path):
             with suppress(OSError, ValueError):
                 if os.lstat(self.root / place).st_size > 0:
                     return True
         return False
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[IO[bytes]]:
-        """Opens a file that appears, whole, when the block ends well.
-
-        Args:
-            path: Relative to the folder.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
-        with writing(self.root / path), self._partial.open(path, self._place) as stream:
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """See `Sink.open`."""
+        with writing(self.root / name), self._partial.open(Path(name), self._place) as stream:
             yield stream
 
     def sync_names(self) -> None:
@@ -185,47 +168,49 @@ class OutputFolder:
                 with suppress(FileNotFoundError):
                     os.unlink(root.at(name), dir_fd=root.fd)
 
-    def remove_own(self, *names: str) -> None:
+    def remove_own(self, files: Iterable[File]) -> None:
         """Removes those of the files that a run wrote.
 
         Raises:
             OutputError: If one cannot be removed.
         """
         with writing(self.root):
-            self.remove(*(name for name in names if is_own_file(self._folders.at(""), name, name)))
+            self.remove(*(file.name for file in files if is_own_file(self._folders.at(""), file.name, file)))
 
-    def remove_images(self, paths: Iterable[Path]) -> None:
-        """Removes files of an image that are yolocli's, and the sub-folders that are left empty.
+    def remove_images(self, images: Iterable[ImageFiles], path: str) -> None:
+        """Removes the files of an image that are yolocli's, and the sub-folders that are left empty.
 
         Args:
-            paths: Relative to the folder; what lies outside it, behind a link, is left.
+            images: Which of its files.
+            path: Of the image, as in its record; what lies outside the folder, behind a link, is left.
 
         Raises:
             OutputError: If one cannot be removed.
         """
-        for path in paths:
-            with suppress(OSError):  # not there, or no such name can be
-                place, name = self._place(path, make=False)
-                if not is_own_file(place, name, path.parts[0]):
-                    continue
-                with writing(self.root / path):
-                    os.unlink(place.at(name), dir_fd=place.fd)
-                self._folders.remove_empty(path.parts[:-1])
+        for files in images:
+            for file in places(files, path):
+                with suppress(OSError):  # not there, or no such name can be
+                    place, name = self._place(file, make=False)
+                    if not is_own_file(place, name, files):
+                        continue
+                    with writing(self.root / file):
+                        os.unlink(place.at(name), dir_fd=place.fd)
+                    self._folders.remove_empty(file.parts[:-1])
 
-    def refuse_foreign_images(self, paths: Iterable[str], sub_folders: Mapping[str, str]) -> None:
+    def refuse_foreign_images(self, paths: Iterable[str], images: Collection[ImageFiles]) -> None:
         """Makes sure that no file of somebody else stands where files of images are to be written.
 
         Args:
             paths: Of the images.
-            sub_folders: See `refuse_foreign`.
+            images: Which of their files.
 
         Raises:
             UsageError: With the names of some of them.
         """
-        files = (per_image(folder, path, suffix) for path in paths for folder, suffix in sub_folders.items())
-        found = [os.fspath(file) for file in itertools.islice(filter(self._is_foreign, files), SHOWN + 1)]
-        if found:
-            raise UsageError(refusal(self.root, found))
+        wanted = ((per_image(files, path), files) for path in paths for files in images)
+        found = (os.fspath(file) for file, files in wanted if self._is_foreign(file, files))
+        if some := list(itertools.islice(found, SHOWN + 1)):
+            raise UsageError(refusal(self.root, some))
 
     def check(self) -> None:
         """Makes sure that all folders written to are still in their places.
@@ -252,19 +237,19 @@ class OutputFolder:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         return self._folders.at(_name_of(path), make), path.name
 
-    def _check_own(self, path: Path) -> None:
+    def _check_own(self, path: Path, files: ImageFiles) -> None:
         """Refuses to replace a file of an image that is not yolocli's.
 
         Raises:
             UsageError: If it is not.
         """
-        if not self._folders.is_new(_name_of(path)) and self._is_foreign(path):
+        if not self._folders.is_new(_name_of(path)) and self._is_foreign(path, files):
             raise UsageError(refusal(self.root, [os.fspath(path)]))
 
-    def _is_foreign(self, path: Path) -> bool:
+    def _is_foreign(self, path: Path, files: ImageFiles) -> bool:
         try:
             place, name = self._place(path, make=False)
-            return is_foreign(place, name, path.parts[0])
+            return is_foreign(place, name, files)
         except OSError:  # no such folder, or no such name can be; else it will be said when it is written
             return False
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from yolocli.errors import OutputError
 from yolocli.output.disk import sync_stream, writing
 from yolocli.output.folder import OutputFolder
 from yolocli.output.lines import DROPPED, Head, entry, is_sound, split, with_checksum
-from yolocli.output.ownership import DAMAGED, JOURNAL
+from yolocli.output.ownership import DAMAGED, DAMAGED_HEAD, JOURNAL
 from yolocli.results import SCHEMA_VERSION, Outcome, to_json
 
 
@@ -139,7 +138,9 @@ def set_aside(folder: OutputFolder) -> int:
         count = 0
         stream.seek(0)
         aside = folder.open_in_place(DAMAGED, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with open(aside, "ab") as taken, folder.open(Path(JOURNAL)) as kept:
+        with open(aside, "ab") as taken, folder.open(JOURNAL) as kept:
+            if not taken.tell():
+                taken.write(DAMAGED_HEAD)
             for damaged, sound in map(split, stream):
                 count += bool(damaged)
                 taken.write(damaged)

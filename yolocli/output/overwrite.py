@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import PER_IMAGE, TABLES, written_by
+from yolocli.output.formats import every_format, files_of
+from yolocli.output.formats.base import Format
 from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY
 from yolocli.output.past import named, replay
-from yolocli.output.places import places
 from yolocli.output.run_file import read_json
 
 
-def clear(folder: OutputFolder, formats: Iterable[str]) -> None:
+def clear(folder: OutputFolder, formats: Iterable[Format]) -> None:
     """Removes what earlier runs made.
 
     Args:
@@ -28,21 +28,13 @@ def clear(folder: OutputFolder, formats: Iterable[str]) -> None:
     images = named(folder)
     if read_json(folder, RUN) is None and not images:
         return
-    folder.refuse_foreign_images(_recorded(folder), written_by(formats)[1])
+    folder.refuse_foreign_images(_recorded(folder), files_of(formats)[1])
+    files, image_files = files_of(every_format())
     for path in images:
-        remove_files(folder, path)
-    folder.remove_own(*TABLES)
+        folder.remove_images(image_files, path)
+    folder.remove_own(files)
     folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
     folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
-
-
-def remove_files(folder: OutputFolder, path: str) -> None:
-    """Removes the files of an image.
-
-    Raises:
-        OutputError: If one cannot be removed.
-    """
-    folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
 
 
 def _recorded(folder: OutputFolder) -> Iterator[str]:

@@ -7,29 +7,31 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from yolocli.output.sink import ImageFiles
+
 MAX_NAME_BYTES = 255
 MAX_PATH = 800
 """Characters of a path in the records that the output folder takes as it is; systems stop at 1,024 or 4,096 bytes."""
 
 
-def places(folder: str, path: str, suffix: str) -> Iterator[Path]:
+def places(files: ImageFiles, path: str) -> Iterator[Path]:
     """Yields where the file for an image lies: see `per_image`; and where, if the disk cannot hold that name."""
-    yield per_image(folder, path, suffix)
+    yield per_image(files, path)
     digest = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-    yield Path(folder, f"~{digest}{suffix}")
+    yield Path(files.folder, f"~{digest}{files.suffix}")
 
 
-def per_image(folder: str, path: str, suffix: str) -> Path:
-    """Returns where the file for an image lies: below `folder`, by the image's path in the records.
+def per_image(files: ImageFiles, path: str) -> Path:
+    """Returns where the file for an image lies: in a sub-folder, by the image's path in the records.
 
     A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole. So is a
     path that no file can have, such as a listed name with a NUL byte: its record says so, and has its file, too.
 
     Args:
-        folder: Sub-folder of the output folder.
+        files: Which of its files.
         path: '/'-separated path from the record.
-        suffix: Put after the whole name, so that a.jpg and a.png stay apart.
     """
+    suffix = files.suffix
     *parents, name = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["~"]
     # a folder called x.jpg.json must not stand where the file for x.jpg goes
     parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
@@ -46,4 +48,4 @@ def per_image(folder: str, path: str, suffix: str) -> Path:
         digest = hashlib.blake2b(whole, digest_size=8).hexdigest()
         kept = encoded[: MAX_NAME_BYTES - len(suffix) - len(digest) - 1]
         name = os.fsdecode(kept.decode("utf-8", "ignore").encode() or b"") + "~" + digest
-    return Path(folder, *parents, name + suffix)
+    return Path(files.folder, *parents, name + suffix)

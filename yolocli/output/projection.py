@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 from yolocli.errors import UsageError
 from yolocli.output.disk import writing
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import open_exporter, written_by
-from yolocli.output.formats.base import Exporter, LiveExporter
-from yolocli.output.formats.failures import Failures
+from yolocli.output.formats import files_of, find_formats, open_final, open_live
+from yolocli.output.formats.base import DETECT, Context, Format, Writer
 from yolocli.output.journal import mend
-from yolocli.output.ownership import JOURNAL, RUN, refuse_foreign
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.past import heads, replay
 from yolocli.output.run_file import read_json
+from yolocli.output.sink import ImageFiles, Sink
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources.names import Root
 from yolocli.sources.walk import Notice
@@ -39,64 +39,51 @@ class Totals:
     detections: int = 0
 
 
-class _WhereMissing:
-    """An exporter that writes only the files that are not there or empty; see `Exporter`."""
+class WhereMissing:
+    """A `Writer` of the files of images, for those alone of which a file is not there or empty."""
 
-    live: ClassVar[bool] = True
-
-    def __init__(self, exporter: LiveExporter) -> None:
-        self._exporter = exporter
+    def __init__(self, writer: Writer, images: Sequence[ImageFiles], sink: Sink) -> None:
+        self._writer = writer
+        self._images = images
+        self._sink = sink
 
     def add(self, outcome: Outcome) -> None:
-        if not self._exporter.holds(outcome.path):
-            self._exporter.add(outcome)
+        """See `Writer.add`."""
+        if not all(self._sink.has_image(files, outcome.path) for files in self._images):
+            self._writer.add(outcome)
 
     def close(self) -> None:
-        self._exporter.close()
+        """See `Writer.close`."""
+        self._writer.close()
 
 
-def project(
-    folder: OutputFolder,
-    formats: Iterable[str],
-    timings: bool = False,
-    roots: Sequence[Root] = (),
-    written: Collection[str] = (),
-) -> Totals:
+def project(folder: OutputFolder, writers: Iterable[Writer], roots: Sequence[Root] = ()) -> Totals:
     """Makes projections from the journal of a folder.
 
     Args:
         folder: An output folder that no run is writing to.
-        formats: Names from the registry.
-        timings: Put the milliseconds of each stage into them, if the journal has them.
+        writers: What is given every outcome, in input order, and closed.
         roots: What tells where an image lies whose record does not, as an earlier version wrote it.
-        written: Formats with a file per image of which only missing and empty files are to be made.
 
     Returns:
         What the journal holds.
 
     Raises:
         OutputError: If the journal is damaged or a file cannot be written.
-        UsageError: If there is no such format.
     """
-    exporters: list[Exporter] = []
-    for name in formats:
-        exporter = open_exporter(name, folder, timings)
-        if name in written and isinstance(exporter, LiveExporter):
-            exporter = _WhereMissing(exporter)
-        exporters.append(exporter)
+    writers = list(writers)
     images = failures = detections = 0
     with writing(folder.root):
-        every = [*exporters, Failures(folder, timings)]
         for outcome in outcomes_of(folder, roots):
             if isinstance(outcome, ImageResult):
                 images += 1
                 detections += len(outcome.detections)
             else:
                 failures += 1
-            for exporter in every:
-                exporter.add(outcome)
-        for exporter in every:
-            exporter.close()
+            for writer in writers:
+                writer.add(outcome)
+        for writer in writers:
+            writer.close()
     folder.check()
     return Totals(images, failures, detections)
 
@@ -106,8 +93,8 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
 
     Args:
         root: The folder.
-        formats: Names from the registry.
-        timings: See `project`.
+        formats: See `find_formats`.
+        timings: Put the milliseconds of each stage into them, if the journal has them.
         notice: Told of damage to the journal.
 
     Returns:
@@ -117,14 +104,25 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
         UsageError: If it holds no journal, a run is writing to it, or files of somebody else stand in the way.
         OutputError: If the journal is damaged or a file cannot be written.
     """
+    wanted = find_formats(formats)
     folder = opened(root)
-    files, sub_folders = written_by(formats)
-    refuse_foreign(root, (JOURNAL, *files), sub_folders)
+    files, images = files_of(wanted.values())
+    refuse_foreign(root, (JOURNAL_FILE, DAMAGED_FILE, *files), images)
     with folder.held():
         mend(folder, notice)
-        totals = project(folder, formats, timings, roots_of(folder) or ())
+        totals = project_all(folder, wanted.values(), timings)
         folder.sync()
         return totals.images + totals.failures
+
+
+def project_all(folder: OutputFolder, formats: Iterable[Format], timings: bool) -> Totals:
+    """Makes all projections of a folder anew; see `project`."""
+    run = read_json(folder, RUN) or {}
+    roots = roots_of(folder) or ()
+    names = {int(index): name for index, name in names_of(folder, run).items()}
+    context = Context(folder, names, run.get("task") or DETECT, tuple(roots), run.get("settings") or {}, timings)
+    formats = list(formats)
+    return project(folder, open_live(formats, context) + open_final(formats, context), roots)
 
 
 def roots_of(folder: OutputFolder) -> list[Root] | None:
@@ -137,6 +135,19 @@ def roots_of(folder: OutputFolder) -> list[Root] | None:
         return []
     found = root_of_earlier(run.get("settings") or {}, heads(folder.root / JOURNAL))
     return None if found is None else [found]
+
+
+def names_of(folder: OutputFolder, run: Mapping[str, Any]) -> Mapping[str, str]:
+    """Returns class names by id, of the model; those in the records where a folder does not keep them.
+
+    Args:
+        folder: The folder.
+        run: Its run.json.
+    """
+    if run.get("names"):
+        return dict(run["names"])
+    results = (outcome for outcome in replay(folder.root / JOURNAL) if isinstance(outcome, ImageResult))
+    return {str(box.class_id): box.name for outcome in results for box in outcome.detections}
 
 
 def below_nameless(roots: Sequence[Root], path: str) -> str:

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig
@@ -29,7 +28,7 @@ def write_json(folder: OutputFolder, name: str, content: Mapping[str, Any], *, d
     Raises:
         OutputError: If it cannot be written.
     """
-    with folder.open(Path(name)) as stream:
+    with folder.open(name) as stream:
         stream.write(_json(content))
         if durable:  # before it takes the place of another
             sync_stream(stream)
@@ -58,7 +57,7 @@ def conclude(folder: OutputFolder, files: Mapping[str, Mapping[str, Any]]) -> No
     """
     with ExitStack() as stack:
         for name, content in files.items():
-            stream = stack.enter_context(folder.open(Path(name)))
+            stream = stack.enter_context(folder.open(name))
             stream.write(_json(content))
             stream.flush()
         folder.sync()

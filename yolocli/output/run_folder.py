@@ -13,14 +13,15 @@ from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import EXPORTERS, exporter_factory, open_exporter, written_by
+from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
+from yolocli.output.formats.base import DETECT, Context, Format, Writer
 from yolocli.output.gone import can_be_listed, is_gone, upwards
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
-from yolocli.output.overwrite import clear, remove_files
-from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
+from yolocli.output.overwrite import clear
+from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_foreign
 from yolocli.output.past import Known, Past
-from yolocli.output.projection import Totals, below_nameless, project, roots_of
+from yolocli.output.projection import Totals, WhereMissing, below_nameless, names_of, project, roots_of
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources.names import Names, Root
@@ -60,26 +61,26 @@ class RunFolder:
                 else stand in the way.
             OutputError: If it cannot be written.
         """
-        self._refuse_foreign(self._config.formats)
+        asked = find_formats(self._config.formats)
+        self._refuse_foreign(asked)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
-                clear(self._folder, self._config.formats)
+                clear(self._folder, asked.values())
             self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
+            self._task: str = self._before.get("task") or DETECT
             if self._has_records():
                 refuse_other_settings(self._folder.root, self._before, self._settled.detector)
             self.damaged = mend(self._folder, self._notice)
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
-            # those that earlier runs wrote must not fall behind
-            before = [name for name in self._settings_before.get("formats", ()) if name in EXPORTERS]
-            self._formats = list(dict.fromkeys([*self._config.formats, *before]))
+            self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
-                    remove_files(self._folder, head.path)
+                    self._remove_files(head.path)
             self._folder.remove(SUMMARY)  # that of an earlier run would speak for this one
             self._noted = False
             if self._before:  # an empty folder has nothing to lose before its first line
@@ -88,11 +89,7 @@ class RunFolder:
                 write_json(self._folder, RUN, self._run(None))
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
-            self._live = [
-                open_exporter(name, self._folder, self._config.timings)
-                for name in self._formats
-                if exporter_factory(name).live
-            ]
+            self._live: list[Writer] | None = None
             self._stack = stack.pop_all()
         return self
 
@@ -118,9 +115,17 @@ class RunFolder:
             else:
                 yield item
 
-    def knows_classes(self, names: Mapping[int, str]) -> None:
-        """Keeps the class names of the model, for run.json."""
+    def knows_classes(self, names: Mapping[int, str], task: str = DETECT) -> None:
+        """Keeps the class names and the task of the model, for run.json and for formats; to be called before `add`.
+
+        Args:
+            names: By id; empty if no model was loaded, as the run was stopped.
+            task: What the model does.
+        """
+        if not names:
+            return
         self._classes = {str(index): name for index, name in names.items()}
+        self._task = task
 
     def add(self, outcome: Outcome) -> None:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
@@ -130,8 +135,10 @@ class RunFolder:
         """
         if self.names.changed or not self._noted:  # before a name that depends on it
             self._note_run()
-        for exporter in self._live:
-            exporter.add(outcome)
+        if self._live is None:  # not before the class names are known
+            self._live = open_live(self._formats.values(), self._context())
+        for writer in self._live:
+            writer.add(outcome)
         self._journal.append(outcome)
 
     def settle_gone(self, walked: Set[str]) -> None:
@@ -166,11 +173,13 @@ class RunFolder:
         """
         self._journal.check()
         self._refuse_foreign(self._formats)  # of what came during the run
-        live = [name for name in self._formats if exporter_factory(name).live]
-        # where there was nothing before, this run has just written all of them
-        formats = self._formats if self._past.images else [name for name in self._formats if name not in live]
-        written = [name for name in live if name not in self._late]
-        self.totals = project(self._folder, formats, self._config.timings, self.names.roots, written)
+        for writer in self._live or ():
+            writer.close()
+        context = self._context()
+        writers = open_final(self._formats.values(), context)
+        if self._past.images:  # or this run has just written all files of images
+            writers += self._complete(context)
+        self.totals = project(self._folder, writers, self.names.roots)
         self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:
@@ -187,9 +196,29 @@ class RunFolder:
                 self._folder.remove(SUMMARY)
             raise
 
-    def _refuse_foreign(self, formats: Iterable[str]) -> None:
-        files, sub_folders = written_by(formats)
-        refuse_foreign(self._folder.root, (RUN, JOURNAL, SUMMARY, *files), sub_folders)
+    def _refuse_foreign(self, formats: Mapping[str, Format]) -> None:
+        files, images = files_of(formats.values())
+        refuse_foreign(self._folder.root, (*OWN_FILES, *files), images)
+
+    def _context(self) -> Context:
+        names = self._classes or names_of(self._folder, self._before)
+        return Context(
+            self._folder,
+            {int(index): name for index, name in names.items()},
+            self._task,
+            tuple(self.names.roots),
+            settings_of(self._config, self._settled, list(self._formats)),
+            self._config.timings,
+        )
+
+    def _complete(self, context: Context) -> list[Writer]:
+        """Returns what writes the files that images done before do not have."""
+        writers: list[Writer] = []
+        for text, wanted in self._formats.items():
+            for writer in open_live([wanted], context):
+                new = text in self._late
+                writers.append(writer if new else WhereMissing(writer, wanted.images, self._folder))
+        return writers
 
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
@@ -220,7 +249,11 @@ class RunFolder:
 
     def _drop(self, head: Head) -> None:
         self._journal.drop(head)
-        remove_files(self._folder, head.path)
+        self._remove_files(head.path)
+
+    def _remove_files(self, path: str) -> None:
+        """Removes the files of an image, in every format that there is."""
+        self._folder.remove_images(files_of(every_format())[1], path)
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in, or not for sure."""
@@ -252,6 +285,7 @@ class RunFolder:
             "fingerprint": fingerprint(self._settled.detector.plan),
             "settings": settings_of(self._config, self._settled, formats),
             "roots": [asdict(root) for root in self.names.roots],
+            "task": self._task,
             "names": self._classes,
             "versions": versions(),
             "started": self._started,

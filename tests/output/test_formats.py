@@ -1,11 +1,13 @@
-"""The contract of every exporter: a new row in EXPORTERS is tested by being there."""
+"""The contract of every format: a new row in FORMATS is tested by being there."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -16,16 +18,27 @@ from tests.support import box, projections, ref, result
 from tests.test_results import outcomes
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter
+from yolocli.output.formats import (
+    ALWAYS,
+    FORMATS,
+    every_format,
+    files_of,
+    find_format,
+    find_formats,
+    open_final,
+    open_live,
+)
+from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.tables import FORMULA_STARTS
 from yolocli.output.journal import Journal
-from yolocli.output.ownership import JOURNAL
+from yolocli.output.ownership import JOURNAL, OWN_FILES, refuse_foreign
 from yolocli.output.past import replay
-from yolocli.output.projection import project
+from yolocli.output.places import per_image
+from yolocli.output.projection import project, project_all
+from yolocli.output.run_file import write_json
 from yolocli.results import Detection, ImageFailure, Outcome
 
-FORMATS = list(EXPORTERS)
-every_format = pytest.mark.parametrize("name", FORMATS)
+in_every_format = pytest.mark.parametrize("name", FORMATS)
 
 NASTY = [
     "plain.jpg",
@@ -67,12 +80,24 @@ def _files(folder: OutputFolder) -> dict[str, bytes]:
     return {str(file.relative_to(folder.root)): file.read_bytes() for file in files}
 
 
-def _export(name: str, folder: OutputFolder, lines: Sequence[Outcome]) -> dict[str, bytes]:
-    exporter = open_exporter(name, folder)
-    for outcome in lines:
-        exporter.add(outcome)
-    exporter.close()
+def _written(name: str, folder: OutputFolder, lines: Sequence[Outcome]) -> dict[str, bytes]:
+    """Returns the files that a format makes of outcomes, without those that are always written."""
+    for writer in _writers(name, folder):
+        for outcome in lines:
+            writer.add(outcome)
+        writer.close()
     return _files(folder)
+
+
+def _writers(name: str, folder: OutputFolder) -> list[Writer]:
+    found = find_format(name)
+    context = Context(folder, {0: "person", 5: "bus"}, options=found.options)
+    return [opener(context) for opener in (found.live, found.final) if opener]
+
+
+def _declared(*formats: Format) -> set[str]:
+    """Returns what formats say that they write: files, and sub-folders."""
+    return {file.name for one in formats for file in one.files} | {f.folder for one in formats for f in one.images}
 
 
 def _tables(files: dict[str, bytes]) -> dict[str, list[list[str]]]:
@@ -91,87 +116,123 @@ def _failure(path: str, error: str = "TruncatedImage") -> ImageFailure:
 # Every format
 
 
-@every_format
-def test_it_writes_only_what_the_registry_names(name: str, folder: OutputFolder) -> None:
-    files = _export(name, folder, [result("a/x.jpg", [box()]), result("../../y.jpg"), _failure("z.jpg")])
-    assert files
-    assert {path.split("/")[0] for path in files} <= {*PER_IMAGE, *TABLES}
+@in_every_format
+def test_it_writes_what_it_declares_and_no_more(name: str, folder: OutputFolder) -> None:
+    files = _written(name, folder, [result("a/x.jpg", [box()]), result("../../y.jpg"), _failure("z.jpg")])
+    assert {path.split("/")[0] for path in files} == _declared(find_format(name))
     assert [path for path in folder.root.parent.iterdir() if path != folder.root] == []
 
 
-@every_format
+def test_no_two_formats_write_the_same_file() -> None:
+    files, images = files_of(every_format())
+    names = [file.name for file in (*OWN_FILES, *files)] + [files.folder for files in images]
+    assert len(names) == len(set(names))
+
+
+@in_every_format
+def test_its_files_begin_as_it_declares(name: str, folder: OutputFolder) -> None:
+    """Each is known for its own, whole or torn; with something else at its beginning, it is somebody else's."""
+    files = _written(name, folder, [result("a.jpg", [box()]), _failure("z.jpg")])
+    found = find_format(name)
+    write_json(folder, "run.json", {"fingerprint": {}})
+
+    def refuse() -> None:
+        refuse_foreign(folder.root, found.files, found.images)
+        folder.refuse_foreign_images(["a.jpg", "z.jpg"], found.images)
+
+    for path, content in files.items():
+        for length in {len(content), 1, *range(0, len(content), 7)}:
+            (folder.root / path).write_bytes(content[:length])
+            refuse()
+        (folder.root / path).write_bytes(b"mine\n" + content)
+        with pytest.raises(UsageError, match=path):
+            refuse()
+        (folder.root / path).write_bytes(content)
+
+
+@in_every_format
+def test_its_options_can_be_asked_for(name: str) -> None:
+    """Each has a default, of a type that can be written after the name of the format."""
+    options = find_format(name).options
+    for field in () if options is None else fields(options):
+        value = str(getattr(options, field.name)).lower()
+        assert find_format(f"{name}:{field.name.replace('_', '-')}={value}").options == options
+    with pytest.raises(UsageError, match="no option 'surprise'"):
+        find_format(f"{name}:surprise=1")
+
+
+@in_every_format
 def test_nothing_appears_before_it_is_whole(name: str, folder: OutputFolder) -> None:
-    exporter = open_exporter(name, folder)
-    exporter.add(result("a.jpg", [box()]))
-    if exporter.live:
-        assert len(_files(folder)) == 1
-    else:
-        assert _files(folder) == {}
-    exporter.close()
-    assert _files(folder)
+    """Files of images appear as they end, and all else at the end."""
+    found = find_format(name)
+    writers = _writers(name, folder)
+    for writer in writers:
+        writer.add(result("a.jpg", [box()]))
+    assert set(_files(folder)) == {str(per_image(files, "a.jpg")) for files in found.images}
+    for writer in writers:
+        writer.close()
+    assert {path.split("/")[0] for path in _files(folder)} == _declared(found)
 
 
-@every_format
+@in_every_format
 def test_every_image_leaves_a_trace_whatever_its_name(name: str, folder: OutputFolder) -> None:
     lines = [result(path, [box()]) for path in NASTY]
-    files = _export(name, folder, lines)
-    if exporter_factory(name).live:
-        assert len(files) == len(NASTY)
+    files = _written(name, folder, lines)
+    found = find_format(name)
+    assert len(files) == len(NASTY) * len(found.images) + len(found.files)
 
 
-@every_format
+@in_every_format
 def test_made_again_from_the_journal_it_is_the_same_bytes(name: str, folder: OutputFolder, tmp_path: Path) -> None:
-    """Live files, written as images ended and some twice, are those that a replay gives in its own order."""
+    """Files of images, written as images ended and some twice, are those that a replay gives in its own order."""
     first = [
         _failure("again.jpg"),
         *(result(path, [box(), box("bus", 5)]) for path in reversed(NASTY)),
         _failure("z.jpg"),
     ]
     lines = [*first, result("again.jpg", [box("cat", 2)])]
+    formats = find_formats([name]).values()
+    context = Context(folder, {0: "person", 2: "cat", 5: "bus"})
     journal = Journal(folder)
-    live = open_exporter(name, folder)
+    live = open_live(formats, context)
     for outcome in lines:
         journal.append(outcome)
-        if live.live:
-            live.add(outcome)
+        for writer in live:
+            writer.add(outcome)
     journal.close()
-    if live.live:
-        live.close()
-    else:
-        project(folder, [name])
-    before = projections(folder.root, *({*PER_IMAGE, *TABLES} - {"failures.jsonl"}))
+    for writer in live:
+        writer.close()
+    totals = project(folder, open_final(formats, context))
+    assert totals.images + totals.failures == len(list(replay(folder.root / JOURNAL))) == len(NASTY) + 2
+    before = projections(folder.root, *_declared(*formats, *ALWAYS))
     assert before
     again = _opened(tmp_path / "again")
     (again.root / JOURNAL).write_bytes((folder.root / JOURNAL).read_bytes())
-    totals = project(again, [name])
-    assert totals.images + totals.failures == len(list(replay(folder.root / JOURNAL)))
-    assert projections(again.root, *({*PER_IMAGE, *TABLES} - {"failures.jsonl"})) == before
+    assert project_all(again, formats, timings=False) == totals
+    assert projections(again.root, *_declared(*formats, *ALWAYS)) == before
 
 
-@every_format
+@in_every_format
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(outcomes, max_size=6, unique_by=lambda outcome: outcome.path))
 def test_it_takes_any_outcome(name: str, lines: list[Outcome], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = _opened(tmp_path_factory.mktemp("any"))
-    files = _export(name, folder, lines)
+    files = _written(name, folder, lines)
     for table in _tables(files).values():
         assert len({len(row) for row in table}) == 1
 
 
-@every_format
+@in_every_format
 def test_tables_have_a_header_even_when_empty(name: str, folder: OutputFolder) -> None:
-    lines = [result("a.jpg")] if exporter_factory(name).live else []
-    tables = _tables(_export(name, folder, lines))
-    if "csv" in name:
-        assert tables
+    tables = _tables(_written(name, folder, [result("a.jpg")] if find_format(name).images else []))
     for table in tables.values():
         assert len(table) == 1
         assert all(cell.isidentifier() for cell in table[0])
 
 
-@every_format
+@in_every_format
 def test_tables_are_rfc_4180_but_for_the_ends_of_lines(name: str, folder: OutputFolder) -> None:
-    files = _export(name, folder, [result(path, [box('a "b", c\n')]) for path in NASTY])
+    files = _written(name, folder, [result(path, [box('a "b", c\n')]) for path in NASTY])
     for path, content in files.items():
         if path.endswith(".csv"):
             assert content.endswith(b"\n")
@@ -180,7 +241,7 @@ def test_tables_are_rfc_4180_but_for_the_ends_of_lines(name: str, folder: Output
             assert len({len(row) for row in _tables(files)[path]}) == 1
 
 
-@every_format
+@in_every_format
 def test_no_cell_is_a_formula(name: str, folder: OutputFolder) -> None:
     evil = [
         Detection("=cmd|' /C calc'!A0", 0, 0.5, (0, 0, 1, 1)),
@@ -192,14 +253,18 @@ def test_no_cell_is_a_formula(name: str, folder: OutputFolder) -> None:
     ]
     lines: list[Outcome] = [result(path, evil) for path in NASTY]
     lines += [_failure("=bad.jpg", "=Error")]
-    for table in _tables(_export(name, folder, lines)).values():
+    for table in _tables(_written(name, folder, lines)).values():
         for row in table:
             assert [cell for cell in row if cell.startswith(FORMULA_STARTS)] == []
 
 
-def test_an_unknown_format_is_refused_with_the_known(folder: OutputFolder) -> None:
-    with pytest.raises(UsageError, match=r"--format odt: choose from json, csv"):
-        open_exporter("odt", folder)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("odt", "choose from json, csv"), ("jsno", "did you mean json?"), ("json:a=1", "the format has no options")],
+)
+def test_an_unknown_format_is_refused_with_the_known(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--format {text}: ") + ".*" + re.escape(words)):
+        find_formats([text])
 
 
 # Each in particular
@@ -207,7 +272,7 @@ def test_an_unknown_format_is_refused_with_the_known(folder: OutputFolder) -> No
 
 def test_json_is_the_record(folder: OutputFolder) -> None:
     lines = [result("a/x.jpg", [box()]), _failure("y.png"), result("\udcff.jpg")]
-    files = _export("json", folder, lines)
+    files = _written("json", folder, lines)
     assert {json.loads(content)["path"]: json.loads(content) for content in files.values()} == {
         outcome.path: outcome.to_dict() for outcome in lines
     }
@@ -216,7 +281,7 @@ def test_json_is_the_record(folder: OutputFolder) -> None:
 
 def test_csv_has_a_row_a_detection_and_a_row_an_image(folder: OutputFolder) -> None:
     two = result("a,b.jpg", [box(), box("bus", 5, 0.25)])
-    tables = _tables(_export("csv", folder, [two, result('q"\n.jpg'), _failure("z.jpg")]))
+    tables = _tables(_written("csv", folder, [two, result('q"\n.jpg'), _failure("z.jpg")]))
     assert tables["detections.csv"] == [
         ["path", "name", "class", "confidence", "x1", "y1", "x2", "y2", "source"],
         ["a,b.jpg", "person", "0", "0.5", "1.25", "2.5", "100.0", "200.75", "a,b.jpg"],
@@ -232,13 +297,13 @@ def test_csv_has_a_row_a_detection_and_a_row_an_image(folder: OutputFolder) -> N
 
 @pytest.mark.parametrize("path", NASTY)
 def test_names_come_back_from_csv(path: str, folder: OutputFolder) -> None:
-    table = _tables(_export("csv", folder, [result(path)]))["images.csv"]
+    table = _tables(_written("csv", folder, [result(path)]))["images.csv"]
     cell = table[1][0]
     assert cell.removeprefix("'") == path.encode("utf-8", "backslashreplace").decode()
 
 
 def test_csv_per_image_holds_its_detections(folder: OutputFolder) -> None:
-    tables = _tables(_export("csv-per-image", folder, [result("a/x.jpg", [box()]), _failure("y.jpg")]))
+    tables = _tables(_written("csv-per-image", folder, [result("a/x.jpg", [box()]), _failure("y.jpg")]))
     header = ["name", "class", "confidence", "x1", "y1", "x2", "y2", "source"]
     assert tables == {
         "csv/a/x.jpg.csv": [header, ["person", "0", "0.5", "1.25", "2.5", "100.0", "200.75", "a/x.jpg"]],
@@ -255,7 +320,7 @@ def test_failures_are_there_only_when_there_are_any(folder: OutputFolder, lines:
     for outcome in lines():
         journal.append(outcome)
     journal.close()
-    project(folder, ["csv"])
+    project_all(folder, [], timings=False)
     expected = [outcome.to_dict() for outcome in lines() if isinstance(outcome, ImageFailure)]
     file = folder.root / "failures.jsonl"
     assert file.exists() is bool(expected)
