@@ -224,14 +224,6 @@ def test_a_folder_that_cannot_be_listed_takes_no_name_from_a_file() -> None:
     assert len(places) == len(folders) + len(files)
 
 
-def test_formats_of_earlier_runs_do_not_fall_behind(sites: Path) -> None:
-    output = sites / "out"
-    run(sites / "siteA", output=output, formats=("json", "csv"))
-    run(sites / "siteB", output=output, formats=("csv-per-image",))
-    assert len(sources(output)) == 4
-    assert len(list(output.glob("json/**/*.json"))) == len(list(output.glob("csv/**/*.csv"))) == 4
-
-
 # Any sequence of commands
 
 FILES = [f"{folder}/{name}" for folder in ("a", "b", "b/a", "c/a", "a/~") for name in ("1.png", "2.png")]

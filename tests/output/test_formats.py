@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,6 +38,7 @@ from yolocli.output.past import replay
 from yolocli.output.places import per_image
 from yolocli.output.projection import project, project_all
 from yolocli.output.run_file import write_json
+from yolocli.output.sink import ImageFiles, Sink
 from yolocli.results import Detection, ImageFailure, Outcome
 
 in_every_format = pytest.mark.parametrize("name", FORMATS)
@@ -89,9 +92,9 @@ def _written(name: str, folder: OutputFolder, lines: Sequence[Outcome]) -> dict[
     return _files(folder)
 
 
-def _writers(name: str, folder: OutputFolder) -> list[Writer]:
+def _writers(name: str, sink: Sink) -> list[Writer]:
     found = find_format(name)
-    context = Context(folder, {0: "person", 5: "bus"}, options=found.options)
+    context = Context(sink, {0: "person", 5: "bus"}, options=found.options)
     return [opener(context) for opener in (found.live, found.final) if opener]
 
 
@@ -148,6 +151,40 @@ def test_its_files_begin_as_it_declares(name: str, folder: OutputFolder) -> None
         with pytest.raises(UsageError, match=path):
             refuse()
         (folder.root / path).write_bytes(content)
+
+
+class Memory:
+    """A sink that is no folder: what a store of objects would be."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
+        self.objects[str(per_image(files, path))] = data
+
+    def has_image(self, files: ImageFiles, path: str) -> bool:
+        return bool(self.objects.get(str(per_image(files, path))))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        stream = io.BytesIO()
+        yield stream
+        self.objects[name] = stream.getvalue()
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            self.objects.pop(name, None)
+
+
+@in_every_format
+def test_it_needs_no_more_of_a_place_than_a_sink_has(name: str, folder: OutputFolder) -> None:
+    lines = [result("a/x.jpg", [box()]), _failure("z.jpg")]
+    sink = Memory()
+    for writer in _writers(name, sink):
+        for outcome in lines:
+            writer.add(outcome)
+        writer.close()
+    assert sink.objects == _written(name, folder, lines)
 
 
 @in_every_format
