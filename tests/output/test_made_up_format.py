@@ -21,7 +21,7 @@ HEAD = "task detect mode thread roots 1 "
 
 @pytest.fixture(autouse=True)
 def _row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "FORMATS", {**formats.FORMATS, "made-up": "tests.output.made_up"})
+    monkeypatch.setattr(formats, "FORMATS", {**formats.FORMATS, "made-up": "tests.output.made_up_format"})
 
 
 @pytest.fixture
