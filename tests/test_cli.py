@@ -196,7 +196,7 @@ def test_a_variable_is_named_like_its_option(command: str, option: str, variable
 
 def test_a_list_in_a_variable_of_another_command_is_separated_by_commas_too(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("yolocli.output.projection.extract", lambda *given: asked.append(given) or 0)
+    monkeypatch.setattr("yolocli.output.extract.extract", lambda *given: asked.append(given) or 0)
     settings = {
         "YOLOCLI_EXPORT_CLASSES": "traffic light,2",
         "YOLOCLI_EXPORT_FORMAT": "csv",

@@ -24,7 +24,7 @@ from yolocli.errors import UsageError
 from yolocli.executors import EXECUTORS
 from yolocli.measure.bench import BenchConfig
 from yolocli.measure.optimize import OptimizeConfig
-from yolocli.output.formats import EXPORTERS, written_by
+from yolocli.output.formats import FORMATS, every_format, files_of
 from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.walk import IMAGE_SUFFIXES
@@ -228,10 +228,10 @@ def test_runtimes_and_precisions_are_the_same_in_readme_help_and_registry() -> N
 
 
 def test_formats_are_the_same_in_readme_help_and_registry() -> None:
-    assert listed(told()["--format"][2]) == list(EXPORTERS)
+    assert listed(told()["--format"][2]) == list(FORMATS)
     table = {re.split(r"[/.]", cells[0])[0] for cells in rows("file in `yolocli-out`")}
-    files, folders = written_by(EXPORTERS)
-    assert table >= {name.split(".")[0] for name in (*files, *folders)}
+    files, images = files_of(every_format())
+    assert table >= {file.name.split(".")[0] for file in files} | {one.folder for one in images}
 
 
 def listed(text: str) -> list[str]:
@@ -250,7 +250,7 @@ def test_suffixes_are_the_same_in_the_readme() -> None:
         ("mode", MODES),
         ("runtime", CHOSEN_RUNTIMES),
         ("precision", PRECISIONS),
-        ("formats", list(EXPORTERS)),
+        ("formats", list(FORMATS)),
     ],
 )
 def test_help_names_every_value(option: str, values: list[str]) -> None:

@@ -160,7 +160,7 @@ class RunConfig:
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         batch: Images that go through the network together; 0 lets the runtime choose.
         output: Folder for results; None keeps nothing on disk.
-        formats: Names from the registry of exporters.
+        formats: Names from the registry of formats, each with its options after it: `name:option=value`.
         ordered: Give outcomes in input order instead of as they end.
         timings: Put the milliseconds of each stage into the records.
         retry_failed: On a second run, try again what failed.

@@ -22,8 +22,8 @@ from yolocli.machine.cache import why_unused
 from yolocli.machine.memory import peak_memory
 from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN
-from yolocli.output.formats import exporter_factory
-from yolocli.output.run_folder import Store, has_run
+from yolocli.output.formats import find_formats
+from yolocli.output.run_folder import RunFolder, has_run
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.sources.discover import Discovery, count, identify
@@ -100,8 +100,7 @@ class Run:
         self._observers = observers
         self._config = config
         self._loader = loader or DEFAULT_LOADER
-        for name in config.formats:
-            exporter_factory(name)
+        find_formats(config.formats)  # or an unknown one would be said when the model has been loaded
         if (unused := why_unused()) is not None:
             self._notice(unused)
         self._settled = settle(config, self._loader, self._notice)
@@ -171,10 +170,10 @@ class Run:
         if self._feed is not None:
             self._feed.stop()
 
-    def _open_store(self, stack: ExitStack) -> Store | None:
+    def _open_store(self, stack: ExitStack) -> RunFolder | None:
         if self._config.output is None:
             return None
-        return stack.enter_context(Store(self._config, self._settled, self._notice))
+        return stack.enter_context(RunFolder(self._config, self._settled, self._notice))
 
     def _peek(self, items: Iterable[T], most: int) -> Head[T]:
         head = Head(items, most)
@@ -224,7 +223,7 @@ class Run:
         small = ready.best_batch <= BATCH_OF_MANY_THREADS
         return 1 if small and self._config.source.piped else ready.best_batch
 
-    def _detect(self, crew: Crew, items: Iterable[Item], store: Store | None) -> Iterator[Outcome]:
+    def _detect(self, crew: Crew, items: Iterable[Item], store: RunFolder | None) -> Iterator[Outcome]:
         config = self._config
         loaded = time.perf_counter()
         for observer in self._observers:
@@ -242,7 +241,7 @@ class Run:
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
 
-    def _take(self, outcome: Outcome, store: Store | None) -> None:
+    def _take(self, outcome: Outcome, store: RunFolder | None) -> None:
         started = time.perf_counter()
         if store is not None:
             store.add(outcome)
@@ -275,7 +274,7 @@ class Run:
 
         start_thread(stop, "yolocli-max-runtime")
 
-    def _conclude(self, crew: Crew | None, store: Store | None) -> None:
+    def _conclude(self, crew: Crew | None, store: RunFolder | None) -> None:
         stopped = self._stopped  # what comes after the last image stops nothing
         complete = stopped is None
         walker = self._discovery.walker

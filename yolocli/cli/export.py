@@ -17,7 +17,8 @@ def export(
     timings: options.KeptTimings = DEFAULTS.timings,
 ) -> None:
     """Write results again, in other formats or stricter; without --conf and --classes, with all boxes of the run."""
-    from yolocli.output.projection import Choice, extract, rebuild
+    from yolocli.output.extract import Choice, extract
+    from yolocli.output.projection import rebuild
 
     wanted = tuple(formats or DEFAULTS.formats)
     choice = Choice(confidence, tuple(classes) if classes else None)

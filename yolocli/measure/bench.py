@@ -25,8 +25,8 @@ from yolocli.executors.chunk import chunk_size
 from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import CACHE_VARIABLE
 from yolocli.measure.match import match
-from yolocli.output.journal import replay
 from yolocli.output.ownership import JOURNAL
+from yolocli.output.past import replay
 from yolocli.results import STAGES, Detection, ImageFailure
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.openvino.export_folder import is_export

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -105,6 +106,18 @@ class Anchors:
         self.close()
         for name in self._known:
             self.at(name, make=False)
+
+    def remove_empty(self, parts: Sequence[str]) -> None:
+        """Removes a folder and those that hold it, up to the first that holds more.
+
+        Args:
+            parts: Of its name.
+        """
+        with suppress(OSError):
+            for depth in range(len(parts), 0, -1):
+                outer = self.at("/".join(parts[: depth - 1]), make=False)
+                os.rmdir(outer.at(parts[depth - 1]), dir_fd=outer.fd)
+                self.forget()
 
     def forget(self) -> None:
         """Takes folders as they are from now on, after some were removed."""

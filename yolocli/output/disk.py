@@ -1,4 +1,7 @@
-"""What is written outlives a power cut: nothing does of itself, as systems keep it in memory for half a minute."""
+"""What the disk is asked for, and what is said when it refuses.
+
+What is written does not outlive a power cut of itself, as systems keep it in memory for half a minute.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,44 @@ import ctypes
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from yolocli.errors import OutputError
+
 _CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 """What file systems answer, some of the network's, that have no such call: their servers keep what they were sent."""
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns an error of the file system into one that says what could not be written, and what to do.
+
+    Raises:
+        OutputError: In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def cannot_write(target: Path, error: OSError) -> OutputError:
+    """Returns what to raise in place of an error of the file system."""
+    return OutputError(
+        f"{target}: cannot be written: {error.strerror or error}. Put that right and run the same command again; "
+        "what was done is kept"
+    )
+
+
+def longest_path() -> int:
+    """Returns the bytes of a path, with the zero at its end, that the system opens at least."""
+    try:
+        return os.pathconf("/", "PC_PATH_MAX")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 16  # the system will say
 
 
 def sync_stream(stream: IO[bytes]) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from yolocli.config import DetectorConfig
+from yolocli.errors import UsageError
+from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.results import SCHEMA_VERSION
-from yolocli.runtimes.plan import Plan
+from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.classes import class_ids
 
 
 def fingerprint(plan: Plan) -> dict[str, Any]:
@@ -33,6 +38,8 @@ def fingerprint(plan: Plan) -> dict[str, Any]:
     }
 
 
+DEFAULTS: Mapping[str, Any] = MappingProxyType(fingerprint(Plan(DetectorConfig(), "", "", None)))
+"""What an entry is taken for that a fingerprint does not have, so that a new setting refuses no old folder."""
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "runtime": "--runtime",
@@ -57,12 +64,45 @@ def changed_settings(
         now: Of a run that wants to add to them.
         names: Class names by index, if known: `person` and `0` may be the same class.
     """
-    keys = sorted((before.keys() | now.keys()) - {"weights_sha256"})
+    was, is_ = {**DEFAULTS, **before}, {**DEFAULTS, **now}
+    keys = sorted((was.keys() | is_.keys()) - {"weights_sha256"})
     return [
-        f"{OPTIONS.get(key, key)} was {_shown(before.get(key))}, is {_shown(now.get(key))}"
+        f"{OPTIONS.get(key, key)} was {_shown(was.get(key))}, is {_shown(is_.get(key))}"
         for key in keys
-        if _plain(key, before.get(key), names) != _plain(key, now.get(key), names)
+        if _plain(key, was.get(key), names) != _plain(key, is_.get(key), names)
     ]
+
+
+def refuse_other_settings(root: Path, before: Mapping[str, Any], detector: Prepared) -> None:
+    """Makes sure that new records may lie beside those of an output folder.
+
+    Args:
+        root: The folder.
+        before: Its run.json; empty if there is none that can be read.
+        detector: Of the run that wants to add to it.
+
+    Raises:
+        UsageError: If they may not, or it cannot be told.
+    """
+    names: Mapping[str, str] = before.get("names") or {}
+    wanted = fingerprint(detector.plan)
+    if detector.asked.classes is not None and names:
+        class_ids(detector.asked.classes, {int(index): name for index, name in names.items()})  # or a typo is a setting
+    made_with = before.get("fingerprint")
+    if not isinstance(made_with, dict):
+        raise UsageError(
+            f"{root / RUN}: is missing or cannot be read, and so it is not known what settings {JOURNAL} was made "
+            "with; put it back, use another --output, or --overwrite to start anew"
+        )
+    changed = changed_settings(made_with, wanted, names)
+    if made_with.get("weights_sha256") != wanted["weights_sha256"]:
+        was, now = (before.get("settings") or {}).get("model"), str(detector.model)
+        changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
+    if changed:
+        raise UsageError(
+            f"{root} holds results of other settings ({'; '.join(changed)}); "
+            "use another --output, or --overwrite to start anew"
+        )
 
 
 def _plain(key: str, value: Any, names: Mapping[str, str]) -> Any:

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
-import json
 import os
-import re
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from filelock import FileLock, Timeout
 
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.anchors import Anchors, Place
-from yolocli.output.disk import sync_names, sync_stream, sync_tree
-from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_output_folder, is_own_file, refusal
+from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_tree, writing
+from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, refusal
+from yolocli.output.partial import BINARY, NO_LINK, Partial
+from yolocli.output.places import per_image, places
+from yolocli.output.sink import File, ImageFiles
 
-PARTIAL = ".partial"
-"""Sub-folder for files being written; on the same file system, so that a rename publishes them."""
-PARTIAL_FILE = "yolocli-"
-"""What the names in it begin with; others are somebody else's, or of an earlier version."""
-PARTIAL_EARLIER = re.compile(r"file|[0-9a-f]{32}")
-NO_LINK, BINARY = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_BINARY", 0)
-MAX_NAME_BYTES = 255
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 """What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
-MAX_PATH = 800
-"""Characters of a path in the records that the output folder takes as it is; systems stop at 1,024 or 4,096 bytes."""
 
 
 class OutputFolder:
-    """A folder for results.
+    """A folder for results: a `Sink` on disk.
 
     Attributes:
         root: Its path.
@@ -44,7 +34,8 @@ class OutputFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders = Anchors(root)
-        self._longest = _longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
+        self._partial = Partial(root, self._folders)
+        self._longest = longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
 
     def create(self) -> None:
         """Makes the folder and clears what a killed run left half-written.
@@ -52,15 +43,10 @@ class OutputFolder:
         Raises:
             OutputError: If it cannot be made or written.
         """
-        with self.writing(self.root):
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             self._folders.forget()
-            root = self._folders.at("")
-            found = root.status(PARTIAL)
-            if found is not None and stat.S_ISLNK(found.st_mode):
-                os.unlink(root.at(PARTIAL), dir_fd=root.fd)
-            self._clear_partial()
-            self._folders.at(PARTIAL)
+            self._partial.make()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -72,9 +58,9 @@ class OutputFolder:
         """
         path = self.root / LOCK
         lock = FileLock(path)
-        with self.writing(self.root):
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-        with self.writing(path):
+        with writing(path):
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -95,7 +81,7 @@ class OutputFolder:
             OutputError: If it is a link.
         """
         path = self.root / name
-        with self.writing(path):
+        with writing(path):
             if path.is_symlink():
                 raise OSError(f"it is a link, to {os.path.realpath(path)}")
         return path
@@ -106,7 +92,7 @@ class OutputFolder:
         Raises:
             OutputError: If it is a link, or cannot be opened.
         """
-        with self.writing(self.in_place(name)):
+        with writing(self.in_place(name)):
             root = self._folders.at("")
             return os.open(root.at(name), flags | NO_LINK | BINARY, 0o644, dir_fd=root.fd)
 
@@ -121,36 +107,15 @@ class OutputFolder:
             OutputError: If it cannot be written.
         """
         try:
-            place, name = self._place(path)
-            partial = self._folders.at(PARTIAL)
-            # one open, one write, one rename: this is done for every image
-            file = _open_new(partial, PARTIAL_FILE, 0o644)
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(file, rest) :]
-            finally:
-                os.close(file)
-            _publish(partial, PARTIAL_FILE, place, name)
+            self._partial.write(data, *self._place(path))
         except OSError as error:
-            raise _cannot_write(self.root / path, error) from error
+            raise cannot_write(self.root / path, error) from error
 
-    def write_image(self, folder: str, path: str, suffix: str, data: bytes) -> None:
-        """Writes the file of an image, under a plainer name if the disk cannot hold that of the image.
-
-        Args:
-            folder: See `per_image`.
-            path: See `per_image`.
-            suffix: See `per_image`.
-            data: Its content.
-
-        Raises:
-            OutputError: If it cannot be written.
-            UsageError: If a file that is not yolocli's stands there.
-        """
-        for place in places(folder, path, suffix):
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
+        """See `Sink.write_image`; if the disk cannot hold the name of the image, the file has a plainer one."""
+        for place in places(files, path):
             try:
-                self._check_own(place)
+                self._check_own(place, files)
                 self.write(place, data)
                 return
             except OutputError as error:
@@ -159,72 +124,19 @@ class OutputFolder:
                     break
         raise refused
 
-    def has_image(self, folder: str, path: str, suffix: str) -> bool:
-        """Tells whether the file of an image is there, and holds something; see `write_image`."""
-        for place in places(folder, path, suffix):
+    def has_image(self, files: ImageFiles, path: str) -> bool:
+        """See `Sink.has_image`."""
+        for place in places(files, path):
             with suppress(OSError, ValueError):
                 if os.lstat(self.root / place).st_size > 0:
                     return True
         return False
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[IO[bytes]]:
-        """Opens a file that appears, whole, when the block ends well.
-
-        Args:
-            path: Relative to the folder.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
-        unfinished = PARTIAL_FILE + hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-        with self.writing(self.root / path):
-            partial = self._folders.at(PARTIAL)
-            try:
-                with open(_open_new(partial, unfinished, 0o666), "wb") as stream:
-                    yield stream
-                _publish(self._folders.at(PARTIAL), unfinished, *self._place(path))
-            except OSError:
-                with suppress(OSError):
-                    partial = self._folders.at(PARTIAL)
-                    os.unlink(partial.at(unfinished), dir_fd=partial.fd)
-                raise
-
-    def write_json(self, name: str, content: Mapping[str, Any], *, durable: bool = False) -> None:
-        """Writes an object as JSON.
-
-        Args:
-            name: Of the file.
-            content: The object.
-            durable: When this returns, it outlives a power cut, and so do the names of all files beside it.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
-        with self.open(Path(name)) as stream:
-            stream.write(_json(content))
-            if durable:  # before it takes the place of another
-                sync_stream(stream)
-        if durable:
-            self.sync_names()
-
-    def conclude(self, files: Mapping[str, Mapping[str, Any]]) -> None:
-        """Makes all that was written outlive a power cut; only then puts the files in place that say so.
-
-        Args:
-            files: Objects to be written as JSON, by name.
-
-        Raises:
-            OutputError: If that cannot be done.
-        """
-        with ExitStack() as stack:
-            for name, content in files.items():
-                stream = stack.enter_context(self.open(Path(name)))
-                stream.write(_json(content))
-                stream.flush()
-            with self.writing(self.root):
-                sync_tree(self.root)
-        self.sync_names()
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """See `Sink.open`."""
+        with writing(self.root / name), self._partial.open(Path(name), self._place) as stream:
+            yield stream
 
     def sync_names(self) -> None:
         """Makes durable which files lie in the folder itself.
@@ -232,7 +144,7 @@ class OutputFolder:
         Raises:
             OutputError: If the disk does not take it.
         """
-        with self.writing(self.root):
+        with writing(self.root):
             sync_names(self.root)
 
     def sync(self) -> None:
@@ -241,16 +153,8 @@ class OutputFolder:
         Raises:
             OutputError: If the disk does not take it.
         """
-        with self.writing(self.root):
+        with writing(self.root):
             sync_tree(self.root)
-
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """Returns an object written before, None when there is none or it is no JSON object."""
-        try:
-            content = json.loads((self.root / name).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, dict) else None
 
     def remove(self, *names: str) -> None:
         """Removes files, if they are there, and what leads elsewhere; no folder.
@@ -259,52 +163,54 @@ class OutputFolder:
             OutputError: If one cannot be removed.
         """
         for name in names:
-            with self.writing(self.root / name):
+            with writing(self.root / name):
                 root = self._folders.at("")
                 with suppress(FileNotFoundError):
                     os.unlink(root.at(name), dir_fd=root.fd)
 
-    def remove_own(self, *names: str) -> None:
+    def remove_own(self, files: Iterable[File]) -> None:
         """Removes those of the files that a run wrote.
 
         Raises:
             OutputError: If one cannot be removed.
         """
-        with self.writing(self.root):
-            self.remove(*(name for name in names if is_own_file(self._folders.at(""), name, name)))
+        with writing(self.root):
+            self.remove(*(file.name for file in files if is_own_file(self._folders.at(""), file.name, file)))
 
-    def remove_images(self, paths: Iterable[Path]) -> None:
-        """Removes files of an image that are yolocli's, and the sub-folders that are left empty.
+    def remove_images(self, images: Iterable[ImageFiles], path: str) -> None:
+        """Removes the files of an image that are yolocli's, and the sub-folders that are left empty.
 
         Args:
-            paths: Relative to the folder; what lies outside it, behind a link, is left.
+            images: Which of its files.
+            path: Of the image, as in its record; what lies outside the folder, behind a link, is left.
 
         Raises:
             OutputError: If one cannot be removed.
         """
-        for path in paths:
-            with suppress(OSError):  # not there, or no such name can be
-                place, name = self._place(path, make=False)
-                if not is_own_file(place, name, path.parts[0]):
-                    continue
-                with self.writing(self.root / path):
-                    os.unlink(place.at(name), dir_fd=place.fd)
-                self._remove_empty(path.parts[:-1])
+        for files in images:
+            for file in places(files, path):
+                with suppress(OSError):  # not there, or no such name can be
+                    place, name = self._place(file, make=False)
+                    if not is_own_file(place, name, files):
+                        continue
+                    with writing(self.root / file):
+                        os.unlink(place.at(name), dir_fd=place.fd)
+                    self._folders.remove_empty(file.parts[:-1])
 
-    def refuse_foreign_images(self, paths: Iterable[str], sub_folders: Mapping[str, str]) -> None:
+    def refuse_foreign_images(self, paths: Iterable[str], images: Collection[ImageFiles]) -> None:
         """Makes sure that no file of somebody else stands where files of images are to be written.
 
         Args:
             paths: Of the images.
-            sub_folders: See `refuse_foreign`.
+            images: Which of their files.
 
         Raises:
             UsageError: With the names of some of them.
         """
-        files = (per_image(folder, path, suffix) for path in paths for folder, suffix in sub_folders.items())
-        found = [os.fspath(file) for file in itertools.islice(filter(self._is_foreign, files), SHOWN + 1)]
-        if found:
-            raise UsageError(refusal(self.root, found))
+        wanted = ((per_image(files, path), files) for path in paths for files in images)
+        found = (os.fspath(file) for file, files in wanted if self._is_foreign(file, files))
+        if some := list(itertools.islice(found, SHOWN + 1)):
+            raise UsageError(refusal(self.root, some))
 
     def check(self) -> None:
         """Makes sure that all folders written to are still in their places.
@@ -312,26 +218,14 @@ class OutputFolder:
         Raises:
             OutputError: If another program moved or replaced one, so that files may be missing.
         """
-        with self.writing(self.root):
+        with writing(self.root):
             self._folders.check()
 
     def close(self) -> None:
         """Removes the sub-folder for files being written, and lets go of all."""
         with suppress(OSError):
-            self._clear_partial()
+            self._partial.clear()
         self._folders.close()
-
-    @contextmanager
-    def writing(self, target: Path) -> Iterator[None]:
-        """Turns an error of the file system into one that says what could not be written, and what to do.
-
-        Raises:
-            OutputError: In place of an OSError.
-        """
-        try:
-            yield
-        except OSError as error:
-            raise _cannot_write(target, error) from error
 
     def _place(self, path: Path, make: bool = True) -> tuple[Place, str]:
         """Returns where a file goes: the folder, and its name there.
@@ -343,112 +237,23 @@ class OutputFolder:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         return self._folders.at(_name_of(path), make), path.name
 
-    def _check_own(self, path: Path) -> None:
+    def _check_own(self, path: Path, files: ImageFiles) -> None:
         """Refuses to replace a file of an image that is not yolocli's.
 
         Raises:
             UsageError: If it is not.
         """
-        if not self._folders.is_new(_name_of(path)) and self._is_foreign(path):
+        if not self._folders.is_new(_name_of(path)) and self._is_foreign(path, files):
             raise UsageError(refusal(self.root, [os.fspath(path)]))
 
-    def _is_foreign(self, path: Path) -> bool:
+    def _is_foreign(self, path: Path, files: ImageFiles) -> bool:
         try:
             place, name = self._place(path, make=False)
-            return is_foreign(place, name, path.parts[0])
+            return is_foreign(place, name, files)
         except OSError:  # no such folder, or no such name can be; else it will be said when it is written
             return False
-
-    def _clear_partial(self) -> None:
-        """Removes the sub-folder for files being written, if nobody put other files there."""
-        with suppress(FileNotFoundError):
-            partial = self._folders.at(PARTIAL, make=False)
-            names = os.listdir(self.root / PARTIAL)
-            earlier = PARTIAL_EARLIER.fullmatch if names and is_output_folder(self.root) else lambda name: None
-            for name in (name for name in names if name.startswith(PARTIAL_FILE) or earlier(name)):
-                with suppress(FileNotFoundError):
-                    os.unlink(partial.at(name), dir_fd=partial.fd)
-            self._remove_empty((PARTIAL,))
-
-    def _remove_empty(self, parts: Sequence[str]) -> None:
-        """Removes a sub-folder and those that hold it, up to the first that holds more."""
-        with suppress(OSError):
-            for depth in range(len(parts), 0, -1):
-                outer = self._folders.at("/".join(parts[: depth - 1]), make=False)
-                os.rmdir(outer.at(parts[depth - 1]), dir_fd=outer.fd)
-                self._folders.forget()
 
 
 def _name_of(path: Path) -> str:
     """Returns what `Anchors` call the folder of a file."""
     return os.path.dirname(os.fspath(path)).replace(os.sep, "/")
-
-
-def _longest_path() -> int:
-    """Returns the bytes of a path, with the zero at its end, that the system opens at least."""
-    try:
-        return os.pathconf("/", "PC_PATH_MAX")
-    except (AttributeError, OSError, ValueError):
-        return 1 << 16  # the system will say
-
-
-def _open_new(place: Place, name: str, mode: int) -> int:
-    """Opens a file that is not there yet."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY
-    try:
-        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
-    except FileExistsError:  # what a write that failed has left, or somebody has put in the way
-        os.unlink(place.at(name), dir_fd=place.fd)
-        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
-
-
-def _publish(partial: Place, unfinished: str, place: Place, name: str) -> None:
-    os.replace(partial.at(unfinished), place.at(name), src_dir_fd=partial.fd, dst_dir_fd=place.fd)
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, indent=2).encode() + b"\n"
-
-
-def _cannot_write(target: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{target}: cannot be written: {error.strerror or error}. Put that right and run the same command again; "
-        "what was done is kept"
-    )
-
-
-def places(folder: str, path: str, suffix: str) -> Iterator[Path]:
-    """Yields where the file for an image lies: see `per_image`; and where, if the disk cannot hold that name."""
-    yield per_image(folder, path, suffix)
-    digest = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-    yield Path(folder, f"~{digest}{suffix}")
-
-
-def per_image(folder: str, path: str, suffix: str) -> Path:
-    """Returns where the file for an image lies: below `folder`, by the image's path in the records.
-
-    A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole. So is a
-    path that no file can have, such as a listed name with a NUL byte: its record says so, and has its file, too.
-
-    Args:
-        folder: Sub-folder of the output folder.
-        path: '/'-separated path from the record.
-        suffix: Put after the whole name, so that a.jpg and a.png stay apart.
-    """
-    *parents, name = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["~"]
-    # a folder called x.jpg.json must not stand where the file for x.jpg goes
-    parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
-    encoded, whole = os.fsencode(name), os.fsencode(name)
-    impossible = (
-        path.split("/")[-1] == "."
-        or "\0" in path
-        or len(path) > MAX_PATH
-        or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parents)
-    )
-    if impossible:
-        parents, encoded, whole = [], encoded.replace(b"\0", b"~"), os.fsencode(path)
-    if impossible or len(encoded) + len(suffix) > MAX_NAME_BYTES:
-        digest = hashlib.blake2b(whole, digest_size=8).hexdigest()
-        kept = encoded[: MAX_NAME_BYTES - len(suffix) - len(digest) - 1]
-        name = os.fsdecode(kept.decode("utf-8", "ignore").encode() or b"") + "~" + digest
-    return Path(folder, *parents, name + suffix)

@@ -6,50 +6,47 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 
 from yolocli.errors import UsageError
 from yolocli.output.anchors import Place
+from yolocli.output.sink import File, ImageFiles
 
 LOCK, RUN, JOURNAL, SUMMARY = ".lock", "run.json", "results.jsonl", "summary.json"
-STARTS: Mapping[str, bytes] = MappingProxyType(
-    {
-        RUN: b'{\n  "fingerprint": {',
-        JOURNAL: b'{"schema": 1, "path": "',
-        SUMMARY: b'{\n  "mode": "',
-        "failures.jsonl": b'{"schema": 1, "path": "',
-        "detections.csv": b"path,name,class,confidence,x1,",
-        "images.csv": b"path,status,width,height,detections,",
-        "json": b'{\n  "schema": 1,\n  "path": "',
-        "csv": b"name,class,confidence,x1,",
-    }
-)
-"""What files begin with, in this version and those before it: by name or, for the files of images, by sub-folder."""
-_MOST_READ = {RUN: 1 << 24, JOURNAL: 1 << 16}
-_READ = 64
+DAMAGED = "results.damaged.jsonl"
+"""Lines of the journal that were found damaged."""
+DAMAGED_HEAD = b'{"schema": 1, "damaged": "lines of results.jsonl"}\n'
+"""Its first line, as nobody knows what damaged ones begin with; earlier versions wrote none."""
+SETTINGS_FILE = File(RUN, start=b'{\n  "fingerprint": {')
+JOURNAL_FILE = File(JOURNAL, start=b'{"schema": 1, "path": "', any_line=True)
+DAMAGED_FILE = File(DAMAGED, start=b'{"schema": 1, "', any_line=True)
+SUMMARY_FILE = File(SUMMARY, start=b'{\n  "mode": "')
+OWN_FILES = (SETTINGS_FILE, JOURNAL_FILE, DAMAGED_FILE, SUMMARY_FILE)
+"""What a run writes into the output folder beside its formats."""
+_READ, _READ_OF_LINES, _READ_OF_SETTINGS = 64, 1 << 16, 1 << 24
 SHOWN = 3
 
 
-def is_own_file(place: Place, name: str, kind: str) -> bool:
+def is_own_file(place: Place, name: str, kind: File | ImageFiles) -> bool:
     """Tells whether a file is one that a run wrote; one that a power cut left blank or torn is taken for such.
 
     Args:
         place: The folder that it lies in.
         name: Of the file.
-        kind: Key of `STARTS`.
+        kind: What it should be.
     """
     if not _is_file(place, name):
         return False
     with suppress(OSError):
         start = _start(place, name, kind)
-        return not start.strip(b"\0") or STARTS[kind].startswith(start) or _is_written(start, kind)
+        torn = isinstance(kind.start, bytes) and kind.start.startswith(start)
+        return not start.strip(b"\0") or torn or _is_written(start, kind)
     return False
 
 
-def is_foreign(place: Place, name: str, kind: str) -> bool:
+def is_foreign(place: Place, name: str, kind: File | ImageFiles) -> bool:
     """Tells whether a file is there that no run wrote; see `is_own_file`."""
     return place.status(name) is not None and not is_own_file(place, name, kind)
 
@@ -57,14 +54,10 @@ def is_foreign(place: Place, name: str, kind: str) -> bool:
 def is_output_folder(root: Path) -> bool:
     """Tells whether a run has written into a folder: by its settings, or its journal."""
     place = Place(None, os.fspath(root))
-    for name in (RUN, JOURNAL):
-        with suppress(OSError):
-            if _is_file(place, name) and _is_written(_start(place, name, name), name):
-                return True
-    return False
+    return any(_is_surely_written(place, file) for file in (SETTINGS_FILE, JOURNAL_FILE))
 
 
-def refuse_foreign(root: Path, files: Iterable[str], sub_folders: Mapping[str, str]) -> None:
+def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFiles]) -> None:
     """Makes sure, before anything is written, that nothing of somebody else's would be replaced.
 
     In a folder that is no output folder, every file that stands where a run may write is somebody else's; in an output
@@ -72,21 +65,21 @@ def refuse_foreign(root: Path, files: Iterable[str], sub_folders: Mapping[str, s
 
     Args:
         root: The output folder; need not be there.
-        files: Names of the files in it that are to be written.
-        sub_folders: Those with a file for each image that are to be written, with the suffix of these files.
+        files: Those in it that are to be written.
+        images: Files of images that are to be written.
 
     Raises:
         UsageError: With the names of some of them.
     """
     place = Place(None, os.fspath(root))
     ours = is_output_folder(root)
-    found = [name for name in files if place.status(name) and not (ours and _may_be_replaced(place, name))]
+    found = [file.name for file in files if place.status(file.name) and not (ours and _may_be_replaced(place, file))]
     lock = place.status(LOCK)
     if lock is not None and (lock.st_size or not stat.S_ISREG(lock.st_mode)):
         found.append(LOCK)
     if not ours:
-        for folder, suffix in sub_folders.items():
-            found += itertools.islice(_below(root, folder, suffix), SHOWN + 1)
+        for files_of_images in images:
+            found += itertools.islice(_below(root, files_of_images), SHOWN + 1)
     if found:
         raise UsageError(refusal(root, found))
 
@@ -101,23 +94,30 @@ def refusal(root: Path, names: list[str]) -> str:
     )
 
 
-def _start(place: Place, name: str, kind: str) -> bytes:
-    return place.start(name, _MOST_READ.get(kind, _READ))
+def _start(place: Place, name: str, kind: File | ImageFiles) -> bytes:
+    return place.start(name, _READ_OF_LINES if isinstance(kind, File) and kind.any_line else _READ)
 
 
-def _is_written(start: bytes, kind: str) -> bool:
-    mark = STARTS[kind]
-    # any line of a journal will do, as the first may be damaged
-    return start.startswith(mark) or (kind == JOURNAL and b"\n" + mark in start)
+def _is_written(start: bytes, kind: File | ImageFiles) -> bool:
+    if not isinstance(kind.start, bytes):
+        return kind.start.match(start) is not None
+    any_line = isinstance(kind, File) and kind.any_line
+    return start.startswith(kind.start) or (any_line and b"\n" + kind.start in start)
 
 
-def _may_be_replaced(place: Place, name: str) -> bool:
+def _is_surely_written(place: Place, file: File) -> bool:
+    with suppress(OSError):
+        return _is_file(place, file.name) and _is_written(_start(place, file.name, file), file)
+    return False
+
+
+def _may_be_replaced(place: Place, file: File) -> bool:
     """Tells whether a file in an output folder is a run's, or one of the two that it is known by, damaged."""
-    if is_own_file(place, name, name):
+    if is_own_file(place, file.name, file):
         return True
-    if name == JOURNAL:
-        return _is_file(place, name) and _is_file(place, RUN) and _is_written(_start(place, RUN, RUN), RUN)
-    return name == RUN and _is_file(place, name) and not _is_json(place, name)
+    if file.name == JOURNAL:
+        return _is_file(place, JOURNAL) and _is_surely_written(place, SETTINGS_FILE)
+    return file.name == RUN and _is_file(place, RUN) and not _is_json(place, RUN)
 
 
 def _is_file(place: Place, name: str) -> bool:
@@ -127,7 +127,7 @@ def _is_file(place: Place, name: str) -> bool:
 
 def _is_json(place: Place, name: str) -> bool:
     try:
-        json.loads(_start(place, name, name))
+        json.loads(place.start(name, _READ_OF_SETTINGS))
     except ValueError:
         return False
     except OSError:
@@ -135,14 +135,14 @@ def _is_json(place: Place, name: str) -> bool:
     return True
 
 
-def _below(root: Path, folder: str, suffix: str) -> Iterator[str]:
+def _below(root: Path, files: ImageFiles) -> Iterator[str]:
     """Yields the files in a sub-folder, and below it, that a file of an image could stand in the way of."""
-    top = os.path.join(root, folder)
+    top = os.path.join(root, files.folder)
     if os.path.islink(top):
         return  # it will be refused
     if os.path.isfile(top):
-        yield folder
+        yield files.folder
     for path, _, names in os.walk(top):
         for name in names:
-            if name.endswith(suffix):
+            if name.endswith(files.suffix):
                 yield os.path.relpath(os.path.join(path, name), root)

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig
 from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
-from yolocli.output.fingerprint import changed_settings, fingerprint
-from yolocli.output.folder import OutputFolder, places
-from yolocli.output.formats import EXPORTERS, PER_IMAGE, TABLES, exporter_factory, open_exporter, written_by
-from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, named, replay
-from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
-from yolocli.output.projection import Totals, below_nameless, project, roots_of
+from yolocli.output.fingerprint import fingerprint, refuse_other_settings
+from yolocli.output.folder import OutputFolder
+from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
+from yolocli.output.formats.base import DETECT, Context, Format, Writer
+from yolocli.output.gone import can_be_listed, is_gone, upwards
+from yolocli.output.journal import Journal, mend
+from yolocli.output.lines import Head
+from yolocli.output.overwrite import clear
+from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_foreign
+from yolocli.output.past import Known, Past
+from yolocli.output.projection import Totals, WhereMissing, below_nameless, names_of, project, roots_of
+from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.results import ImageFailure, Item, Outcome
-from yolocli.sources.names import LONGEST, Names, Root
+from yolocli.sources.names import Names, Root
 from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
-from yolocli.tasks.classes import class_ids
 
 
-class Store:
+class RunFolder:
     """An output folder in use by one run.
 
     Attributes:
@@ -45,15 +46,14 @@ class Store:
         assert config.output is not None
         self._config = config
         self._settled = settled
-        self._fingerprint = fingerprint(settled.detector.plan)
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self._stack = ExitStack()
         self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
-        self._started = _now()
+        self._started = now()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> RunFolder:
         """Locks the folder, checks that it may be gone on with, and opens the journal.
 
         Raises:
@@ -61,21 +61,22 @@ class Store:
                 else stand in the way.
             OutputError: If it cannot be written.
         """
-        self._refuse_foreign(self._config.formats)
+        asked = find_formats(self._config.formats)
+        self._refuse_foreign(asked)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
-                self._clear()
-            self._before = self._folder.read_json(RUN) or {}
+                clear(self._folder, asked.values())
+            self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
-            self._check_fingerprint()
+            self._task: str = self._before.get("task") or DETECT
+            if self._has_records():
+                refuse_other_settings(self._folder.root, self._before, self._settled.detector)
             self.damaged = mend(self._folder, self._notice)
             self._past = Past(self._folder.root / JOURNAL)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
-            # those that earlier runs wrote must not fall behind
-            before = [name for name in self._settings_before.get("formats", ()) if name in EXPORTERS]
-            self._formats = list(dict.fromkeys([*self._config.formats, *before]))
+            self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
@@ -85,14 +86,10 @@ class Store:
             if self._before:  # an empty folder has nothing to lose before its first line
                 self._note_run()
             else:
-                self._folder.write_json(RUN, self._run(None))
+                write_json(self._folder, RUN, self._run(None))
             self._journal = Journal(self._folder, self._config.timings)
             stack.callback(self._journal.close)
-            self._live = [
-                open_exporter(name, self._folder, self._config.timings)
-                for name in self._formats
-                if exporter_factory(name).live
-            ]
+            self._live: list[Writer] | None = None
             self._stack = stack.pop_all()
         return self
 
@@ -118,9 +115,17 @@ class Store:
             else:
                 yield item
 
-    def knows_classes(self, names: Mapping[int, str]) -> None:
-        """Keeps the class names of the model, for run.json."""
+    def knows_classes(self, names: Mapping[int, str], task: str = DETECT) -> None:
+        """Keeps the class names and the task of the model, for run.json and for formats; to be called before `add`.
+
+        Args:
+            names: By id; empty if no model was loaded, as the run was stopped.
+            task: What the model does.
+        """
+        if not names:
+            return
         self._classes = {str(index): name for index, name in names.items()}
+        self._task = task
 
     def add(self, outcome: Outcome) -> None:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
@@ -130,8 +135,10 @@ class Store:
         """
         if self.names.changed or not self._noted:  # before a name that depends on it
             self._note_run()
-        for exporter in self._live:
-            exporter.add(outcome)
+        if self._live is None:  # not before the class names are known
+            self._live = open_live(self._formats.values(), self._context())
+        for writer in self._live:
+            writer.add(outcome)
         self._journal.append(outcome)
 
     def settle_gone(self, walked: Set[str]) -> None:
@@ -148,11 +155,11 @@ class Store:
         """
         for head in self._past.unseen():
             source = self._source(head)
-            if not any(folder in walked for folder in _upwards(source)):
+            if not any(folder in walked for folder in upwards(source)):
                 continue
-            if head.stage == "discover" and _can_be_listed(source):
+            if head.stage == "discover" and can_be_listed(source):
                 self._drop(head)
-            elif _is_gone(source):
+            elif is_gone(source):
                 self.vanished += 1
                 if self._config.prune:
                     self._drop(head)
@@ -166,11 +173,13 @@ class Store:
         """
         self._journal.check()
         self._refuse_foreign(self._formats)  # of what came during the run
-        live = [name for name in self._formats if exporter_factory(name).live]
-        # where there was nothing before, this run has just written all of them
-        formats = self._formats if self._past.images else [name for name in self._formats if name not in live]
-        written = [name for name in live if name not in self._late]
-        self.totals = project(self._folder, formats, self._config.timings, self.names.roots, written)
+        for writer in self._live or ():
+            writer.close()
+        context = self._context()
+        writers = open_final(self._formats.values(), context)
+        if self._past.images:  # or this run has just written all files of images
+            writers += self._complete(context)
+        self.totals = project(self._folder, writers, self.names.roots)
         self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:
@@ -181,59 +190,39 @@ class Store:
         """
         self._journal.sync()
         try:
-            self._folder.conclude({SUMMARY: summary.to_dict(), RUN: self._run(_now())})
+            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(now())})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)
             raise
 
-    def _refuse_foreign(self, formats: Iterable[str]) -> None:
-        files, sub_folders = written_by(formats)
-        refuse_foreign(self._folder.root, (RUN, JOURNAL, SUMMARY, *files), sub_folders)
+    def _refuse_foreign(self, formats: Mapping[str, Format]) -> None:
+        files, images = files_of(formats.values())
+        refuse_foreign(self._folder.root, (*OWN_FILES, *files), images)
 
-    def _clear(self) -> None:
-        """Removes what an earlier run made, by its journal, and nothing that anybody else put there."""
-        images = named(self._folder)
-        if self._folder.read_json(RUN) is None and not images:
-            return
-        self._folder.refuse_foreign_images(self._recorded(), written_by(self._config.formats)[1])
-        for path in images:
-            self._remove_files(path)
-        self._folder.remove_own(*TABLES)
-        self._folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
-        self._folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
+    def _context(self) -> Context:
+        names = self._classes or names_of(self._folder, self._before)
+        return Context(
+            self._folder,
+            {int(index): name for index, name in names.items()},
+            self._task,
+            tuple(self.names.roots),
+            settings_of(self._config, self._settled, list(self._formats)),
+            self._config.timings,
+        )
 
-    def _recorded(self) -> Iterator[str]:
-        """Yields the images of the journal; of one that is damaged or gone, what it can still name."""
-        with suppress(OutputError, FileNotFoundError):
-            for outcome in replay(self._folder.root / JOURNAL):
-                yield outcome.path
+    def _complete(self, context: Context) -> list[Writer]:
+        """Returns what writes the files that images done before do not have."""
+        writers: list[Writer] = []
+        for text, wanted in self._formats.items():
+            for writer in open_live([wanted], context):
+                new = text in self._late
+                writers.append(writer if new else WhereMissing(writer, wanted.images, self._folder))
+        return writers
 
     def _has_records(self) -> bool:
         journal = self._folder.root / JOURNAL
         return journal.exists() and journal.stat().st_size > 0
-
-    def _check_fingerprint(self) -> None:
-        if not self._has_records():
-            return
-        wanted = self._config.detector.classes
-        if wanted is not None and self._classes:
-            class_ids(wanted, {int(index): name for index, name in self._classes.items()})  # or a typo is a setting
-        before = self._before.get("fingerprint")
-        if not isinstance(before, dict):
-            raise UsageError(
-                f"{self._folder.root / RUN}: is missing or cannot be read, and so it is not known what settings "
-                f"{JOURNAL} was made with; put it back, use another --output, or --overwrite to start anew"
-            )
-        changed = changed_settings(before, self._fingerprint, self._classes)
-        if before.get("weights_sha256") != self._fingerprint["weights_sha256"]:
-            was, now = self._settings_before.get("model"), str(self._settled.detector.model)
-            changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
-        if changed:
-            raise UsageError(
-                f"{self._folder.root} holds results of other settings ({'; '.join(changed)}); "
-                "use another --output, or --overwrite to start anew"
-            )
 
     def _known_roots(self) -> list[Root]:
         """Returns the roots of the folder.
@@ -263,8 +252,8 @@ class Store:
         self._remove_files(head.path)
 
     def _remove_files(self, path: str) -> None:
-        """Removes the files of an image."""
-        self._folder.remove_images(place for name, suffix in PER_IMAGE.items() for place in places(name, path, suffix))
+        """Removes the files of an image, in every format that there is."""
+        self._folder.remove_images(files_of(every_format())[1], path)
 
     def _new_formats(self, formats: Iterable[str]) -> list[str]:
         """Returns the formats that images done before were not written in, or not for sure."""
@@ -286,33 +275,19 @@ class Store:
 
     def _note_run(self) -> None:
         """Writes down what resuming needs, before what depends on it."""
-        self._folder.write_json(RUN, self._run(None), durable=True)
+        write_json(self._folder, RUN, self._run(None), durable=True)
         self.names.changed, self._noted = False, True
 
     def _run(self, finished: str | None) -> dict[str, Any]:
-        config, detector = self._config, self._settled.detector
-        plan = detector.plan
-        settings = {
-            "inputs": _printable(config.source.inputs),
-            "files_from": config.source.files_from,
-            "model": str(detector.model),
-            "runtime": plan.runtime,
-            "runtime_chosen": plan.why or "asked for",
-            "precision": plan.precision.value if plan.precision else None,
-            "mode": config.mode,
-            "workers": self._settled.workers,
-            "threads_per_worker": detector.threads,
-            "batch": self._settled.batch,
-            "devices": list(config.devices),
-            # a format that is new to the folder is in it from the end of the run on, not before
-            "formats": [name for name in self._formats if finished or name not in self._late],
-        }
+        # a format that is new to the folder is in it from the end of the run on, not before
+        formats = [name for name in self._formats if finished or name not in self._late]
         return {
-            "fingerprint": self._fingerprint,
-            "settings": settings,
+            "fingerprint": fingerprint(self._settled.detector.plan),
+            "settings": settings_of(self._config, self._settled, formats),
             "roots": [asdict(root) for root in self.names.roots],
+            "task": self._task,
             "names": self._classes,
-            "versions": _versions(),
+            "versions": versions(),
             "started": self._started,
             "finished": finished,
         }
@@ -321,46 +296,3 @@ class Store:
 def has_run(output: Path) -> bool:
     """Tells whether a run has written to a folder before."""
     return (output / RUN).exists()
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """Yields the folders that hold a path, the nearest first."""
-    path = path[: LONGEST + 1]
-    while (parent := os.path.dirname(path)) != path:
-        yield parent
-        path = parent
-
-
-def _is_gone(source: str) -> bool:
-    """Tells whether a file is not there any more, and not merely out of reach; nor that a link leads to it now."""
-    try:
-        os.lstat(source)
-        return os.path.realpath(os.path.dirname(source)) != os.path.dirname(source)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-def _can_be_listed(folder: str) -> bool:
-    try:
-        with os.scandir(folder):
-            return True
-    except OSError:
-        return False
-
-
-def _printable(names: Iterable[str]) -> list[str]:
-    return [name.encode("utf-8", "backslashreplace").decode() for name in names]
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("yolocli", "ultralytics", "torch", "openvino", "opencv-python", "numpy"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

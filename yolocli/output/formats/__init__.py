@@ -1,58 +1,107 @@
-"""Output formats: projections of the journal. A new format is one module and one row."""
+"""Output formats: projections of the journal. A new format is one module, with a `FORMAT`, and one row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from types import MappingProxyType
 
 from yolocli.errors import UsageError
-from yolocli.output.folder import OutputFolder
-from yolocli.output.formats.base import Exporter, ExporterFactory
-from yolocli.output.formats.failures import FAILURES
+from yolocli.output.formats import failures
+from yolocli.output.formats.base import Context, Format, Writer
+from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
+from yolocli.output.sink import File, ImageFiles
+from yolocli.parsing import suggestion
 
-EXPORTERS: Mapping[str, str] = MappingProxyType(
+FORMATS: Mapping[str, str] = MappingProxyType(
     {
-        "json": "yolocli.output.formats.json_files:JsonFiles",
-        "csv": "yolocli.output.formats.csv_tables:CsvTables",
-        "csv-per-image": "yolocli.output.formats.csv_files:CsvFiles",
+        "json": "yolocli.output.formats.json_files",
+        "csv": "yolocli.output.formats.csv_tables",
+        "csv-per-image": "yolocli.output.formats.csv_files",
     }
 )
-PER_IMAGE: Mapping[str, str] = MappingProxyType({"json": ".json", "csv": ".csv"})
-"""Sub-folders of the output folder with a file for each image, and the suffix of those files."""
-TABLES = ("detections.csv", "images.csv", "failures.jsonl")
-"""All else that exporters may put into the output folder."""
+ALWAYS = (failures.FORMAT,)
+"""What is written whatever was asked for."""
 
 
-def written_by(formats: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Returns what projections may write: files in the output folder, and rows of `PER_IMAGE`.
+def find_format(text: str) -> Format:
+    """Returns a format, with the options that were asked for.
 
-    Raises:
-        UsageError: If there is no such format.
-    """
-    factories = [exporter_factory(name) for name in formats]
-    files = [name for factory in factories for name in factory.files]
-    folders = [name for name in files if name in PER_IMAGE]
-    return [*(name for name in files if name not in PER_IMAGE), FAILURES], {n: PER_IMAGE[n] for n in folders}
-
-
-def exporter_factory(name: str) -> ExporterFactory:
-    """Returns what makes the exporter of a format.
+    Args:
+        text: Its name, and options after it if there are any: `name:option=value`.
 
     Raises:
-        UsageError: If there is no such format.
+        UsageError: If there is no such format or option.
     """
-    if name not in EXPORTERS:
-        raise UsageError(f"--format {name}: choose from {', '.join(EXPORTERS)}")
-    module, _, attribute = EXPORTERS[name].partition(":")
-    factory: ExporterFactory = getattr(import_module(module), attribute)
-    return factory
+    found = _row(text)
+    return replace(found, options=parse_options(text, found.options))
 
 
-def open_exporter(name: str, folder: OutputFolder, timings: bool = False) -> Exporter:
-    """Returns an exporter that writes into a folder.
+def find_formats(texts: Iterable[str]) -> dict[str, Format]:
+    """Returns formats by the shortest text that asks for each.
+
+    Args:
+        texts: See `find_format`.
 
     Raises:
-        UsageError: If there is no such format.
+        UsageError: As for `find_format`, and if one format is asked for with options of two kinds.
     """
-    return exporter_factory(name)(folder, timings)
+    found: dict[str, Format] = {}
+    for text in texts:
+        wanted = find_format(text)
+        short = _name(text) + option_text(wanted.options, _row(text).options)
+        if short not in found and _name(text) in map(_name, found):
+            raise UsageError(f"--format {text}: is asked for twice, with different options")
+        found[short] = wanted
+    return found
+
+
+def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str, Format]:
+    """Returns formats and others that earlier runs wrote, which must not fall behind.
+
+    Args:
+        formats: What was asked for; see `find_formats`.
+        texts: What earlier runs wrote; what this version does not know is left out.
+    """
+    asked = set(map(_name, formats))
+    both = dict(formats)
+    for text in texts:
+        if _name(text) not in asked:
+            with suppress(UsageError):
+                both |= find_formats([text])
+    return both
+
+
+def every_format() -> list[Format]:
+    """Returns all that there are to ask for, with options at their defaults."""
+    return list(map(find_format, FORMATS))
+
+
+def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:
+    """Returns what formats, and those that are written always, may write."""
+    formats = [*formats, *ALWAYS]
+    return [file for one in formats for file in one.files], [files for one in formats for files in one.images]
+
+
+def open_final(formats: Iterable[Format], context: Context) -> list[Writer]:
+    """Opens what formats, and those that are written always, write at the end; see `Format.final`."""
+    return [one.final(replace(context, options=one.options)) for one in (*formats, *ALWAYS) if one.final]
+
+
+def open_live(formats: Iterable[Format], context: Context) -> list[Writer]:
+    """Opens what formats write as images end; see `Format.live`."""
+    return [one.live(replace(context, options=one.options)) for one in formats if one.live]
+
+
+def _row(text: str) -> Format:
+    name = _name(text)
+    if name not in FORMATS:
+        raise UsageError(f"--format {text}: {suggestion(name, list(FORMATS))}")
+    found: Format = import_module(FORMATS[name]).FORMAT
+    return found
+
+
+def _name(text: str) -> str:
+    return text.partition(SEPARATOR)[0]

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol, TextIO, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
-from yolocli.output.folder import OutputFolder
+from yolocli.output.sink import File, ImageFiles, Sink
 from yolocli.results import Outcome
+from yolocli.sources.names import Root
 
-SOURCE = "source"
-"""Last column of every table: what opens the image."""
-BOX_COLUMNS = ("name", "class", "confidence", "x1", "y1", "x2", "y2")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+DETECT = "detect"
+"""The task of records that do not say it: there was no other when they were written."""
 
 
-class Exporter(Protocol):
-    """Writes outcomes in one format; see the rules for each `live` value.
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a format is told when it is opened.
 
     Attributes:
-        live: True for formats with a file per image: `add` is called as images end, in any order, perhaps again for an
-            image. False for formats with one file for all: `add` is called in input order, once for each image, and
-            nothing appears before `close`.
+        sink: Where it writes.
+        names: Class names by id; empty where no model was loaded and no record has one.
+        task: What the model does.
+        roots: What names of images are relative to, as far as it is known by now.
+        settings: Of the run, as run.json has them.
+        timings: Put the milliseconds of each stage into what is written.
+        options: The format's own; None where it has none.
     """
 
-    live: ClassVar[bool]
+    sink: Sink
+    names: Mapping[int, str] = field(default_factory=dict)
+    task: str = DETECT
+    roots: tuple[Root, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    timings: bool = False
+    options: Any = None
+
+
+class Writer(Protocol):
+    """A format at work, opened by `Format.live` or `Format.final`."""
 
     def add(self, outcome: Outcome) -> None:
         """Takes one outcome.
@@ -43,69 +57,26 @@ class Exporter(Protocol):
         ...
 
 
-@runtime_checkable
-class LiveExporter(Exporter, Protocol):
-    """An exporter with a file per image."""
-
-    def holds(self, path: str) -> bool:
-        """Tells whether the file of an image is there, and not empty."""
-        ...
+Opener: TypeAlias = Callable[[Context], Writer]
 
 
-class ExporterFactory(Protocol):
-    """What the registry holds: a class of exporters.
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a row of the registry leads to. It may write files of images, files of all images, or both.
 
     Attributes:
-        live: See `Exporter`.
-        files: What it writes into the output folder: files, or a sub-folder with a file for each image.
+        live: Opens what writes the files of images, as images end: `add` is called in any order, perhaps again for an
+            image, and only where files are missing when that is known. None if there are no such files.
+        final: Opens what writes the other files: `add` is called in input order, once for each image, and nothing
+            appears before `close`. None if there are none.
+        images: The files of images.
+        files: The others.
+        options: Its options at their defaults: a frozen dataclass of plain values, which `find_format` makes anew from
+            what was asked for; None if there are none.
     """
 
-    live: ClassVar[bool]
-    files: ClassVar[tuple[str, ...]]
-
-    def __call__(self, folder: OutputFolder, timings: bool) -> Exporter:
-        """Makes an exporter that writes into a folder, with the milliseconds of each stage if asked."""
-        ...
-
-
-def safe_cell(text: str) -> str:
-    """Returns text that a spreadsheet takes for text: a leading quote keeps it from being run as a formula.
-
-    After OWASP's advice on CSV injection. Text that has such a quote of its own gets another, so that taking one away
-    gives back every text.
-    """
-    return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
-
-
-class Table(Protocol):
-    """What `csv.writer` returns."""
-
-    def writerow(self, row: Iterable[Any], /) -> Any:
-        """Writes a row."""
-        ...
-
-    def writerows(self, rows: Iterable[Iterable[Any]], /) -> Any:
-        """Writes rows."""
-        ...
-
-
-def csv_table(stream: TextIO, columns: Iterable[str]) -> Table:
-    """Starts a CSV table: RFC 4180, but with lines that end as on Unix, so that `cut` and `awk` see no stray character.
-
-    Args:
-        stream: Made with `newline=""`.
-        columns: The header.
-    """
-    table = csv.writer(_Unix(stream))
-    table.writerow(columns)
-    return table
-
-
-class _Unix:
-    """Takes the rows of a csv.writer, which quotes line breaks in cells only if its rows end in the same characters."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, row: str) -> int:
-        return self._stream.write(row[:-2] + "\n")
+    live: Opener | None = None
+    final: Opener | None = None
+    images: tuple[ImageFiles, ...] = ()
+    files: tuple[File, ...] = ()
+    options: Any = None

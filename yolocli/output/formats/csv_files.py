@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import ClassVar
 
-from yolocli.output.folder import OutputFolder
-from yolocli.output.formats.base import BOX_COLUMNS, SOURCE, csv_table, safe_cell
+from yolocli.output.formats.base import Context, Format
+from yolocli.output.formats.tables import BOX_COLUMNS, SOURCE, csv_table, safe_cell
+from yolocli.output.sink import ImageFiles
 from yolocli.results import ImageResult, Outcome
+
+FILES = ImageFiles("csv", ".csv", start=b"name,class,confidence,x1,")
 
 
 class CsvFiles:
-    """See `Exporter`."""
+    """See `Writer`."""
 
-    live: ClassVar[bool] = True
-    files: ClassVar[tuple[str, ...]] = ("csv",)
-
-    def __init__(self, folder: OutputFolder, timings: bool) -> None:
-        self._folder = folder
+    def __init__(self, context: Context) -> None:
+        self._sink = context.sink
 
     def add(self, outcome: Outcome) -> None:
-        """See `Exporter.add`."""
+        """See `Writer.add`."""
         text = io.StringIO(newline="")
         table = csv_table(text, (*BOX_COLUMNS, SOURCE))
         if isinstance(outcome, ImageResult):
@@ -28,12 +27,10 @@ class CsvFiles:
             table.writerows(
                 (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source) for box in outcome.detections
             )
-        data = text.getvalue().encode("utf-8", "backslashreplace")
-        self._folder.write_image("csv", outcome.path, ".csv", data)
-
-    def holds(self, path: str) -> bool:
-        """See `LiveExporter.holds`."""
-        return self._folder.has_image("csv", path, ".csv")
+        self._sink.write_image(FILES, outcome.path, text.getvalue().encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
-        """See `Exporter.close`."""
+        """See `Writer.close`."""
+
+
+FORMAT = Format(live=CsvFiles, images=(FILES,))

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from yolocli.output.folder import OutputFolder
+from yolocli.output.formats.base import Context, Format
+from yolocli.output.sink import ImageFiles
 from yolocli.results import Outcome, to_json_file
+
+FILES = ImageFiles("json", ".json", start=b'{\n  "schema": 1,\n  "path": "')
 
 
 class JsonFiles:
-    """See `Exporter`."""
+    """See `Writer`."""
 
-    live: ClassVar[bool] = True
-    files: ClassVar[tuple[str, ...]] = ("json",)
-
-    def __init__(self, folder: OutputFolder, timings: bool) -> None:
-        self._folder = folder
-        self._timings = timings
+    def __init__(self, context: Context) -> None:
+        self._sink = context.sink
+        self._timings = context.timings
 
     def add(self, outcome: Outcome) -> None:
-        """See `Exporter.add`."""
-        data = to_json_file(outcome.to_dict(timings=self._timings))
-        self._folder.write_image("json", outcome.path, ".json", data)
-
-    def holds(self, path: str) -> bool:
-        """See `LiveExporter.holds`."""
-        return self._folder.has_image("json", path, ".json")
+        """See `Writer.add`."""
+        self._sink.write_image(FILES, outcome.path, to_json_file(outcome.to_dict(timings=self._timings)))
 
     def close(self) -> None:
-        """See `Exporter.close`."""
+        """See `Writer.close`."""
+
+
+FORMAT = Format(live=JsonFiles, images=(FILES,))

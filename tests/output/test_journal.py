@@ -3,9 +3,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,9 @@ from tests.support import box, projections, records, ref, result, run, run_confi
 from tests.test_results import outcomes
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.journal import DAMAGED, Journal, Known, Past, heads, mend, named, recover, replay
-from yolocli.output.ownership import JOURNAL
+from yolocli.output.journal import Journal, mend, recover
+from yolocli.output.ownership import DAMAGED, DAMAGED_HEAD, JOURNAL
+from yolocli.output.past import Known, Past, heads, named, replay
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 from yolocli.results import ImageFailure, ImageResult, Outcome
@@ -40,8 +43,17 @@ def write(root: Path, *lines: Outcome) -> Path:
     return root / JOURNAL
 
 
-def failure(path: str = "a.jpg", **fields: int) -> ImageFailure:
+def failure(path: str = "a.jpg", **fields: str) -> ImageFailure:
     return ImageFailure(ref(path, **fields), "decode", "TruncatedImage", "cut off")
+
+
+def of_earlier_version(line: bytes) -> bytes:
+    """Returns a line as it was written when it held size and time of modification in place of the version."""
+    body, _, rest = line.rpartition(b', "crc": ')[0].partition(b'"version": "')
+    version, _, rest = rest.partition(b'"')
+    size, _, mtime_ns = version.partition(b"-") if version else (b"-1", b"-", b"-1")
+    old = body + b'"size": %b, "mtime_ns": %b' % (size, mtime_ns) + rest
+    return b'%b, "crc": %d}\n' % (old, zlib.crc32(old))
 
 
 # Append and replay
@@ -61,13 +73,13 @@ def test_a_second_run_appends(tmp_path: Path) -> None:
 
 
 def test_replay_gives_back_what_was_appended(tmp_path: Path) -> None:
-    written = [result("a.jpg", [box(), box("bus", 5)], size=3, mtime_ns=4), failure("b.jpg")]
+    written = [result("a.jpg", [box(), box("bus", 5)], version="3-4"), failure("b.jpg")]
     assert list(replay(write(tmp_path, *written))) == written
 
 
 def test_the_last_line_wins(tmp_path: Path) -> None:
-    path = write(tmp_path, failure("a.jpg"), result("b.jpg"), result("a.jpg", [box()], size=9))
-    assert list(replay(path)) == [result("a.jpg", [box()], size=9), result("b.jpg")]
+    path = write(tmp_path, failure("a.jpg"), result("b.jpg"), result("a.jpg", [box()], version="9-1"))
+    assert list(replay(path)) == [result("a.jpg", [box()], version="9-1"), result("b.jpg")]
 
 
 def test_a_name_with_a_nul_byte_hides_no_other(tmp_path: Path) -> None:
@@ -80,14 +92,14 @@ def test_a_line_can_be_taken_back_and_written_again(tmp_path: Path) -> None:
     journal = Journal(opened(tmp_path))
     for head in list(heads(path)):
         journal.drop(head)
-    journal.append(result("b.jpg", size=5))
+    journal.append(result("b.jpg", version="5-1"))
     journal.close()
-    assert list(replay(path)) == [result("b.jpg", size=5)]
+    assert list(replay(path)) == [result("b.jpg", version="5-1")]
     past = Past(path)
     assert past.images == 1
     assert past.look_up(ref("a.jpg")) is Known.NEW
     assert [head.path for head in past.unseen()] == ["b.jpg"]
-    assert past.look_up(ref("b.jpg", size=5)) is Known.DONE
+    assert past.look_up(ref("b.jpg", version="5-1")) is Known.DONE
     assert list(past.unseen()) == []
     past.close()
 
@@ -278,11 +290,11 @@ def test_what_is_damaged_is_kept_and_counted(tmp_path: Path) -> None:
     notices: list[str] = []
     assert mend(opened(tmp_path), notices.append) == 2
     assert list(replay(path)) == [lines[0], lines[3], lines[4]], "the line after a lost line break is whole"
-    assert (tmp_path / DAMAGED).read_bytes() == b"".join([broken[1], broken[2] + b"\n"])
+    assert (tmp_path / DAMAGED).read_bytes() == b"".join([DAMAGED_HEAD, broken[1], broken[2] + b"\n"])
     assert "2 damaged lines" in notices[0]
     path.write_bytes(path.read_bytes() + b"hello\n")
     assert mend(opened(tmp_path), notices.append) == 1
-    assert (tmp_path / DAMAGED).read_bytes().count(b"\n") == 3
+    assert (tmp_path / DAMAGED).read_bytes().count(b"\n") == 4
     journal = Journal(opened(tmp_path))
     journal.drop(next(iter(heads(path))))
     journal.close()
@@ -290,14 +302,40 @@ def test_what_is_damaged_is_kept_and_counted(tmp_path: Path) -> None:
 
 
 def test_lines_of_an_earlier_version_go_on_without_a_checksum(tmp_path: Path) -> None:
-    outcomes = [result("a.jpg", [box()], size=3, mtime_ns=4), failure("b.jpg"), result("c.jpg")]
+    outcomes = [result("a.jpg", [box()], version="3-4"), failure("b.jpg"), result("c.jpg")]
     path = write(tmp_path, *outcomes)
-    old = [line.rpartition(b', "crc": ')[0] + b"}\n" for line in path.read_bytes().splitlines()]
+    old = [
+        line.rpartition(b', "crc": ')[0] + b"}\n" for line in map(of_earlier_version, path.read_bytes().splitlines())
+    ]
     old[2] = old[2].replace(b'"height": ', b'"heigh": ')
     path.write_bytes(b"".join(old))
     path = write(tmp_path, result("d.jpg"))
     assert mend(opened(tmp_path), print) == 1
     assert list(replay(path)) == [*outcomes[:2], result("d.jpg")]
+
+
+def test_lines_of_two_versions_lie_in_one_journal(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    """What is done stays done, what has changed is done again, and all of it exports to the same bytes."""
+    formats = ("json", "csv", "csv-per-image")
+    output = tmp_path / "out"
+    run(tree, output=output, workers=1, formats=formats)
+    before = projections(output)
+    lines = (output / JOURNAL).read_bytes().splitlines(keepends=True)
+    mixed = [of_earlier_version(line) if number % 2 else line for number, line in enumerate(lines)]
+    (output / JOURNAL).write_bytes(b"".join(mixed))
+    versions = {outcome.path: outcome.ref.version for outcome in replay(output / JOURNAL)}
+    assert all(re.fullmatch(r"\d+-\d+", version) for version in versions.values())
+    assert rebuild(output, formats, notice=pytest.fail) == 4
+    assert projections(output) == before
+    done, this = run(tree, output=output, workers=1, formats=formats, retry_failed=False)
+    assert (done, this.summary.skipped, this.summary.damaged) == ([], 4, 0)
+    for name in ("a.png", "b.png"):  # one of each kind
+        write_image(tree / name, 99, 88)
+    done, _ = run(tree, output=output, workers=1, formats=formats, retry_failed=False)
+    assert sorted(outcome.path for outcome in done) == ["a.png", "b.png"]
+    assert {outcome.path for outcome in replay(output / JOURNAL)} == versions.keys()
 
 
 @pytest.mark.parametrize("when", ["at once", "after an export"])
@@ -332,6 +370,21 @@ def test_to_overwrite_a_damaged_folder_leaves_nothing_behind(
         (tree / name).unlink()
     run(tree, output=output, workers=1, overwrite=True, confidence=0.5)
     assert [file.name for file in (output / "json").iterdir()] == ["c.png.json"]
+    assert not (output / DAMAGED).exists()
+
+
+def test_lines_set_aside_are_no_file_of_somebody_else(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    """Whatever they begin with: the file has a line of its own before them."""
+    output = tree.parent / "out"
+    for _ in range(2):
+        run(tree, output=output, workers=1)
+        with open(output / JOURNAL, "ab") as stream:
+            stream.write(b"hello\n")
+    assert rebuild(output, ("csv",)) == 4
+    assert (output / DAMAGED).read_bytes() == DAMAGED_HEAD + b"hello\n" * 2
+    (output / DAMAGED).write_bytes(b"hello\n" + (output / JOURNAL).read_bytes()[:99])  # as of earlier versions
+    run(tree, output=output, workers=1)
+    run(tree, output=output, workers=1, overwrite=True)
     assert not (output / DAMAGED).exists()
 
 
@@ -444,26 +497,24 @@ def test_what_is_known_of_a_file(tmp_path: Path) -> None:
     past = Past(
         write(
             tmp_path,
-            result("ok.jpg", size=1, mtime_ns=2),
-            failure("bad.jpg", size=1, mtime_ns=2),
-            failure("again.jpg", size=1, mtime_ns=2),
-            result("again.jpg", size=1, mtime_ns=2),
-            result("\udcff\n\\.jpg", size=1, mtime_ns=2),
+            result("ok.jpg", version="1-2"),
+            failure("bad.jpg", version="1-2"),
+            failure("again.jpg", version="1-2"),
+            result("again.jpg", version="1-2"),
+            result("\udcff\n\\.jpg", version="1-2"),
         )
     )
-    known = {
-        name: past.look_up(ref(name, size=1, mtime_ns=2)) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")
-    }
+    known = {name: past.look_up(ref(name, version="1-2")) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")}
     assert known == {
         "ok.jpg": Known.DONE,
         "bad.jpg": Known.FAILED,
         "again.jpg": Known.DONE,
         "new.jpg": Known.NEW,
     }
-    assert past.look_up(ref("\udcff\n\\.jpg", size=1, mtime_ns=2)) is Known.DONE
-    assert past.look_up(ref("ok.jpg", size=2, mtime_ns=2)) is Known.CHANGED
-    assert past.look_up(ref("ok.jpg", size=1, mtime_ns=3)) is Known.CHANGED
-    assert past.look_up(ref("ok.jpg", source="/elsewhere/ok.jpg", size=1, mtime_ns=2)) is Known.CHANGED
+    assert past.look_up(ref("\udcff\n\\.jpg", version="1-2")) is Known.DONE
+    assert past.look_up(ref("ok.jpg", version="2-2")) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", version="1-3")) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", source="/elsewhere/ok.jpg", version="1-2")) is Known.CHANGED
     assert past.images == 4
     past.close()
 
@@ -536,19 +587,6 @@ def test_a_format_asked_for_later_holds_the_images_done_before(
     run(tree, output=tmp_path / "later", workers=1, formats=("csv",))
     run(tree, output=tmp_path / "later", workers=1, formats=("json", "csv"))
     assert projections(tmp_path / "later") == projections(tmp_path / "whole")
-
-
-def test_projections_made_again_are_the_same_bytes(
-    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
-) -> None:
-    formats = ("json", "csv", "csv-per-image")
-    run(tree, output=tmp_path / "out", workers=2, formats=formats)
-    before = projections(tmp_path / "out")
-    for name in ("json", "csv", "detections.csv", "images.csv", "failures.jsonl"):
-        made = tmp_path / "out" / name
-        shutil.rmtree(made) if made.is_dir() else made.unlink()
-    assert rebuild(tmp_path / "out", formats) == 4
-    assert projections(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize(
@@ -705,3 +743,26 @@ def test_a_class_that_is_mistyped_is_no_other_setting(tree: Path, fake_detectors
     run(tree, output=output, workers=1)
     with pytest.raises(UsageError, match="did you mean thing"):
         run(tree, output=output, workers=1, classes=("thign",))
+
+
+def test_a_setting_that_came_later_refuses_no_older_folder(tree: Path, fake_detectors: list[FakeDetector]) -> None:
+    """What a fingerprint does not have is taken for its default; of what it has, all counts."""
+    output = tree.parent / "out"
+    run(tree, output=output, workers=1, iou=0.6)
+    content = json.loads((output / "run.json").read_bytes())
+    del content["fingerprint"]["max_detections"], content["fingerprint"]["classes"]
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    with pytest.raises(UsageError, match="--max-det was 300, is 5"):
+        run(tree, output=output, workers=1, iou=0.6, max_detections=5)
+    del content["fingerprint"]["iou"]
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    with pytest.raises(UsageError, match=r"--iou was 0\.7, is 0\.6"):
+        run(tree, output=output, workers=1, iou=0.6)
+    (output / "run.json").write_text(
+        json.dumps(content | {"fingerprint": content["fingerprint"] | {"tiles": 2}}, indent=2)
+    )
+    with pytest.raises(UsageError, match="tiles was 2, is not given"):
+        run(tree, output=output, workers=1)
+    (output / "run.json").write_text(json.dumps(content, indent=2))
+    _, this = run(tree, output=output, workers=1)
+    assert this.summary.skipped == 3

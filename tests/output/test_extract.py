@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.support import REPOSITORY, projections, records, run, yolocli
 from yolocli.errors import OutputError, UsageError
-from yolocli.output.projection import Choice, extract
+from yolocli.output.extract import Choice, extract
 
 FORMATS = ("json", "csv", "csv-per-image")
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_made_whole_is_not_in_the_way_of_another_try(
         raise OutputError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("yolocli.output.projection.project", full)
+        patch.setattr("yolocli.output.extract.project_all", full)
         with pytest.raises(OutputError):
             extract(whole, tmp_path / "new", FORMATS, Choice(confidence=0.5))
     assert {path.name for path in (tmp_path / "new").iterdir()} <= {".lock"}

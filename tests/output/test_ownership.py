@@ -15,18 +15,20 @@ import pytest
 from tests.fakes import FakeDetector
 from tests.support import records, result, run, run_config, write_image, yolocli
 from yolocli.errors import UsageError
+from yolocli.output.extract import Choice, extract
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import EXPORTERS
+from yolocli.output.formats import FORMATS
 from yolocli.output.journal import Journal
-from yolocli.output.ownership import JOURNAL, is_output_folder, refuse_foreign
-from yolocli.output.projection import Choice, extract, rebuild
+from yolocli.output.ownership import JOURNAL, JOURNAL_FILE, SETTINGS_FILE, is_output_folder, refuse_foreign
+from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 
-ALL = tuple(EXPORTERS)
+ALL = tuple(FORMATS)
 PLACES = (
     "run.json",
     "results.jsonl",
     "summary.json",
+    "results.damaged.jsonl",
     "failures.jsonl",
     "detections.csv",
     "images.csv",
@@ -91,7 +93,7 @@ def test_nor_a_link_in_its_place(name: str, pictures: Path) -> None:
     refused(pictures.parent / "out", name)
 
 
-@pytest.mark.parametrize("name", PLACES[:6])
+@pytest.mark.parametrize("name", PLACES[:7])
 def test_nor_a_folder_in_its_place(name: str, pictures: Path) -> None:
     put(pictures.parent / "out" / name / "mine")
     refused(pictures.parent / "out", name)
@@ -160,7 +162,9 @@ def output(pictures: Path) -> Path:
     return pictures.parent / "out"
 
 
-@pytest.mark.parametrize("name", ["images.csv", "detections.csv", "failures.jsonl", "summary.json"])
+@pytest.mark.parametrize(
+    "name", ["images.csv", "detections.csv", "failures.jsonl", "results.damaged.jsonl", "summary.json"]
+)
 def test_a_table_of_somebody_else_in_an_output_folder_stays(name: str, output: Path) -> None:
     put(output / name, b"name,price\napple,1\n")
     refused(output, name)
@@ -236,10 +240,10 @@ def test_what_a_power_cut_spoiled_is_made_again(name: str, damage: bytes, output
 def test_what_the_folder_is_known_by_may_be_damaged(name: str, output: Path) -> None:
     """As long as it is known by the other: what becomes of the damage is said by whoever reads it."""
     (output / name).write_bytes(b"}{" + (output / name).read_bytes()[2:90])
-    refuse_foreign(output, ["run.json", "results.jsonl"], {})
+    refuse_foreign(output, [SETTINGS_FILE, JOURNAL_FILE], [])
     (output / ("results.jsonl" if name == "run.json" else "run.json")).unlink()
     with pytest.raises(UsageError, match=name):
-        refuse_foreign(output, ["run.json", "results.jsonl"], {})
+        refuse_foreign(output, [SETTINGS_FILE, JOURNAL_FILE], [])
 
 
 def test_settings_of_another_program_beside_a_journal_stay(output: Path) -> None:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from tests.fakes import FakeDetector
 from tests.support import REPOSITORY, projections, records, run, run_config, without_privileges, write_image
 from yolocli.errors import UsageError
-from yolocli.output.folder import per_image
-from yolocli.output.journal import replay
+from yolocli.output.formats.json_files import FILES as JSON
 from yolocli.output.ownership import JOURNAL
+from yolocli.output.past import replay
+from yolocli.output.places import per_image
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
 from yolocli.results import ImageResult
@@ -219,16 +220,8 @@ def test_a_folder_that_cannot_be_listed_takes_no_name_from_a_file() -> None:
     files = {names.of(folder, name) for folder in ("/p", "/mnt/more") for name in ("p", "more", "~")}
     assert len(folders) == 3
     assert not folders & files
-    places = {per_image("json", name, ".json") for name in folders | files}
+    places = {per_image(JSON, name) for name in folders | files}
     assert len(places) == len(folders) + len(files)
-
-
-def test_formats_of_earlier_runs_do_not_fall_behind(sites: Path) -> None:
-    output = sites / "out"
-    run(sites / "siteA", output=output, formats=("json", "csv"))
-    run(sites / "siteB", output=output, formats=("csv-per-image",))
-    assert len(sources(output)) == 4
-    assert len(list(output.glob("json/**/*.json"))) == len(list(output.glob("csv/**/*.csv"))) == 4
 
 
 # Any sequence of commands

@@ -1,0 +1,135 @@
+"""A new output folder of the boxes that a run with stricter settings would have kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from yolocli.errors import UsageError
+from yolocli.output.folder import OutputFolder
+from yolocli.output.formats import find_formats
+from yolocli.output.journal import Journal, mend
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, LOCK, RUN, refuse_foreign
+from yolocli.output.partial import PARTIAL
+from yolocli.output.projection import names_of, opened, outcomes_of, project_all, roots_of
+from yolocli.output.run_file import conclude, read_json, write_json
+from yolocli.results import ImageResult
+from yolocli.sources.walk import Notice
+from yolocli.tasks.classes import class_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which boxes of a run to keep.
+
+    Attributes:
+        confidence: Boxes below this score are left out, in [0, 1]; None keeps all.
+        classes: Names or ids of the classes to keep; None keeps all.
+    """
+
+    confidence: float | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise UsageError(f"--conf {self.confidence}: must be in [0, 1]")
+
+
+def extract(
+    root: Path,
+    target: Path,
+    formats: Sequence[str],
+    choice: Choice,
+    timings: bool = False,
+    notice: Notice = lambda message: None,
+) -> int:
+    """Makes a new output folder of the boxes that a run with stricter settings would have kept.
+
+    It is what such a run would leave, but for boxes whose score rounds to the threshold, and for images with as many
+    boxes as --max-det allows.
+
+    Args:
+        root: The output folder of a run.
+        target: The new folder; must be empty, if it is there.
+        formats: See `find_formats`.
+        choice: What to keep.
+        timings: See `rebuild`.
+        notice: Told of damage to the journal.
+
+    Returns:
+        Images in it.
+
+    Raises:
+        UsageError: If there is no journal, the target is in use, or what is asked for is not in the records.
+        OutputError: If the journal is damaged or a file cannot be written.
+    """
+    wanted = find_formats(formats)
+    source, made = opened(root), OutputFolder(target)
+    refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
+    if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
+        raise UsageError(f"--output {target}: is not empty; name a new folder")
+    with ExitStack() as stack:
+        stack.enter_context(source.held())
+        mend(source, notice)
+        roots = roots_of(source)
+        run = read_json(source, RUN) or {}
+        fingerprint = dict(run.get("fingerprint") or {})
+        keep = _keeping(choice, fingerprint, names_of(source, run))
+        stack.enter_context(made.held())
+        if choice.confidence is not None:
+            fingerprint["confidence"] = choice.confidence
+        if choice.classes is not None:
+            fingerprint["classes"] = sorted(set(choice.classes))
+        settings = (run.get("settings") or {}) | {"formats": list(wanted), "exported_from": os.path.abspath(root)}
+        stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
+        run |= {"fingerprint": fingerprint, "settings": settings} | stored
+        stack.enter_context(_nothing_left(made))
+        write_json(made, RUN, run | {"finished": None})
+        with closing(Journal(made, timings)) as journal:
+            for outcome in outcomes_of(source, roots or ()):
+                if isinstance(outcome, ImageResult):
+                    kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
+                    outcome = replace(outcome, detections=kept)
+                journal.append(outcome)
+        totals = project_all(made, wanted.values(), timings)
+        conclude(made, {RUN: run})
+        return totals.images + totals.failures
+
+
+@contextmanager
+def _nothing_left(made: OutputFolder) -> Iterator[None]:
+    """Empties a folder that was empty before, if the block fails: half of it would be in the way of another try."""
+    try:
+        yield
+    except BaseException:
+        made.remove(*(entry.name for entry in made.root.iterdir() if entry.name not in {LOCK, PARTIAL}))
+        raise
+
+
+class _Keep(Protocol):
+    def __call__(self, class_id: int, confidence: float, /) -> bool: ...
+
+
+def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str, str]) -> _Keep:
+    """Returns what tells whether a box is chosen.
+
+    Raises:
+        UsageError: If boxes are asked for that the run did not keep.
+    """
+    least = fingerprint.get("confidence", 0.0)
+    if choice.confidence is not None and choice.confidence < least:
+        raise UsageError(
+            f"--conf {choice.confidence}: the run kept no box below {least}; that needs a run of its own, with detect"
+        )
+    by_id = {int(index): name for index, name in names.items()}
+    wanted = None if choice.classes is None else set(class_ids(choice.classes, by_id))
+    had = fingerprint.get("classes")
+    if wanted is not None and had is not None and (missing := wanted - set(class_ids(had, by_id))):
+        known = ", ".join(by_id[index] for index in sorted(missing))
+        raise UsageError(f"--classes {known}: the run kept {', '.join(had)} only; that needs a run of its own")
+    threshold = choice.confidence or 0.0
+    return lambda class_id, confidence: confidence >= threshold and (wanted is None or class_id in wanted)

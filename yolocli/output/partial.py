@@ -1,0 +1,116 @@
+"""Files being written: they lie in a sub-folder of their own, until a rename publishes them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from yolocli.output.anchors import Anchors, Place
+from yolocli.output.ownership import is_output_folder
+
+PARTIAL = ".partial"
+"""Sub-folder for files being written; on the same file system, so that a rename publishes them."""
+PARTIAL_FILE = "yolocli-"
+"""What the names in it begin with; others are somebody else's, or of an earlier version."""
+PARTIAL_EARLIER = re.compile(r"file|[0-9a-f]{32}")
+NO_LINK, BINARY = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_BINARY", 0)
+
+
+class Partial:
+    """The sub-folder for files being written, of an output folder."""
+
+    def __init__(self, root: Path, folders: Anchors) -> None:
+        self._root = root
+        self._folders = folders
+
+    def make(self) -> None:
+        """Makes it, and clears what a killed run left half-written.
+
+        Raises:
+            OSError: If it cannot be made or written.
+        """
+        root = self._folders.at("")
+        found = root.status(PARTIAL)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            os.unlink(root.at(PARTIAL), dir_fd=root.fd)
+        self.clear()
+        self._folders.at(PARTIAL)
+
+    def clear(self) -> None:
+        """Removes it, if nobody put other files there.
+
+        Raises:
+            OSError: If it cannot be looked at or written.
+        """
+        with suppress(FileNotFoundError):
+            partial = self._folders.at(PARTIAL, make=False)
+            names = os.listdir(self._root / PARTIAL)
+            earlier = PARTIAL_EARLIER.fullmatch if names and is_output_folder(self._root) else lambda name: None
+            for name in (name for name in names if name.startswith(PARTIAL_FILE) or earlier(name)):
+                with suppress(FileNotFoundError):
+                    os.unlink(partial.at(name), dir_fd=partial.fd)
+            self._folders.remove_empty((PARTIAL,))
+
+    def write(self, data: bytes, place: Place, name: str) -> None:
+        """Writes a file: one open, one write, one rename, as this is done for every image.
+
+        Args:
+            data: Its content.
+            place: The folder that it goes to.
+            name: Its name there.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        partial = self._folders.at(PARTIAL)
+        file = _open_new(partial, PARTIAL_FILE, 0o644)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        finally:
+            os.close(file)
+        _publish(partial, PARTIAL_FILE, place, name)
+
+    @contextmanager
+    def open(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[IO[bytes]]:
+        """Opens a file that appears, whole, when the block ends well.
+
+        Args:
+            path: What tells it from others that are being written.
+            find: Returns where it goes, when the block has ended.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        unfinished = PARTIAL_FILE + hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        partial = self._folders.at(PARTIAL)
+        try:
+            with open(_open_new(partial, unfinished, 0o666), "wb") as stream:
+                yield stream
+            _publish(self._folders.at(PARTIAL), unfinished, *find(path))
+        except OSError:
+            with suppress(OSError):
+                partial = self._folders.at(PARTIAL)
+                os.unlink(partial.at(unfinished), dir_fd=partial.fd)
+            raise
+
+
+def _open_new(place: Place, name: str, mode: int) -> int:
+    """Opens a file that is not there yet."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | BINARY
+    try:
+        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
+    except FileExistsError:  # what a write that failed has left, or somebody has put in the way
+        os.unlink(place.at(name), dir_fd=place.fd)
+        return os.open(place.at(name), flags, mode, dir_fd=place.fd)
+
+
+def _publish(partial: Place, unfinished: str, place: Place, name: str) -> None:
+    os.replace(partial.at(unfinished), place.at(name), src_dir_fd=partial.fd, dst_dir_fd=place.fd)

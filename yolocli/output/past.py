@@ -1,0 +1,170 @@
+"""What a journal holds already: looked up while images are found, and replayed for projections."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import json
+import os
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from yolocli.errors import OutputError
+from yolocli.output.folder import OutputFolder
+from yolocli.output.lines import DROPPED, Head, parse
+from yolocli.output.ownership import DAMAGED, JOURNAL
+from yolocli.results import ImageRef, ImageResult, Outcome, outcome_from_dict
+
+
+class Known(enum.Enum):
+    """What a journal tells of a file."""
+
+    NEW = enum.auto()
+    CHANGED = enum.auto()
+    DONE = enum.auto()
+    FAILED = enum.auto()
+
+
+class Past:
+    """What a journal holds already: 17 bytes of memory a line.
+
+    Attributes:
+        first_parts: Of the paths in it that have more than one part.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.first_parts: set[str] = set()
+        keys, offsets, dropped = array("q"), array("q"), bytearray()
+        for offset, head in _heads(path):
+            keys.append(hash(head.path))
+            offsets.append(offset)
+            dropped.append(head.status == DROPPED)
+            if "/" in head.path:
+                self.first_parts.add(head.path.split("/", 1)[0])
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        self._keys = array("q", (keys[i] for i in order))
+        self._offsets = array("q", (offsets[i] for i in order))
+        self._seen = bytearray(dropped[i] for i in order)
+        self._file = open(path, "rb") if path.exists() else None
+        self.images = sum(not self._seen[i] for i in self._latest())
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def look_up(self, ref: ImageRef) -> Known:
+        """Tells what the last run with this file made of it, and remembers that it was asked for."""
+        key = hash(ref.path)
+        last = bisect_right(self._keys, key) - 1
+        while last >= 0 and self._keys[last] == key:
+            head = self._head(last)
+            if head.path == ref.path:
+                if head.status == DROPPED:
+                    return Known.NEW
+                self._seen[last] = True
+                if not head.is_of(ref):
+                    return Known.CHANGED
+                return Known.DONE if head.status == ImageResult.status else Known.FAILED
+            last -= 1  # another path with the same hash
+        return Known.NEW
+
+    def unseen(self) -> Iterator[Head]:
+        """Yields what was not asked for, and not dropped before."""
+        for i in self._latest():
+            if not self._seen[i]:
+                yield self._head(i)
+
+    def dropped(self) -> Iterator[Head]:
+        """Yields what was dropped."""
+        marked = (self._head(i) for i in self._latest() if self._seen[i])
+        return (head for head in marked if head.status == DROPPED)
+
+    def _latest(self) -> Iterator[int]:
+        """Yields the position of the last line of each image."""
+        count = len(self._keys)
+        return (i for i in range(count) if i + 1 == count or self._keys[i] != self._keys[i + 1])
+
+    def _head(self, position: int) -> Head:
+        assert self._file is not None
+        self._file.seek(self._offsets[position])
+        head = parse(self._file.readline())
+        assert head is not None
+        return head
+
+
+def named(folder: OutputFolder) -> list[str]:
+    """Returns the images that a folder holds, those of damaged lines among them as far as they can be read."""
+    found: dict[str, None] = {}
+    for name in (JOURNAL, DAMAGED):
+        with suppress(FileNotFoundError), open(folder.root / name, "rb") as stream:
+            for head in map(parse, stream):
+                if head is not None and head.status == DROPPED:
+                    found.pop(head.path, None)
+                elif head is not None:
+                    found[head.path] = None
+    return list(found)
+
+
+def replay(path: Path) -> Iterator[Outcome]:
+    """Yields the last Outcome of every image by path, whatever the order in which they ended.
+
+    That is the order of a walk; so a folder that was done in several runs gives the same projections as one done at
+    once.
+
+    Raises:
+        OutputError: If the journal holds a line that is not its own.
+    """
+    # one bytes object a line, equal images side by side, the latest last
+    lines = sorted(_sort_key(head.path) + offset.to_bytes(8, "big") for offset, head in _heads(path))
+    last = (line for line, following in itertools.pairwise([*lines, b""]) if line[:-8] != following[:-8])
+    with open(path, "rb") as stream:
+        for line in last:
+            stream.seek(int.from_bytes(line[-8:], "big"))
+            content = stream.readline()
+            head = parse(content)
+            if head is None or head.status != DROPPED:
+                yield _outcome(path, content)
+
+
+def _sort_key(path: str) -> bytes:
+    """Returns bytes, different for each path, that sort as a walk does: a folder's names by their bytes."""
+    raw = os.fsencode(path)
+    if b"\0" in raw or b"\1" in raw:  # which the separators below are made of
+        raw = raw.replace(b"\1", b"\1\2").replace(b"\0", b"\1\1")
+    return raw.replace(b"/", b"\0") + b"\0\0"
+
+
+def _outcome(path: Path, line: bytes) -> Outcome:
+    try:
+        return outcome_from_dict(json.loads(line))
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path}: a damaged line ({error}); use --overwrite or another --output") from error
+
+
+def heads(path: Path) -> Iterator[Head]:
+    """Yields what each line begins with, in the order of the file.
+
+    Raises:
+        OutputError: If there is a line that is not the journal's own.
+    """
+    return (head for _, head in _heads(path))
+
+
+def _heads(path: Path) -> Iterator[tuple[int, Head]]:
+    if not path.exists():
+        return
+    offset = 0
+    with open(path, "rb") as stream:
+        for line in stream:
+            head = parse(line)
+            if head is None:
+                raise OutputError(
+                    f"{path}: byte {offset}: not a line of a journal; use --overwrite or another --output"
+                )
+            yield offset, head
+            offset += len(line)
