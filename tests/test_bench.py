@@ -21,21 +21,10 @@ from tests.support import clean_environment, write_image
 from yolocli.cli.tables import print_bench
 from yolocli.errors import ModelError, NoImagesError, UsageError, WorkerError
 from yolocli.machine.apart import run_apart
-from yolocli.measure.bench import (
-    _PREDICT,
-    BenchConfig,
-    Cell,
-    Row,
-    _figures,
-    agreement,
-    bench,
-    cells,
-    command,
-    gather,
-    repeat,
-    run_cell,
-    to_dict,
-)
+from yolocli.measure.bench import bench
+from yolocli.measure.cells import BenchConfig, Cell, Row, cells, command, to_dict
+from yolocli.measure.pictures import gather, repeat
+from yolocli.measure.runs import PREDICT, agreement, figures_of, run_cell
 from yolocli.results import Detection
 
 SUMMARY = {
@@ -131,8 +120,8 @@ def test_few_pictures_are_taken_again_and_again(tmp_path: Path) -> None:
 
 
 def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolocli.measure.bench._detect", lambda cell, pictures, out: (SUMMARY, 3.0))
-    monkeypatch.setattr("yolocli.measure.bench._outcomes", lambda out: ({}, {}))
+    monkeypatch.setattr("yolocli.measure.runs.detect", lambda cell, pictures, out: (SUMMARY, 3.0))
+    monkeypatch.setattr("yolocli.measure.runs.outcomes", lambda out: ({}, {}))
     row = Row("x", "m.pt", Cell("m.pt"))
     run_cell(row, tmp_path, tmp_path, {})
     assert row.failures == 4
@@ -377,5 +366,5 @@ def test_the_baseline_runs_no_code_of_a_model(tmp_path: Path) -> None:
     for name in ("evil.pt", "evil.torchscript"):
         (tmp_path / name).write_bytes(pickle.dumps({"model": Evil(tmp_path / "the-code-ran"), "train_args": {}}))
         with pytest.raises(WorkerError):
-            _figures(_PREDICT, [str(tmp_path / name), str(tmp_path)], name)
+            figures_of(PREDICT, [str(tmp_path / name), str(tmp_path)], name)
         assert not (tmp_path / "the-code-ran").exists()

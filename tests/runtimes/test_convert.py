@@ -15,7 +15,7 @@ from yolocli.errors import ModelError
 from yolocli.runtimes.base import ConversionError
 from yolocli.runtimes.openvino import convert
 from yolocli.runtimes.openvino.convert import converted_model, difference, drawn_picture
-from yolocli.runtimes.openvino.export_folder import is_export, read_metadata
+from yolocli.runtimes.openvino.model_folder import is_openvino_model, read_metadata
 from yolocli.runtimes.torch import load as torch
 
 
@@ -57,7 +57,7 @@ def test_many_at_once_convert_once(conversions: list[Path], checkpoint: Path) ->
     assert len(conversions) == 1
     assert len(set(folders)) == 1
     assert len(folders) == 8
-    assert is_export(folders[0])
+    assert is_openvino_model(folders[0])
 
 
 @pytest.mark.parametrize("damage", ["changed", "shorter", "gone", "folder gone"])

@@ -23,7 +23,7 @@ from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.runtimes.openvino import network as openvino_network
-from yolocli.runtimes.openvino.export_folder import read_metadata
+from yolocli.runtimes.openvino.model_folder import read_metadata
 from yolocli.runtimes.openvino.network import FIXED_GRAPHS, Network, Setting
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from yolocli.config import Precision
 from yolocli.runtimes.openvino import graph as openvino_graph
-from yolocli.runtimes.openvino.export_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.graph import anchors, for_images
+from yolocli.runtimes.openvino.model_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.network import Network, Setting
 from yolocli.runtimes.torch.library import import_ultralytics
 
@@ -94,6 +94,6 @@ def test_strides_are_told_from_the_number_of_anchors(sizes: tuple[int, ...], exp
 
 
 def _metadata(stride: int) -> Any:
-    from yolocli.runtimes.openvino.export_folder import Metadata
+    from yolocli.runtimes.openvino.model_folder import Metadata
 
     return Metadata({0: "x"}, stride, (640, 640), "detect", 3, False)

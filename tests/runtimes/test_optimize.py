@@ -23,10 +23,11 @@ from yolocli.cli.tables import print_comparison
 from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.measure import optimize as optimize_module
+from yolocli.measure.loss import Comparison, compare
 from yolocli.measure.match import iou, match
-from yolocli.measure.optimize import Comparison, OptimizeConfig, compare, optimize
+from yolocli.measure.optimize import OptimizeConfig, optimize
 from yolocli.results import Detection
-from yolocli.runtimes.openvino.export_folder import is_quantised
+from yolocli.runtimes.openvino.model_folder import is_quantised
 
 COMPARISON = Comparison(6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
 NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, iou=None)
@@ -74,8 +75,7 @@ class Finds:
 
 def compared(fp32: Finds, int8: Finds, confidence: float = 0.25) -> Comparison:
     canvas: Any = np.zeros((1, 1, 3), np.uint8)
-    config = OptimizeConfig("a.pt", "pictures", confidence=confidence)
-    return compare(fp32, int8, [canvas], config, 3)  # type: ignore[arg-type]
+    return compare(fp32, int8, [canvas], confidence, 3)  # type: ignore[arg-type]
 
 
 def counts(comparison: Comparison) -> tuple[int, ...]:

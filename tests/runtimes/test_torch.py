@@ -24,9 +24,10 @@ from yolocli.config import Precision
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
+from yolocli.runtimes.torch.backend import PLAIN, load_backend
 from yolocli.runtimes.torch.confined import ConfinedError, confined
 from yolocli.runtimes.torch.library import import_ultralytics
-from yolocli.runtimes.torch.load import PLAIN, TorchRuntime, load_backend
+from yolocli.runtimes.torch.load import TorchRuntime
 
 on_x86 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"

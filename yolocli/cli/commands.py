@@ -166,7 +166,8 @@ def run_bench(
     from rich.console import Console
 
     from yolocli.cli.tables import print_bench
-    from yolocli.measure.bench import BenchConfig, bench, cells, to_dict
+    from yolocli.measure.bench import bench
+    from yolocli.measure.cells import BenchConfig, cells, to_dict
     from yolocli.runtimes.openvino.library import openvino_installed
 
     runtimes = runtimes or ["torch", *(["openvino"] if openvino_installed() else [])]

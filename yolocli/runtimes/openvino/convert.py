@@ -22,8 +22,8 @@ from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import cache_folder, find_cached
 from yolocli.models import sha256
 from yolocli.runtimes.base import ConversionError
-from yolocli.runtimes.openvino.export_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino, openvino_version
+from yolocli.runtimes.openvino.model_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.plan import Plan, Prepared
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
     ov = import_openvino()
     import torch
 
-    from yolocli.runtimes.torch.load import load_backend, trained_imgsz
+    from yolocli.runtimes.torch.backend import load_backend, trained_imgsz
 
     plan = Plan(DetectorConfig(trust_weights=trust_weights), "", "torch", Precision.fp32)
     backend = load_backend(Prepared(plan, weights), torch.device("cpu"))

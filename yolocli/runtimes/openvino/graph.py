@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
 from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
-from yolocli.runtimes.openvino.export_folder import Metadata
+from yolocli.runtimes.openvino.model_folder import Metadata
 from yolocli.runtimes.openvino.nodes import before
 from yolocli.runtimes.openvino.rewrite import rewrite
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError
-from yolocli.runtimes.openvino.export_folder import graph_file, is_quantised, read_metadata
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.library import import_openvino
+from yolocli.runtimes.openvino.model_folder import graph_file, is_quantised, read_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Setting:
     """How to compile a network.
 
     Attributes:
-        folder: An export, see `export_folder`.
+        folder: An export, see `model_folder`.
         precision: Of the arithmetic; what is quantised in the graph is INT8 whatever this says.
         threads: Threads it runs on; 0 leaves the number to OpenVINO.
         few_boxes: Few anchors of an image will count; see `for_images`.

@@ -47,7 +47,7 @@ class Metadata:
     end_to_end: bool
 
 
-def is_export(path: Path) -> bool:
+def is_openvino_model(path: Path) -> bool:
     """Tells whether a path is an OpenVINO export folder."""
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
