@@ -280,14 +280,14 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     assert names("a/best.pt", "b/best.pt")[2:] == ["thread, auto, a/best.pt", "thread, auto, b/best.pt"]
 
 
-def test_an_export_is_not_run_by_torch(tmp_path: Path) -> None:
-    export = tmp_path / "m_openvino_model"
-    export.mkdir()
-    found = cells(["m.pt", str(export)], ["thread"], ["torch", "openvino"], [0], [0])
+def test_a_model_for_openvino_is_not_run_by_torch(tmp_path: Path) -> None:
+    converted = tmp_path / "m_openvino_model"
+    converted.mkdir()
+    found = cells(["m.pt", str(converted)], ["thread"], ["torch", "openvino"], [0], [0])
     assert [(cell.model, cell.runtime) for cell in found] == [
         ("m.pt", "torch"),
         ("m.pt", "openvino"),
-        (str(export), "openvino"),
+        (str(converted), "openvino"),
     ]
 
 

@@ -23,7 +23,7 @@ def converted(openvino: None, weights: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_export(openvino: None, coco_weights: Path) -> Path:
+def int8_model(openvino: None, coco_weights: Path) -> Path:
     """An INT8 export by Ultralytics, for squares of one size."""
     path = coco_weights.parent / "yolo11n_int8_openvino_model"
     if not path.is_dir():

@@ -158,7 +158,7 @@ def test_what_a_checkpoint_may_hold_is_said_for_one_load_and_not_for_the_program
 
 
 class Exported:
-    """What AutoBackend is around an export of a detector for images of 64x96, all of the same two classes."""
+    """What AutoBackend is around a converted detector for images of 64x96, all of the same two classes."""
 
     names: ClassVar = {0: "a", 1: "b"}
     backend = None
@@ -186,7 +186,7 @@ class Exported:
         ("torchscript", False, 1, [10]),
     ],
 )
-def test_an_export_is_given_the_batch_that_it_was_made_for(
+def test_a_converted_model_is_given_the_batch_that_it_was_made_for(
     kind: str, dynamic: bool, best: int, asked: list[int]
 ) -> None:
     """The last, short one is padded by AutoBackend."""

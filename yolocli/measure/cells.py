@@ -24,7 +24,7 @@ class Cell:
     """One way to run. Its fields are options of `yolocli detect`, with the defaults that they have there.
 
     Attributes:
-        model: Weights, an export, or an official name.
+        model: Weights, a converted model, or an official name.
         mode: Who owns the model.
         runtime: What runs the network.
         workers: Workers; 0 lets the run choose.
@@ -121,7 +121,7 @@ def cells(
     batches: Sequence[int],
     precisions: Sequence[str | None] = (None,),
 ) -> list[Cell]:
-    """Returns every combination that there is, once: an export runs where it was made for."""
+    """Returns every combination that there is, once: a converted model runs where it was made for."""
     axes = itertools.product(models, modes, runtimes, workers, batches, precisions)
     combinations = dict.fromkeys(Cell(*values) for values in axes)
     return [cell for cell in combinations if cell.runtime != "torch" or not is_openvino_model(Path(cell.model))]

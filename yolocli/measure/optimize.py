@@ -40,7 +40,7 @@ class OptimizeConfig:
     """What to make.
 
     Attributes:
-        model: Weights, an export folder, or an official name.
+        model: Weights, a model converted for OpenVINO, or an official name.
         pictures: Folder of pictures like those it will run on.
         output: Folder of the new model, ending in `_openvino_model`; None puts it into the current folder, named after
             the model.

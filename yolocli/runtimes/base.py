@@ -118,7 +118,7 @@ class Runtime(Protocol):
 
 
 def fixed_imgsz(fixed: Sequence[int], config: DetectorConfig) -> Sequence[int]:
-    """Returns the size of an export that takes no other.
+    """Returns the size of a converted model that takes no other.
 
     Raises:
         UsageError: If another was asked for.

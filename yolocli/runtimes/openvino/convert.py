@@ -48,7 +48,7 @@ SCORE = 2e-4
 
 
 def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str], None] = lambda _: None) -> Path:
-    """Returns the export folder for a checkpoint; makes it if it is not in the cache, or damaged there.
+    """Returns the folder that a checkpoint was converted to; makes it if it is not in the cache, or damaged there.
 
     Any number of processes may ask at once: one converts, the others wait for it.
 

@@ -119,8 +119,8 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
 
     Args:
         ov: The library.
-        model: OpenVINO's own object, as it was exported; it is changed.
-        metadata: Of the export.
+        model: OpenVINO's own object, as it was read; it is changed.
+        metadata: Of the model.
         few_boxes: Few anchors will count, so that it pays to run the branch that boxes come from at these alone.
 
     Raises:

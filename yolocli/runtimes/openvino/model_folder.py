@@ -1,4 +1,4 @@
-"""The form in which Ultralytics writes an OpenVINO export, and yolocli its converted and its optimised models.
+"""The form in which Ultralytics exports a model for OpenVINO, and yolocli writes those it converts or optimises.
 
 A folder whose name ends in `_openvino_model`, with one `.xml`, its `.bin`, and `metadata.yaml`.
 """
@@ -33,7 +33,7 @@ class Metadata:
     Attributes:
         names: Class names by class index.
         stride: The network's largest stride, in pixels.
-        imgsz: Height and width in pixels it was trained or exported for.
+        imgsz: Height and width in pixels it was trained or converted for.
         task: `detect`, or another that yolocli does not do.
         channels: Of an input image: 3 (BGR) or 1 (grey).
         end_to_end: The network has done its own NMS.
@@ -48,24 +48,24 @@ class Metadata:
 
 
 def is_openvino_model(path: Path) -> bool:
-    """Tells whether a path is an OpenVINO export folder."""
+    """Tells whether a path is a folder with a model for OpenVINO."""
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
 
 def graph_file(folder: Path) -> Path:
-    """Returns the `.xml` of an export.
+    """Returns the `.xml` of a model.
 
     Raises:
         ModelError: If there is none, or its weights are missing.
     """
     graph = next((file for file in sorted(folder.glob("*.xml")) if file.is_file()), None)
     if graph is None or not graph.with_suffix(".bin").is_file():
-        raise ModelError(f"{folder}: an OpenVINO export holds an .xml and its .bin; export the model again")
+        raise ModelError(f"{folder}: a model for OpenVINO is an .xml and its .bin; convert it again")
     return graph
 
 
 def is_quantised(folder: Path) -> bool:
-    """Tells whether an export computes in INT8.
+    """Tells whether a model computes in INT8.
 
     Raises:
         ModelError: If it cannot be read.
@@ -107,7 +107,7 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def check_metadata(model: Path) -> None:
-    """Looks at the metadata beside or in an export, before a library reads it that would wait for a FIFO.
+    """Looks at the metadata beside or in a converted model, before a library reads it that would wait for a FIFO.
 
     Raises:
         ModelError: If it is there, and cannot be read or is damaged.
@@ -162,14 +162,14 @@ def _read_yaml(path: Path) -> Any:
                 raise ValueError("too deep")
         return yaml.load(data, Loader=loader)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}; export the model again") from error
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}; convert the model again") from error
     except (yaml.YAMLError, *_DAMAGE) as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: BaseException) -> ModelError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return ModelError(f"{path}: damaged ({reason}); export the model again")
+    return ModelError(f"{path}: damaged ({reason}); convert the model again")
 
 
 def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False) -> None:

@@ -43,7 +43,7 @@ class Setting:
     """How to compile a network.
 
     Attributes:
-        folder: An export, see `model_folder`.
+        folder: Of the model, see `model_folder`.
         precision: Of the arithmetic; what is quantised in the graph is INT8 whatever this says.
         threads: Threads it runs on; 0 leaves the number to OpenVINO.
         few_boxes: Few anchors of an image will count; see `for_images`.
@@ -61,7 +61,7 @@ class Network:
     For one thread at a time.
 
     Attributes:
-        metadata: Of the export.
+        metadata: Of the model.
         fixed_batch: Images that one run takes, exactly; None for any number.
         fixed_size: Height and width of the input in pixels; None for any multiple of the stride.
     """

@@ -125,8 +125,8 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
         return f"{path}: needs ONNX Runtime: {install_hint('onnx')}"
     if "not a supported model format" in str(error):
         return (
-            f"{path}: is not a model; give weights (.pt), an export such as .onnx or an _openvino_model folder, an "
-            "official name such as yolo11n.pt, or builtin, which finds codes only"
+            f"{path}: is not a model; give weights (.pt), a converted model such as .onnx or an _openvino_model "
+            "folder, an official name such as yolo11n.pt, or builtin, which finds codes only"
         )
     first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
     if "outside the supported Ultralytics checkpoint format" in str(error):
@@ -163,7 +163,7 @@ def _check(path: Path, backend: Any) -> None:
         stride, imgsz = int(backend.stride), trained_imgsz(backend)
         check_sizes(stride, imgsz)
     except (TypeError, ValueError, OverflowError, LookupError) as error:
-        raise ModelError(f"{path}: damaged: {error}; export the model again") from error
+        raise ModelError(f"{path}: damaged: {error}; convert the model again") from error
 
 
 def trained_imgsz(backend: Any) -> tuple[int, int]:

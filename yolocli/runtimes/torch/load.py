@@ -1,4 +1,4 @@
-"""PyTorch, and every export format that Ultralytics' AutoBackend can run.
+"""PyTorch, and every format that Ultralytics' AutoBackend can run.
 
 Ultralytics' predictor is not used: it is the part that cannot be shared, re-reads its arguments under a running call
 and gives up NMS by the clock. What is used is what lies under it: the loader, and AutoBackend.
