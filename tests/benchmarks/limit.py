@@ -72,9 +72,9 @@ def _stages(detector: Detector, refs: Sequence[ImageRef]) -> dict[str, float]:
         marks.append(time.perf_counter())
         canvas = detector.prepare(pixels)
         marks.append(time.perf_counter())
-        candidates = detector.infer([canvas])[0]
+        raw = detector.infer([canvas])[0]
         marks.append(time.perf_counter())
-        detector.finish(candidates, canvas)
+        detector.finish(raw, canvas)
         marks.append(time.perf_counter())
         for name, (start, end) in zip(STAGES, itertools.pairwise(marks), strict=True):
             seconds[name].append(end - start)

@@ -1,25 +1,10 @@
-"""What tests of runtimes share: one conversion for all of them."""
+"""What tests of runtimes share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
-from yolocli.runtimes.openvino.convert import converted_model
-from yolocli.runtimes.openvino.library import openvino_installed
-
-
-@pytest.fixture(scope="session")
-def openvino() -> None:
-    if not openvino_installed():
-        pytest.skip("the extra is not installed: pip install '.[openvino]'")
-
-
-@pytest.fixture(scope="session")
-def converted(openvino: None, weights: Path) -> Path:
-    """The folder that the weights were converted to, in the cache of the tests."""
-    return converted_model(weights, trust_weights=False)
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ def test_a_made_up_runtime_is_one_module_and_one_row(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(choose, "RUNTIMES", runtimes.RUNTIMES)
     assert (chosen("a.made").runtime, chosen("a.made").why) == ("made-up", "auto: it is made for this")
     assert chosen("a.pt").runtime == OPENVINO
-    assert load_detector(ready("a.made")).infer([CANVAS])[0].tolist() == [[1, 2, 3, 4, 0.5, 0]]
+    assert load_detector(ready("a.made")).infer([CANVAS])[0].rows.tolist() == [[1, 2, 3, 4, 0.5, 0]]
     with pytest.raises(UsageError, match="--runtime made-down: did you mean made-up"):
         chosen(runtime="made-down")
 

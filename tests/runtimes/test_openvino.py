@@ -42,7 +42,7 @@ def setting(folder: Path, **fields: Any) -> Setting:
 
 def output(network: Network, images: np.ndarray) -> np.ndarray:
     """All rows of all images, in memory of their own."""
-    return np.stack(network.candidates(images, -1.0))
+    return np.stack([raw.rows for raw in network.candidates(images, -1.0)])
 
 
 def is_static(network: Network, images: np.ndarray) -> bool:
@@ -161,7 +161,7 @@ def test_a_batch_larger_than_a_model_takes_is_cut(int8_model: Path, photos: list
     canvases = [detector.prepare(pixels(path)) for path in photos[:3]]
     alone = [detector.infer([canvas])[0] for canvas in canvases]
     for one, together in zip(alone, detector.infer(canvases), strict=True):
-        assert np.array_equal(one, together)
+        assert np.array_equal(one.rows, together.rows)
 
 
 def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
@@ -174,7 +174,7 @@ def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
 
 def test_candidates_outlive_the_next_image(converted: Path) -> None:
     detector = load_real(converted, threads=1, confidence=0.0)
-    first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0]
+    first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0].rows
     before = first.copy()
     detector.infer([Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)])
     assert np.array_equal(first, before)
@@ -191,7 +191,7 @@ from yolocli.runtimes.openvino.network import Network, Setting
 images = [np.random.default_rng(index).integers(0, 256, (1, 64, 32 * (2 + index), 3), np.uint8) for index in range(8)]
 setting, found = Setting(Path(sys.argv[1]), Precision.fp32, 1), {}
 def rows(network, image):
-    return network.candidates(image, -1.0)[0]
+    return network.candidates(image, -1.0)[0].rows
 def build(index):
     network = Network(setting)
     found[index] = [rows(network, images[index]) for _ in range(5)]

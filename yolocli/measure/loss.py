@@ -87,6 +87,7 @@ def compare(
         confidence: The threshold that both will be used with.
         calibrated: Pictures that `int8` was calibrated on.
     """
+    task = fp32.task
     seconds: dict[Detector, list[float]] = {fp32: [], int8: []}
     pairs: list[tuple[Detection, Detection, float]] = []
     kept = lost = own = gained = 0
@@ -104,13 +105,13 @@ def compare(
                 continue
             sure, faint = _split(boxes[fp32], confidence)
             own_sure, own_faint = _split(boxes[int8], confidence)
-            both = match(sure, own_sure, OVERLAP)
-            faded = match(both.first_only, own_faint, OVERLAP)
+            both = match(task, sure, own_sure, OVERLAP)
+            faded = match(task, both.first_only, own_faint, OVERLAP)
             pairs += both.pairs + faded.pairs
             kept += len(both.pairs)
             lost += len(faded.first_only)
             own += len(own_sure)
-            gained += len(match(both.second_only, faint, OVERLAP).first_only)
+            gained += len(match(task, both.second_only, faint, OVERLAP).first_only)
     return Comparison(
         calibrated=calibrated,
         held_back=len(canvases),

@@ -18,6 +18,8 @@ from yolocli.measure.match import match
 from yolocli.output.journal import replay
 from yolocli.output.ownership import JOURNAL
 from yolocli.results import STAGES, Detection, ImageFailure
+from yolocli.tasks import DEFAULT_TASK, find_task
+from yolocli.tasks.base import Task
 
 MATCH_IOU = 0.9
 """Overlap at which a box counts as the reference's, if the class is the same too."""
@@ -67,13 +69,14 @@ def run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
     row.stage_ms = {name: round(summary["stages"][name] * 1000 / done, 2) for name in STAGES}
     row.peak_memory_bytes = max(row.peak_memory_bytes, summary["peak_memory_bytes"])
     row.failures = max(row.failures, summary["failures"])
-    row.boxes, row.matched, row.extra = agreement(reference, outcomes(out)[0])
+    task = find_task(DEFAULT_TASK, row.model)  # a journal does not say what its model was for
+    row.boxes, row.matched, row.extra = agreement(task, reference, outcomes(out)[0])
 
 
-def agreement(reference: Boxes, found: Boxes) -> tuple[int, int, int]:
+def agreement(task: Task, reference: Boxes, found: Boxes) -> tuple[int, int, int]:
     """Returns the boxes of the reference, those of them that were found, and those found beyond them."""
     paths = reference.keys() | found.keys()
-    matchings = [match(reference.get(path, ()), found.get(path, ()), MATCH_IOU) for path in paths]
+    matchings = [match(task, reference.get(path, ()), found.get(path, ()), MATCH_IOU) for path in paths]
     matched = sum(len(matching.pairs) for matching in matchings)
     lost = sum(len(matching.first_only) for matching in matchings)
     return matched + lost, matched, sum(len(matching.second_only) for matching in matchings)

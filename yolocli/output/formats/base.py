@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Protocol, TextIO, runtime_checkable
 
 from yolocli.output.folder import OutputFolder
 from yolocli.results import Outcome
+from yolocli.tasks.detect import Detect
 
 SOURCE = "source"
 """Last column of every table: what opens the image."""
-BOX_COLUMNS = ("name", "class", "confidence", "x1", "y1", "x2", "y2")
+BOX_COLUMNS = Detect.columns
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yolocli.errors import ModelError
 from yolocli.machine.bounded import read_bounded
+from yolocli.tasks import find_task
+from yolocli.tasks.base import ModelFacts, Task
 
 SUFFIX = "_openvino_model"
 METADATA = "metadata.yaml"
@@ -34,17 +36,24 @@ class Metadata:
         names: Class names by class index.
         stride: The network's largest stride, in pixels.
         imgsz: Height and width in pixels it was trained or converted for.
-        task: `detect`, or another that yolocli does not do.
+        task: What the model is for.
         channels: Of an input image: 3 (BGR) or 1 (grey).
         end_to_end: The network has done its own NMS.
+        more: What else its task asks for, see `ModelFacts`.
     """
 
     names: Mapping[int, str]
     stride: int
     imgsz: tuple[int, int]
-    task: str
+    task: Task
     channels: int
     end_to_end: bool
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What its task asks for."""
+        return ModelFacts(self.names, self.more)
 
 
 def is_openvino_model(path: Path) -> bool:
@@ -80,7 +89,7 @@ def read_metadata(folder: Path) -> Metadata:
     """Reads `metadata.yaml`.
 
     Raises:
-        ModelError: If it is missing, cannot be read or is damaged.
+        ModelError: If it is missing, cannot be read or is damaged, or the model is for no task that there is.
     """
     path = folder / METADATA
     values = _read_yaml(path)
@@ -88,13 +97,15 @@ def read_metadata(folder: Path) -> Metadata:
         names, imgsz = _literal(values["names"]), _literal(values["imgsz"])
         height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
         arguments = _literal(values.get("args") or {})
+        task = find_task(str(values["task"]), folder)
         metadata = Metadata(
             names={int(index): str(name) for index, name in names.items()},
             stride=int(values["stride"]),
             imgsz=(int(height), int(width)),
-            task=str(values["task"]),
+            task=task,
             channels=int(values.get("channels", 3)),
             end_to_end=bool(_literal(values.get("end2end", False)) or arguments.get("nms", False)),
+            more={key: _literal(values[key]) for key in task.asks if key in values},
         )
         check_sizes(metadata.stride, metadata.imgsz)
         if not metadata.names:
@@ -179,13 +190,14 @@ def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False)
     values = {
         "description": "OpenVINO model made by yolocli",
         "stride": metadata.stride,
-        "task": metadata.task,
+        "task": metadata.task.name,
         "batch": 1,
         "imgsz": list(metadata.imgsz),
         "names": dict(metadata.names),
         "args": {"batch": 1, "half": False, "int8": quantised, "dynamic": True, "nms": False},
         "channels": metadata.channels,
         "end2end": metadata.end_to_end,
+        **metadata.more,
     }
     (folder / METADATA).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

@@ -18,6 +18,7 @@ from yolocli.errors import ModelError
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.library import import_openvino
 from yolocli.runtimes.openvino.model_folder import graph_file, is_quantised, read_metadata
+from yolocli.tasks.base import Raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,7 +104,7 @@ class Network:
         self._any: Any = None
         self._branches = [(self._compile(first), self._compile(rest)) for first, rest in self._graph.branches]
 
-    def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[NDArray[np.float32]]:
+    def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[Raw]:
         """Runs the network.
 
         Args:
@@ -111,7 +112,7 @@ class Network:
             confidence: Boxes above it are given.
 
         Returns:
-            For each image an array (n, 6) of x1, y1, x2, y2 in pixels, score, class.
+            What was found on each image.
         """
         import numpy as np
 

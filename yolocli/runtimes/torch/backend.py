@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError, install_hint
-from yolocli.runtimes.base import DETECT
 from yolocli.runtimes.openvino.model_folder import check_metadata, check_sizes
 from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.confined import ConfinedError, confined
+from yolocli.tasks import DEFAULT_TASK, find_task
+from yolocli.tasks.base import ModelFacts, Task
 
 if TYPE_CHECKING:
     import torch
@@ -151,11 +152,8 @@ def _is_confined(error: BaseException | None) -> bool:
 
 
 def _check(path: Path, backend: Any) -> None:
-    module = backend.backend.model if backend.format == "pt" else None
-    task = getattr(module, "task", None) or backend.task or DETECT
-    if task != DETECT:
-        raise ModelError(f"{path}: a model for '{task}'; only detection models are supported so far")
-    if module is not None and "RTDETR" in type(module).__name__:
+    task_of(backend, path)
+    if "RTDETR" in type(_module(backend)).__name__:
         raise ModelError(f"{path}: an RT-DETR model; only YOLO detection models are supported so far")
     if backend.channels not in {1, 3}:
         raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
@@ -164,6 +162,29 @@ def _check(path: Path, backend: Any) -> None:
         check_sizes(stride, imgsz)
     except (TypeError, ValueError, OverflowError, LookupError) as error:
         raise ModelError(f"{path}: damaged: {error}; convert the model again") from error
+
+
+def task_of(backend: Any, model: object) -> Task:
+    """Returns what a model is for.
+
+    Args:
+        backend: AutoBackend around it.
+        model: Its path, for the message.
+
+    Raises:
+        ModelError: If there is no such task.
+    """
+    return find_task(getattr(_module(backend), "task", None) or backend.task or DEFAULT_TASK, model)
+
+
+def facts_of(backend: Any, task: Task) -> ModelFacts:
+    """Returns what a model says of its output."""
+    return ModelFacts(dict(backend.names), {key: getattr(backend, key) for key in task.asks if hasattr(backend, key)})
+
+
+def _module(backend: Any) -> Any:
+    """Returns the network of weights; None of a converted model."""
+    return backend.backend.model if backend.format == "pt" else None
 
 
 def trained_imgsz(backend: Any) -> tuple[int, int]:

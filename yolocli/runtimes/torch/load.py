@@ -7,7 +7,7 @@ and gives up NMS by the clock. What is used is what lies under it: the loader, a
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, fixed_imgsz, frame_for
 from yolocli.runtimes.plan import Prepared
-from yolocli.runtimes.torch.backend import load_backend, trained_imgsz
+from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trained_imgsz
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.tasks.base import Raw
+from yolocli.tasks.rows import COLUMNS, CONFIDENCE, side_by_side
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from yolocli.runtimes.torch.detect_head import RowsDetect
 
@@ -71,11 +71,13 @@ class TorchRuntime:
         self._device = device
         self._confidence = asked.confidence
         self._bf16 = precision is Precision.bf16
-        self.names: Mapping[int, str] = dict(backend.names)
+        self.task = task_of(backend, prepared.path)
+        self.facts = facts_of(backend, self.task)
+        self._extra = self.task.extra(self.facts)
         self.channels: int = backend.channels
         self._iou = asked.iou
         self._end_to_end = bool(backend.end2end)
-        self.suppressed = self._end_to_end or device.type == "cuda"
+        self.suppressed = self._end_to_end or (device.type == "cuda" and self.task.plain_nms)
         self.description = (
             f"torch {(precision or Precision.fp32).value} on {device}"
             if backend.format == "pt"
@@ -94,13 +96,13 @@ class TorchRuntime:
         self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
         self.best_batch = BATCH_OF_MANY_THREADS if self._head and prepared.threads > 1 else self._fitting_batch()
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
         most = self._most or len(batch)
         parts = (self._infer(batch[start : start + most]) for start in range(0, len(batch), most))
         return list(chain.from_iterable(parts))
 
-    def _infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def _infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         import numpy as np
         import torch
 
@@ -108,15 +110,15 @@ class TorchRuntime:
             output = self._backend(self._inputs(batch))
             if self._head is not None:
                 above = (self._head.boxes_above(output, image, self._confidence) for image in range(len(batch)))
-                return [boxes.numpy() for boxes in above]
+                return [Raw(rows.numpy()) for rows in above]
             if isinstance(output, (list, tuple)):
                 output = output[0]
             found = self._candidates(output.float())
             if self.suppressed and not self._end_to_end:
                 found = suppress_on_device(found, self._iou)
-            rows = found.cpu().numpy()
-        ends = np.searchsorted(rows[:, 0], np.arange(1, len(batch)))
-        return np.split(rows[:, 1:], ends)
+            host = found.cpu().numpy()
+        ends = np.searchsorted(host[:, 0], np.arange(1, len(batch)))
+        return [Raw(rows) for rows in np.split(host[:, 1:], ends)]
 
     def _inputs(self, batch: Sequence[Canvas]) -> torch.Tensor:
         """Returns (images, channels, height, width) in [0, 1], RGB or grey, on the device."""
@@ -137,18 +139,20 @@ class TorchRuntime:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
-        if self._end_to_end or output.shape[-1] == 6:  # output: (images, boxes, 6)
+        if self._end_to_end or output.shape[-1] == COLUMNS + self._extra:  # output: (images, boxes, 6 + k)
             self._end_to_end = self.suppressed = True
-            image, box = (output[..., 4] > self._confidence).nonzero(as_tuple=True)
+            image, box = (output[..., CONFIDENCE] > self._confidence).nonzero(as_tuple=True)
             return torch.cat([image[:, None].float(), output[image, box]], 1)
-        if output.shape[1] != 4 + len(self.names) and len(self.names) != NAMES_UNKNOWN:
+        end, known = output.shape[1] - self._extra, len(self.facts.names)
+        if end != 4 + known and known != NAMES_UNKNOWN:
             raise ModelError(f"output of shape {tuple(output.shape)} is not that of a YOLO detector; it cannot be read")
-        scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
+        scores, classes = output[:, 4:end].max(1)  # output: (images, 4 + classes + k, boxes)
         image, box = (scores > self._confidence).nonzero(as_tuple=True)
         centre, half = output[image, :2, box], output[image, 2:4, box] / 2
         score, category = scores[image, box], classes[image, box].float()
-        columns = [image[:, None].float(), centre - half, centre + half, score[:, None], category[:, None]]
-        return torch.cat(columns, 1)
+        own = [output[image, end:, box]] if self._extra else []
+        rows = side_by_side((centre - half, centre + half), score[:, None], category[:, None], own)
+        return torch.cat([image[:, None].float(), *rows], 1)
 
     def _fitting_batch(self) -> int:
         """Returns the batch that a model was exported for, if it takes no other.

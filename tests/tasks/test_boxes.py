@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 from tests.support import assert_same_boxes, run
 from yolocli.results import Detection
 from yolocli.runtimes.torch.library import import_ultralytics
-from yolocli.tasks.boxes import MAX_CANDIDATES, suppress
+from yolocli.tasks.boxes import MAX_CANDIDATES, iou, suppress
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _ultralytics() -> None:
     import_ultralytics()
+
+
+def test_iou() -> None:
+    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert iou((0, 0, 2, 2), (2, 2, 3, 3)) == 0
+    assert iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
 
 
 def _candidates(seed: int, count: int, classes: int, grid: float, levels: int) -> np.ndarray:

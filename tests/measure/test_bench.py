@@ -9,7 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from yolocli.measure.cells import BenchConfig, Cell, Row, cells, command, to_dic
 from yolocli.measure.pictures import gather, repeat
 from yolocli.measure.runs import PREDICT, agreement, figures_of, run_cell
 from yolocli.results import Detection
+from yolocli.tasks.detect import Detect
 
 SUMMARY = {
     "images": 2,
@@ -52,24 +53,6 @@ def pictures(photos: list[Path], tmp_path: Path) -> Path:
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
     return folder
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts a command whose temporary files go to `tmp_path / "tmp"`; nothing is left of it after the test."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("looks for processes in /proc")
-    (tmp_path / "tmp").mkdir()
-    runs: list[Running] = []
-
-    def start(*arguments: str, **variables: str) -> Running:
-        env = {"TMPDIR": str(tmp_path / "tmp"), **variables}
-        runs.append(Running(arguments, tmp_path / "out", tmp_path / "log", env=env))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.end()
 
 
 @pytest.mark.slow
@@ -296,12 +279,12 @@ def test_agreement_tells_lost_from_moved_from_new_boxes() -> None:
         return Detection(name, 0, 0.9, (x, x, x + 10.0, x + height))
 
     cat, moved, far, dog = at("cat", 0.0), at("cat", 0.0, 10.5), at("cat", 50.0), at("dog", 0.0)
-    assert agreement({"a": [cat]}, {"a": [moved]}) == (1, 1, 0)
-    assert agreement({"a": [cat]}, {"a": [far]}) == (1, 0, 1)
-    assert agreement({"a": [cat]}, {"a": [dog]}) == (1, 0, 1)
-    assert agreement({"a": [cat]}, {}) == (1, 0, 0)
-    assert agreement({}, {"a": [cat]}) == (0, 0, 1)
-    assert agreement({"a": [cat, cat]}, {"a": [cat]}) == (2, 1, 0), "a box answers for one other only"
+    assert agreement(Detect(), {"a": [cat]}, {"a": [moved]}) == (1, 1, 0)
+    assert agreement(Detect(), {"a": [cat]}, {"a": [far]}) == (1, 0, 1)
+    assert agreement(Detect(), {"a": [cat]}, {"a": [dog]}) == (1, 0, 1)
+    assert agreement(Detect(), {"a": [cat]}, {}) == (1, 0, 0)
+    assert agreement(Detect(), {}, {"a": [cat]}) == (0, 0, 1)
+    assert agreement(Detect(), {"a": [cat, cat]}, {"a": [cat]}) == (2, 1, 0), "a box answers for one other only"
 
 
 def test_the_ratio_is_to_the_median_of_the_baseline() -> None:
