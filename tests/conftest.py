@@ -15,6 +15,8 @@ from tests import fakes
 from tests.support import REPOSITORY
 from yolocli.builtin import WEIGHTS
 from yolocli.results import Detection
+from yolocli.runtimes.openvino.convert import converted_model
+from yolocli.runtimes.openvino.library import openvino_installed
 
 SAMPLES = REPOSITORY / "sample_images"
 COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent / "shared/weights/yolo11n.pt")
@@ -135,6 +137,18 @@ def _ultralytics(weights: Path) -> Callable[[Path], tuple[Detection, ...]]:
         return tuple(Detection(answer.names[int(c)], int(c), score, tuple(xyxy)) for c, score, xyxy in rows)
 
     return predict
+
+
+@pytest.fixture(scope="session")
+def openvino() -> None:
+    if not openvino_installed():
+        pytest.skip("the extra is not installed: pip install '.[openvino]'")
+
+
+@pytest.fixture(scope="session")
+def converted(openvino: None, weights: Path) -> Path:
+    """The folder that the weights were converted to, in the cache of the tests."""
+    return converted_model(weights, trust_weights=False)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.base import Raw
+from yolocli.tasks.detect import Detect
 
 DEADLY = 252
 """An image that ends with this value ends the process that infers it."""
@@ -51,6 +53,7 @@ class FakeDetector:
     description = "fake"
     best_batch = 1
     names: Mapping[int, str] = MappingProxyType({0: "thing", 1: "other"})
+    task = Detect()
     model = "fake.pt"
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:
@@ -66,7 +69,7 @@ class FakeDetector:
     def prepare(self, pixels: NDArray[np.uint8]) -> Canvas:
         return Canvas(pixels, pixels.shape[1], pixels.shape[0])
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         with self._counting:
             self.inferred_in.add(threading.get_ident())
             self.batches.append(len(batch))
@@ -85,13 +88,13 @@ class FakeDetector:
                 raise RuntimeError("no kernel\nfor this CPU")
             if any(canvas.width == ODD_WIDTH for canvas in batch):
                 raise ModelError("cannot compile the model")
-            return [np.array([[0, 0, c.width, c.height, 0.5, 0]], np.float32) for c in batch]
+            return [Raw(np.array([[0, 0, c.width, c.height, 0.5, 0]], np.float32)) for c in batch]
         finally:
             with self._counting:
                 self._inside -= 1
 
-    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
-        x1, y1, x2, y2, score, class_id = candidates[0].tolist()
+    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+        x1, y1, x2, y2, score, class_id = raw.rows[0].tolist()
         return (Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),)
 
 
@@ -149,11 +152,11 @@ class CountingLoader(YoloLoader):
         plain = detector.infer
         counted: list[int] = []
 
-        def infer(batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        def infer(batch: Sequence[Canvas]) -> list[Raw]:
             counted.append(torch.get_num_threads())
             return plain(batch)
 
-        def finish(candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+        def finish(raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
             return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
 
         detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]

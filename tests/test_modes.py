@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests import fakes
 from tests.support import (
@@ -43,6 +41,7 @@ from yolocli.pipeline import Run, Silent
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.runtimes.plan import Prepared
 from yolocli.summary import RunSummary
+from yolocli.tasks.base import Raw
 
 MODES = list(EXECUTORS)
 every_mode = pytest.mark.parametrize("mode", MODES)
@@ -400,7 +399,7 @@ def test_memory_that_is_short_for_a_moment_costs_no_image(tmp_path: Path) -> Non
     write_image(tmp_path / "a.png")
 
     class Short(fakes.FakeDetector):
-        def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+        def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
             self.batches.append(len(batch))
             if len(self.batches) == 1:
                 raise RuntimeError("CUDA out of memory")

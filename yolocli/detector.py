@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from yolocli.config import DetectorConfig
-from yolocli.images.letterbox import Canvas, letterbox, to_image
-from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
+from yolocli.images.letterbox import Canvas, letterbox
+from yolocli.results import Detection
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.plan import Prepared
-from yolocli.tasks.boxes import suppress
+from yolocli.tasks.base import Raw, Task
 from yolocli.tasks.classes import class_ids
+from yolocli.tasks.rows import usable
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from yolocli.images.decode import Pixels
     from yolocli.runtimes.base import Lock, Runtime
 
@@ -35,6 +33,7 @@ class Detector(Protocol):
         description: What runs where, for the summary.
         best_batch: Images that should go through the network together, where the user does not say.
         names: Class names by class index, of all the model knows.
+        task: What the model is for.
         model: Its path, for messages.
     """
 
@@ -42,61 +41,50 @@ class Detector(Protocol):
     description: str
     best_batch: int
     names: Mapping[int, str]
+    task: Task
     model: str
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image, (height, width, channels) uint8."""
         ...
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
-        """Runs the network on canvases of one shape; an array (n, 6) of candidates for each."""
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
+        """Runs the network on canvases of one shape; gives what it found on each."""
         ...
 
-    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
-        """Turns the candidates of one image into its detections."""
+    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+        """Turns what was found on one canvas into the detections of its image."""
         ...
 
 
 class YoloDetector:
-    """A detector that runs YOLO; see `Detector`."""
+    """A runtime and the task of its model; see `Detector`."""
 
     def __init__(self, runtime: Runtime, prepared: Prepared) -> None:
         asked = prepared.asked
         self._runtime = runtime
         self._asked = asked
-        self._wanted = None if asked.classes is None else class_ids(asked.classes, runtime.names, asked.verbose)
         self.channels = runtime.channels
         self.description = runtime.description
         self.best_batch = runtime.best_batch
-        self.names = runtime.names
+        self.names = runtime.facts.names
+        self.task = runtime.task
         self.model = str(prepared.model)
+        self._wanted = None if asked.classes is None else class_ids(asked.classes, self.names, asked.verbose)
 
     def prepare(self, pixels: Pixels) -> Canvas:
         """Letterboxes one image; see `Detector.prepare`."""
         return letterbox(pixels, self._runtime.frame)
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network; see `Detector.infer`."""
         return self._runtime.infer(batch)
 
-    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
-        """Suppresses overlaps and maps boxes to the image; see `Detector.finish`."""
-        import numpy as np
-
-        # a network that overflows gives rows that are no boxes, for which JSON has no numbers
-        candidates = candidates[np.isfinite(candidates).all(axis=1)]
-        if self._wanted is not None:
-            candidates = candidates[np.isin(candidates[:, 5], self._wanted)]
-        limit = self._asked.max_detections
-        kept = candidates[:limit] if self._runtime.suppressed else suppress(candidates, self._asked.iou, limit)
-        # double precision, so that a rounded number is written with no more digits than it was rounded to
-        boxes = to_image(kept[:, :4], canvas).astype(np.float64).round(PIXEL_DIGITS).tolist()
-        scores = kept[:, 4].astype(np.float64).round(CONFIDENCE_DIGITS).tolist()
-        ids = kept[:, 5].astype(np.int64).tolist()
-        return tuple(
-            Detection(self.names[class_id], class_id, score, (x1, y1, x2, y2))
-            for (x1, y1, x2, y2), score, class_id in zip(boxes, scores, ids, strict=True)
-        )
+    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+        """Has the task suppress and read what is usable; see `Detector.finish`."""
+        rows, limit = usable(raw.rows, self._wanted), self._asked.max_detections
+        kept = rows[:limit] if self._runtime.suppressed else self.task.suppress(rows, self._asked.iou, limit)
+        return self.task.read(Raw(kept, raw.maps), canvas, self._runtime.facts)
 
 
 class LockedDetector:
@@ -118,6 +106,7 @@ class LockedDetector:
         self.description = detector.description
         self.best_batch = detector.best_batch
         self.names = detector.names
+        self.task = detector.task
         self.model = detector.model
         self.prepare = detector.prepare
         self.infer = lock(lambda batch: owner.submit(detector.infer, batch).result())

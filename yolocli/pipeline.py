@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
@@ -109,7 +109,7 @@ class Run:
         self._iterated = False
         self._skipped = 0
         self._crew: Crew | None = None
-        self._classes: Mapping[int, str] = {}
+        self._ready: Loaded | None = None
         self._feed: Feed | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
@@ -152,8 +152,8 @@ class Run:
             head = self._peek(store.pending(refs) if store else refs, several)
             if head.images and self._stopped is None:
                 crew = crew or self._open_crew(stack, head)
-                if store is not None:
-                    store.knows_classes(self._classes)
+                if store is not None and self._ready is not None:
+                    store.knows_model(self._ready.names, self._ready.task)
                 if self._stopped is None:
                     yield from self._detect(crew, head, store)
             self._conclude(crew, store)
@@ -191,7 +191,7 @@ class Run:
             crew.stop()
         ready = crew.load(needed)
         if ready is not None:
-            self._classes = ready.names
+            self._ready = ready
             self._mark("models loaded")
             self._tell_of_fewer(wanted, crew.most, head.images)
             self.summary = replace(

@@ -16,6 +16,8 @@ PIXEL_DIGITS = 2
 """Decimals kept of a coordinate, in pixels: coarser than the float noise between kernels (0.003 px)."""
 CONFIDENCE_DIGITS = 4
 """Decimals kept of a confidence: coarser than the float noise between kernels (7e-6)."""
+COMMON_FIELDS = frozenset(("name", "class", "confidence", "box"))
+"""Fields of a detection whatever the task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,22 @@ class Detection:
         class_id: Class index in the model.
         confidence: Score in [0, 1].
         xyxy: Left, top, right, bottom in pixels of the upright (EXIF-rotated) image.
+        more: Fields that the task of the model adds, ready for JSON; empty for `detect`.
     """
 
     name: str
     class_id: int
     confidence: float
     xyxy: tuple[float, float, float, float]
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form; its fields follow those of Ultralytics' `Results.summary()`."""
         x1, y1, x2, y2 = self.xyxy
-        return {
-            "name": self.name,
-            "class": self.class_id,
-            "confidence": self.confidence,
-            "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
-        }
+        box = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+        record = {"name": self.name, "class": self.class_id, "confidence": self.confidence, "box": box}
+        record.update(self.more)
+        return record
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Detection:
@@ -70,7 +72,8 @@ class Detection:
         """
         box = data["box"]
         xyxy = (box["x1"], box["y1"], box["x2"], box["y2"])
-        return Detection(data["name"], data["class"], data["confidence"], xyxy)
+        more = {} if len(data) == len(COMMON_FIELDS) else {key: data[key] for key in data if key not in COMMON_FIELDS}
+        return Detection(data["name"], data["class"], data["confidence"], xyxy, more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from yolocli.detector import Detector, load_detector
 from yolocli.images.decode import decode, read
 from yolocli.machine.cpus import usable_cpus
 from yolocli.machine.memory import keep_freed_memory
-from yolocli.measure.bench import Cell, Row, gather, repeat, run_cell
+from yolocli.measure.cells import Cell, Row
+from yolocli.measure.pictures import gather, repeat
+from yolocli.measure.runs import run_cell
 from yolocli.results import ImageRef
 from yolocli.runtimes import RUNTIMES
 from yolocli.runtimes.choose import prepare_detector
@@ -70,9 +72,9 @@ def _stages(detector: Detector, refs: Sequence[ImageRef]) -> dict[str, float]:
         marks.append(time.perf_counter())
         canvas = detector.prepare(pixels)
         marks.append(time.perf_counter())
-        candidates = detector.infer([canvas])[0]
+        raw = detector.infer([canvas])[0]
         marks.append(time.perf_counter())
-        detector.finish(candidates, canvas)
+        detector.finish(raw, canvas)
         marks.append(time.perf_counter())
         for name, (start, end) in zip(STAGES, itertools.pairwise(marks), strict=True):
             seconds[name].append(end - start)

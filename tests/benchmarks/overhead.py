@@ -22,6 +22,8 @@ from yolocli.machine.memory import peak_memory
 from yolocli.pipeline import Run
 from yolocli.results import Detection
 from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.base import Raw
+from yolocli.tasks.detect import Detect
 
 
 class FakeDetector:
@@ -31,15 +33,16 @@ class FakeDetector:
     description = "fake"
     best_batch = 1
     names = {0: "thing"}  # noqa: RUF012
+    task = Detect()
     model = "fake.pt"
 
     def prepare(self, pixels: Any) -> Canvas:
         return Canvas(pixels, pixels.shape[1], pixels.shape[0])
 
     def infer(self, batch: Sequence[Canvas]) -> list[Any]:
-        return [np.zeros((1, 6), np.float32) for _ in batch]
+        return [Raw(np.zeros((1, 6), np.float32)) for _ in batch]
 
-    def finish(self, candidates: Any, canvas: Canvas) -> tuple[Detection, ...]:
+    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
         return (Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),)
 
 

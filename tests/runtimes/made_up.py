@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolocli.config import Precision
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.threads import OneAtATime
 from yolocli.runtimes.base import frame_for
 from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.base import ModelFacts, Raw
+from yolocli.tasks.detect import Detect
 
 PRELOAD = "tests.runtimes.made_up"
 
@@ -44,12 +45,13 @@ def load(prepared: Prepared) -> MadeUp:
 class MadeUp:
     """Finds one box in every image; see `Runtime`."""
 
-    names = {0: "thing"}  # noqa: RUF012
+    task = Detect()
+    facts = ModelFacts({0: "thing"})
     frame = frame_for((32, 32), 32, rectangular=True)
     channels = 3
     suppressed = False
     description = "made up"
     best_batch = 1
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
-        return [np.array([[1, 2, 3, 4, 0.5, 0]], np.float32) for _ in batch]
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
+        return [Raw(np.array([[1, 2, 3, 4, 0.5, 0]], np.float32)) for _ in batch]

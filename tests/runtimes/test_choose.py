@@ -43,7 +43,7 @@ def _an_x86_machine_with_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "sha256", lambda path: "0" * 64)
 
 
-def export(folder: Path, *, quantised: bool) -> Path:
+def openvino_model(folder: Path, *, quantised: bool) -> Path:
     path = folder / ("a_int8_openvino_model" if quantised else "a_openvino_model")
     path.mkdir()
     (path / "a.xml").write_text('<layer type="FakeQuantize"/>' if quantised else "<layer/>")
@@ -119,14 +119,14 @@ def test_a_made_up_runtime_is_one_module_and_one_row(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(choose, "RUNTIMES", runtimes.RUNTIMES)
     assert (chosen("a.made").runtime, chosen("a.made").why) == ("made-up", "auto: it is made for this")
     assert chosen("a.pt").runtime == OPENVINO
-    assert load_detector(ready("a.made")).infer([CANVAS])[0].tolist() == [[1, 2, 3, 4, 0.5, 0]]
+    assert load_detector(ready("a.made")).infer([CANVAS])[0].rows.tolist() == [[1, 2, 3, 4, 0.5, 0]]
     with pytest.raises(UsageError, match="--runtime made-down: did you mean made-up"):
         chosen(runtime="made-down")
 
 
 def test_openvino_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(openvino, "openvino_installed", lambda: False)
-    for model, runtime in (("a.pt", OPENVINO), (export(tmp_path, quantised=False), AUTO)):
+    for model, runtime in (("a.pt", OPENVINO), (openvino_model(tmp_path, quantised=False), AUTO)):
         with pytest.raises(ModelError, match=r"pip install '\.\[openvino\]'"):
             chosen(model, runtime=runtime)
 
@@ -148,8 +148,8 @@ def test_what_does_not_go_together_is_refused(options: dict[str, Any], message: 
         chosen(**options)
 
 
-def test_an_export_has_its_own_precision(tmp_path: Path) -> None:
-    int8, fp32 = export(tmp_path, quantised=True), export(tmp_path, quantised=False)
+def test_a_converted_model_has_its_own_precision(tmp_path: Path) -> None:
+    int8, fp32 = openvino_model(tmp_path, quantised=True), openvino_model(tmp_path, quantised=False)
     assert (chosen(int8).precision, chosen(fp32).precision) == (INT8, FP32)
     assert chosen(int8, precision=INT8).why == "auto: an OpenVINO model"
     assert chosen(fp32, precision=BF16).precision is BF16

@@ -12,9 +12,10 @@ from tests.support import prepared
 from yolocli.config import Precision
 from yolocli.runtimes.openvino import load as openvino
 from yolocli.runtimes.openvino.anchors import OUTSIDE, _around
-from yolocli.runtimes.openvino.export_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.graph import for_images
+from yolocli.runtimes.openvino.model_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.network import Network, Setting
+from yolocli.tasks.rows import CONFIDENCE
 
 
 def network(folder: Path, few_boxes: bool) -> Network:
@@ -38,22 +39,22 @@ def test_every_anchor_has_the_box_of_the_whole_network(converted: Path, size: tu
     few, whole = (network(converted, few_boxes).candidates(images, -1.0) for few_boxes in (True, False))
     assert len(graph(converted).branches) == 3
     for ours, theirs in zip(few, whole, strict=True):
-        assert len(ours) == sum(size[0] * size[1] // stride**2 for stride in (8, 16, 32))
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-3)
+        assert len(ours.rows) == sum(size[0] * size[1] // stride**2 for stride in (8, 16, 32))
+        np.testing.assert_allclose(ours.rows, theirs.rows, rtol=1e-4, atol=2e-3)
 
 
 def test_an_anchor_has_the_same_box_whatever_others_count(converted: Path) -> None:
     detector, images = network(converted, True), pictures(1, 96, 160)
-    everything = detector.candidates(images, -1.0)[0]
+    everything = detector.candidates(images, -1.0)[0].rows
     for share in (0.0, 0.3, 0.9):
-        confidence = float(np.quantile(everything[:, 4], share))
-        some = detector.candidates(images, confidence)[0]
+        confidence = float(np.quantile(everything[:, CONFIDENCE], share))
+        some = detector.candidates(images, confidence)[0].rows
         assert 0 < len(some) < len(everything)
-        np.testing.assert_array_equal(some, everything[everything[:, 4] > confidence])
+        np.testing.assert_array_equal(some, everything[everything[:, CONFIDENCE] > confidence])
 
 
 def test_an_image_where_nothing_counts(converted: Path) -> None:
-    assert network(converted, True).candidates(pictures(1, 96, 160), 1.0)[0].shape == (0, 6)
+    assert network(converted, True).candidates(pictures(1, 96, 160), 1.0)[0].rows.shape == (0, 6)
 
 
 def test_boxes_come_from_a_few_anchors_only_if_few_count(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

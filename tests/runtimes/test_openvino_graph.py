@@ -10,15 +10,16 @@ import pytest
 
 from yolocli.config import Precision
 from yolocli.runtimes.openvino import graph as openvino_graph
-from yolocli.runtimes.openvino.export_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.graph import anchors, for_images
+from yolocli.runtimes.openvino.model_folder import graph_file, read_metadata
 from yolocli.runtimes.openvino.network import Network, Setting
 from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.tasks.detect import Detect
 
 
 def candidates(folder: Path, confidence: float = -1.0) -> np.ndarray:
     images = np.random.default_rng(0).integers(0, 256, (1, 96, 160, 3), np.uint8)
-    return Network(Setting(folder, Precision.fp32, 1)).candidates(images, confidence)[0]
+    return Network(Setting(folder, Precision.fp32, 1)).candidates(images, confidence)[0].rows
 
 
 def read(folder: Path) -> Any:
@@ -94,6 +95,6 @@ def test_strides_are_told_from_the_number_of_anchors(sizes: tuple[int, ...], exp
 
 
 def _metadata(stride: int) -> Any:
-    from yolocli.runtimes.openvino.export_folder import Metadata
+    from yolocli.runtimes.openvino.model_folder import Metadata
 
-    return Metadata({0: "x"}, stride, (640, 640), "detect", 3, False)
+    return Metadata({0: "x"}, stride, (640, 640), Detect(), 3, False)

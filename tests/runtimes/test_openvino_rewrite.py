@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yolocli.runtimes.openvino.export_folder import graph_file
+from yolocli.runtimes.openvino.model_folder import graph_file
 from yolocli.runtimes.openvino.rewrite import rewrite
 
 CHANNELS, SIDE = 6, 8

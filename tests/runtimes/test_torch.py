@@ -24,9 +24,10 @@ from yolocli.config import Precision
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
+from yolocli.runtimes.torch.backend import PLAIN, load_backend
 from yolocli.runtimes.torch.confined import ConfinedError, confined
 from yolocli.runtimes.torch.library import import_ultralytics
-from yolocli.runtimes.torch.load import PLAIN, TorchRuntime, load_backend
+from yolocli.runtimes.torch.load import TorchRuntime
 
 on_x86 = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="only done on x86 CPUs with AVX2"
@@ -76,13 +77,13 @@ def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, 
     noise = np.random.default_rng(0).integers(0, 256, (5, *shape, 3), np.uint8)
     batch = [Canvas(pixels, shape[1], shape[0]) for pixels in noise]
     alone = [detector.infer([canvas])[0] for canvas in batch]
-    assert any(len(candidates) for candidates in alone)
+    assert any(len(raw.rows) for raw in alone)
     before = torch.get_num_threads()
     try:
         for threads, count in itertools.product((1, 2, 3), (1, 2, 4, 5)):
             torch.set_num_threads(threads)
             for one, together in zip(alone, detector.infer(batch[:count]), strict=False):
-                assert one.tobytes() == together.tobytes(), (threads, count)
+                assert one.rows.tobytes() == together.rows.tobytes(), (threads, count)
     finally:
         torch.set_num_threads(before)
 
@@ -91,7 +92,7 @@ def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, 
 def test_boxes_of_the_faster_head_are_those_of_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def anchors(confidence: float) -> np.ndarray:
         detector = load_real(WEIGHTS, runtime="torch", threads=1, confidence=confidence)
-        return detector.infer([Canvas(noise, 160, 96)])[0]
+        return detector.infer([Canvas(noise, 160, 96)])[0].rows
 
     noise = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
     every = anchors(0.0)
@@ -157,10 +158,10 @@ def test_what_a_checkpoint_may_hold_is_said_for_one_load_and_not_for_the_program
 
 
 class Exported:
-    """What AutoBackend is around an export of a detector for images of 64x96, all of the same two classes."""
+    """What AutoBackend is around a converted detector for images of 64x96, all of the same two classes."""
 
     names: ClassVar = {0: "a", 1: "b"}
-    backend = None
+    backend = task = None
     channels, stride, imgsz = 3, 32, (64, 96)
     end2end = fp16 = False
 
@@ -185,7 +186,7 @@ class Exported:
         ("torchscript", False, 1, [10]),
     ],
 )
-def test_an_export_is_given_the_batch_that_it_was_made_for(
+def test_a_converted_model_is_given_the_batch_that_it_was_made_for(
     kind: str, dynamic: bool, best: int, asked: list[int]
 ) -> None:
     """The last, short one is padded by AutoBackend."""
@@ -194,7 +195,7 @@ def test_an_export_is_given_the_batch_that_it_was_made_for(
     assert runtime.best_batch == best
     answers = runtime.infer([Canvas(np.full((64, 96, 3), 20 * number, np.uint8), 96, 64) for number in range(10)])
     assert backend.asked == asked
-    centres = [float(rows[0, [0, 2]].mean()) for rows in answers]
+    centres = [float(raw.rows[0, [0, 2]].mean()) for raw in answers]
     np.testing.assert_allclose(centres, [20 * number / 255 for number in range(10)], atol=1e-6)
 
 

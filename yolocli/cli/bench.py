@@ -34,8 +34,8 @@ def bench(
 
     from yolocli.cli.signals import end_on_signals
     from yolocli.cli.tables import print_bench
-    from yolocli.measure.bench import BenchConfig, cells, to_dict
     from yolocli.measure.bench import bench as measure
+    from yolocli.measure.cells import BenchConfig, cells, to_dict
     from yolocli.runtimes.openvino.library import openvino_installed
 
     given = given_in(ctx)

@@ -15,7 +15,7 @@ from yolocli.summary import RunSummary
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolocli.measure.optimize import Comparison
+    from yolocli.measure.loss import Comparison
 
 TOP_CLASSES = 5
 

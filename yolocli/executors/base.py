@@ -20,11 +20,13 @@ class Loaded:
         description: What runs where.
         best_batch: Images that should go through the network together there.
         names: The model's class names by class index.
+        task: What the model is for.
     """
 
     description: str
     best_batch: int
     names: Mapping[int, str]
+    task: str
 
 
 class Worker(Protocol):
@@ -100,7 +102,7 @@ class LocalWorker:
     def __init__(self, detector: Detector, max_pixels: int) -> None:
         self._detector = detector
         self._max_pixels = max_pixels
-        self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names))
+        self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""

@@ -10,18 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from yolocli.detector import Detector
 from yolocli.errors import ModelError, YolocliError
 from yolocli.images.decode import ImageError, decode, read
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+from yolocli.tasks.base import Raw
 
 BATCHES_PER_CHUNK = 2
 ORDINARY = ((480, 640), (640, 640))
@@ -87,8 +82,8 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
             shapes.setdefault(job.canvas.shape, []).append(job)
     for same in shapes.values():
         for start in range(0, len(same), batch):
-            for job, candidates in _infer(detector, same[start : start + batch]):
-                _finish(detector, job, candidates)
+            for job, raw in _infer(detector, same[start : start + batch]):
+                _finish(detector, job, raw)
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
@@ -134,15 +129,15 @@ def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
     )
 
 
-def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterator[tuple[_Job, Raw]]:
     canvases = [job.canvas for job in batch if job.canvas is not None]
     started = time.perf_counter()
     answer = _attempt(detector, canvases)
     if not isinstance(answer, Exception):
         share = (time.perf_counter() - started) * 1000 / len(batch)
-        for job, candidates in zip(batch, answer, strict=True):
+        for job, raw in zip(batch, answer, strict=True):
             job.timings["infer"] = share
-            yield job, candidates
+            yield job, raw
     elif len(batch) > 1:
         middle = len(batch) // 2
         yield from _infer(detector, batch[:middle])
@@ -154,7 +149,7 @@ def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterato
         yield from _infer(detector, batch, last=True)  # memory may have been short for a moment
 
 
-def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[NDArray[np.float32]] | Exception:
+def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[Raw] | Exception:
     """Returns what the network gives, or raises; without the frames of the call, whose memory the next may need."""
     try:
         return detector.infer(canvases)
@@ -162,11 +157,11 @@ def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[NDArray[np.
         return error.with_traceback(None)
 
 
-def _finish(detector: Detector, job: _Job, candidates: NDArray[np.float32]) -> None:
+def _finish(detector: Detector, job: _Job, raw: Raw) -> None:
     canvas = job.canvas
     assert canvas is not None
     with job.stage("post"):
-        detections = detector.finish(candidates, canvas)
+        detections = detector.finish(raw, canvas)
         job.outcome = ImageResult(job.ref, canvas.width, canvas.height, detections, job.timings)
     job.canvas = None
 

@@ -1,4 +1,4 @@
-"""How much two boxes share, and which of two detectors' boxes are the same one."""
+"""Which of two detectors' records are the same thing: the one way they are paired."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from yolocli.results import Detection
+from yolocli.tasks.base import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """The boxes of two detectors on one image.
+    """The records of two detectors on one image.
 
     Attributes:
-        pairs: What both found: (box of the first, box of the second, their IoU).
-        first_only: Boxes of the first that the second has not.
-        second_only: Boxes of the second that the first has not.
+        pairs: What both found: (of the first, of the second, how much they agree).
+        first_only: Records of the first that the second has not.
+        second_only: Records of the second that the first has not.
     """
 
     pairs: list[tuple[Detection, Detection, float]]
@@ -23,34 +24,26 @@ class Matching:
     second_only: list[Detection]
 
 
-def match(first: Sequence[Detection], second: Sequence[Detection], least: float) -> Matching:
-    """Pairs boxes of one class, those that overlap most first; a box is in one pair at most.
+def match(task: Task, first: Sequence[Detection], second: Sequence[Detection], least: float) -> Matching:
+    """Pairs records of one class, those that agree most first; a record is in one pair at most.
 
     Args:
-        first: Boxes of one detector.
-        second: Boxes of the other, on the same image.
-        least: IoU of a pair, in (0, 1].
+        task: Of both; says how much two records agree.
+        first: Records of one detector.
+        second: Records of the other, on the same image.
+        least: Agreement of a pair, in (0, 1].
     """
-    overlaps = [
-        (iou(one.xyxy, two.xyxy), i, j)
+    agreements = [
+        (task.likeness(one, two), i, j)
         for i, one in enumerate(first)
         for j, two in enumerate(second)
         if one.name == two.name
     ]
     pairs: list[tuple[Detection, Detection, float]] = []
     left, right = dict(enumerate(first)), dict(enumerate(second))
-    for shared, i, j in sorted(overlaps, key=lambda overlap: -overlap[0]):
+    for shared, i, j in sorted(agreements, key=lambda agreement: -agreement[0]):
         if shared < least:
             break
         if i in left and j in right:
             pairs.append((left.pop(i), right.pop(j), shared))
     return Matching(pairs, list(left.values()), list(right.values()))
-
-
-def iou(one: Sequence[float], two: Sequence[float]) -> float:
-    """Returns the intersection over union of two boxes given as x1, y1, x2, y2, in [0, 1]."""
-    width = min(one[2], two[2]) - max(one[0], two[0])
-    height = min(one[3], two[3]) - max(one[1], two[1])
-    inner = max(width, 0.0) * max(height, 0.0)
-    areas = (one[2] - one[0]) * (one[3] - one[1]) + (two[2] - two[0]) * (two[3] - two[1])
-    return inner / (areas - inner) if areas > inner else 0.0

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +17,10 @@ from yolocli.errors import ModelError, OutputError, UsageError
 from yolocli.images.decode import ImageError, decode, read
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
-from yolocli.measure.match import match
-from yolocli.results import Detection, ImageRef
+from yolocli.measure.loss import Comparison, compare, floor
+from yolocli.results import ImageRef
 from yolocli.runtimes.choose import prepare_detector
-from yolocli.runtimes.openvino.export_folder import SUFFIX
+from yolocli.runtimes.openvino.model_folder import SUFFIX
 from yolocli.runtimes.openvino.quantise import quantise
 from yolocli.sources.discover import discover
 
@@ -35,15 +33,6 @@ MOST_PICTURES = 1200
 """More calibrate no better; of more, this many are taken, evenly spread."""
 FEW_BOXES = 50
 """With fewer boxes held back, the loss is a guess."""
-OVERLAP = 0.5
-"""IoU at which two boxes of a class are the same one."""
-MARGIN = 0.1
-"""INT8 moves each confidence by some hundredths, so boxes that it sees well cross any threshold, down and up.
-
-A box that is found with so much less than the threshold, but at least half of it, has faded; it is not lost. Measured
-with yolo11n: moves have a standard deviation of 0.04; of 491 boxes with 0.25 or more, 18 faded and 6 were lost.
-"""
-ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class OptimizeConfig:
     """What to make.
 
     Attributes:
-        model: Weights, an export folder, or an official name.
+        model: Weights, a model converted for OpenVINO, or an official name.
         pictures: Folder of pictures like those it will run on.
         output: Folder of the new model, ending in `_openvino_model`; None puts it into the current folder, named after
             the model.
@@ -86,52 +75,7 @@ class OptimizeConfig:
     @property
     def floor(self) -> float:
         """Confidence from which on a box of the new model counts as found."""
-        return max(self.confidence - MARGIN, self.confidence / 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The new model beside fp32, on held-back pictures, at the threshold that it will be used with.
-
-    Attributes:
-        calibrated: Pictures it was calibrated on.
-        held_back: Pictures it was compared on.
-        confidence: The threshold.
-        floor: Confidence from which on a box counts as found, below the threshold; see `MARGIN`.
-        kept: Boxes of fp32 that it finds.
-        faded: Boxes of fp32 that it finds below the threshold, so a run with it does not show them.
-        lost: Boxes of fp32 that it does not find.
-        own: Boxes it finds.
-        gained: Of these, boxes that fp32 does not find, below the threshold neither.
-        confidence_shift: Mean change of the confidence of boxes kept or faded; None if there is none.
-        iou: Mean IoU of those with fp32's; None if there is none.
-        images_per_second: Of the network, on all CPUs.
-        fp32_images_per_second: Of fp32's, measured in turn with it.
-    """
-
-    calibrated: int
-    held_back: int
-    confidence: float
-    floor: float
-    kept: int
-    faded: int
-    lost: int
-    own: int
-    gained: int
-    confidence_shift: float | None
-    iou: float | None
-    images_per_second: float
-    fp32_images_per_second: float
-
-    @property
-    def boxes(self) -> int:
-        """Boxes of fp32."""
-        return self.kept + self.faded + self.lost
-
-    @property
-    def loss(self) -> float | None:
-        """Share of the boxes of fp32 that are lost, in [0, 1]; None if there is none."""
-        return self.lost / self.boxes if self.boxes else None
+        return floor(self.confidence)
 
 
 def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison], None]) -> Path:
@@ -164,7 +108,7 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
         notice(f"comparing on {len(held_back)} others")
         int8 = load_detector(prepare_detector(replace(asked, model=str(made))))
         canvases = [_canvas(fp32, ref) for ref in held_back]
-        comparison = compare(fp32, int8, canvases, config, len(calibrating))
+        comparison = compare(fp32, int8, canvases, config.confidence, len(calibrating))
         found(comparison)
         _judge(comparison, config, notice)
         try:
@@ -174,65 +118,6 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
         except OSError as error:
             raise OutputError(f"{config.target}: cannot be written: {error.strerror or error}") from error
     return config.target
-
-
-def compare(
-    fp32: Detector, int8: Detector, canvases: Sequence[Canvas], config: OptimizeConfig, calibrated: int
-) -> Comparison:
-    """Runs two detectors in turn over the same pictures.
-
-    Args:
-        fp32: Gives all boxes from `config.floor` on, at least.
-        int8: Likewise.
-        canvases: Of the pictures that were held back.
-        config: Says what counts as found.
-        calibrated: Pictures that `int8` was calibrated on.
-    """
-    seconds: dict[Detector, list[float]] = {fp32: [], int8: []}
-    pairs: list[tuple[Detection, Detection, float]] = []
-    kept = lost = own = gained = 0
-    for repeat in range(ROUNDS):
-        for canvas in canvases:
-            boxes = {}
-            for detector in (fp32, int8):
-                if not repeat:
-                    detector.infer([canvas])  # the first run of a shape prepares for it
-                started = time.perf_counter()
-                candidates = detector.infer([canvas])[0]
-                seconds[detector].append(time.perf_counter() - started)
-                boxes[detector] = detector.finish(candidates, canvas)
-            if repeat:
-                continue
-            sure, faint = _split(boxes[fp32], config)
-            own_sure, own_faint = _split(boxes[int8], config)
-            both = match(sure, own_sure, OVERLAP)
-            faded = match(both.first_only, own_faint, OVERLAP)
-            pairs += both.pairs + faded.pairs
-            kept += len(both.pairs)
-            lost += len(faded.first_only)
-            own += len(own_sure)
-            gained += len(match(both.second_only, faint, OVERLAP).first_only)
-    return Comparison(
-        calibrated=calibrated,
-        held_back=len(canvases),
-        confidence=config.confidence,
-        floor=config.floor,
-        kept=kept,
-        faded=len(pairs) - kept,
-        lost=lost,
-        own=own,
-        gained=gained,
-        confidence_shift=statistics.fmean(new.confidence - old.confidence for old, new, _ in pairs) if pairs else None,
-        iou=statistics.fmean(iou for _, _, iou in pairs) if pairs else None,
-        images_per_second=1 / statistics.median(seconds[int8]),
-        fp32_images_per_second=1 / statistics.median(seconds[fp32]),
-    )
-
-
-def _split(boxes: Sequence[Detection], config: OptimizeConfig) -> tuple[list[Detection], list[Detection]]:
-    """Returns the boxes at or above the threshold, and those below it that still count as found."""
-    sure = [box for box in boxes if box.confidence >= config.confidence]
-    return sure, [box for box in boxes if config.floor <= box.confidence < config.confidence]
 
 
 def _judge(comparison: Comparison, config: OptimizeConfig, notice: Notice) -> None:

@@ -13,7 +13,7 @@ from yolocli.output.disk import writing
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import files_of, find_formats, open_final, open_live
-from yolocli.output.formats.base import DETECT, Context, Format, Writer
+from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.journal import mend
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.past import heads, replay
@@ -22,6 +22,7 @@ from yolocli.output.sink import ImageFiles, Sink
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources.names import Root
 from yolocli.sources.walk import Notice
+from yolocli.tasks import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def project_all(folder: OutputFolder, formats: Iterable[Format], timings: bool) 
     run = read_json(folder, RUN) or {}
     roots = roots_of(folder) or ()
     names = {int(index): name for index, name in names_of(folder, run).items()}
-    context = Context(folder, names, run.get("task") or DETECT, tuple(roots), run.get("settings") or {}, timings)
+    context = Context(folder, names, run.get("task") or DEFAULT_TASK, tuple(roots), run.get("settings") or {}, timings)
     formats = list(formats)
     return project(folder, open_live(formats, context) + open_final(formats, context), roots)
 

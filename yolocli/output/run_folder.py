@@ -14,7 +14,7 @@ from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
-from yolocli.output.formats.base import DETECT, Context, Format, Writer
+from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.gone import can_be_listed, is_gone, upwards
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
@@ -27,6 +27,7 @@ from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources.names import Names, Root
 from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
+from yolocli.tasks import DEFAULT_TASK
 
 
 class RunFolder:
@@ -69,7 +70,7 @@ class RunFolder:
                 clear(self._folder, asked.values())
             self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
-            self._task: str = self._before.get("task") or DETECT
+            self._task: str = self._before.get("task") or DEFAULT_TASK
             if self._has_records():
                 refuse_other_settings(self._folder.root, self._before, self._settled.detector)
             self.damaged = mend(self._folder, self._notice)
@@ -115,7 +116,7 @@ class RunFolder:
             else:
                 yield item
 
-    def knows_classes(self, names: Mapping[int, str], task: str = DETECT) -> None:
+    def knows_model(self, names: Mapping[int, str], task: str) -> None:
         """Keeps the class names and the task of the model, for run.json and for formats; to be called before `add`.
 
         Args:

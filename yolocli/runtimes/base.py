@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas, Frame
+from yolocli.tasks.base import ModelFacts, Raw, Task
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from yolocli.runtimes.plan import Plan, Prepared
 
 
-DETECT = "detect"
-"""The one task of a model that can be used so far."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -92,7 +88,8 @@ class Runtime(Protocol):
     """A loaded network.
 
     Attributes:
-        names: Class names by class index.
+        task: What its model is for.
+        facts: What its model says of its output.
         frame: What images must be letterboxed into.
         channels: Of an input image: 3 (BGR) or 1 (grey).
         suppressed: NMS has been done by the network itself, or on its device.
@@ -100,25 +97,26 @@ class Runtime(Protocol):
         best_batch: Images that should go through it together, where the user does not say.
     """
 
-    names: Mapping[int, str]
+    task: Task
+    facts: ModelFacts
     frame: Frame
     channels: int
     suppressed: bool
     description: str
     best_batch: int
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape.
 
         Returns:
-            For each canvas an array (n, 6) of x1, y1, x2, y2 in canvas pixels, confidence, class: the boxes above
-            the configured confidence, before NMS; or, if `suppressed`, after it and by falling confidence.
+            What was found on each canvas: the rows above the configured confidence, before NMS; or, if `suppressed`,
+            after it and by falling confidence.
         """
         ...
 
 
 def fixed_imgsz(fixed: Sequence[int], config: DetectorConfig) -> Sequence[int]:
-    """Returns the size of an export that takes no other.
+    """Returns the size of a converted model that takes no other.
 
     Raises:
         UsageError: If another was asked for.

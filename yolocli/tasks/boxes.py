@@ -1,4 +1,4 @@
-"""Non-maximum suppression that looks at boxes and never at the clock.
+"""How much boxes overlap, and non-maximum suppression that looks at boxes and never at the clock.
 
 Ultralytics' own stops after a limit of wall-clock time and leaves the images it did not reach without boxes; on a
 loaded machine that is a silently wrong record. This one gives the same boxes as torchvision's kernel, on plain arrays,
@@ -7,7 +7,10 @@ so that a run on OpenVINO needs no torch at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from yolocli.tasks.rows import BOX, CLASS, CONFIDENCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,25 +26,34 @@ BLOCK = 64
 for a few arrays."""
 
 
-def suppress(candidates: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
+def iou(one: Sequence[float], two: Sequence[float]) -> float:
+    """Returns the intersection over union of two boxes given as x1, y1, x2, y2, in [0, 1]."""
+    width = min(one[2], two[2]) - max(one[0], two[0])
+    height = min(one[3], two[3]) - max(one[1], two[1])
+    inner = max(width, 0.0) * max(height, 0.0)
+    areas = (one[2] - one[0]) * (one[3] - one[1]) + (two[2] - two[0]) * (two[3] - two[1])
+    return inner / (areas - inner) if areas > inner else 0.0
+
+
+def suppress(rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
     """Keeps the best of boxes of one class that overlap.
 
     Greedy NMS, as in torchvision.ops.nms: by falling score, drop all that overlap a kept box by more than `iou`.
 
     Args:
-        candidates: Array (n, 6) of x1, y1, x2, y2, confidence, class.
+        rows: Array (n, 6 + k), see `rows`.
         iou: Intersection over union above which the lesser box is dropped, in [0, 1].
         limit: Boxes kept at most.
 
     Returns:
-        Array (k, 6), by falling confidence.
+        Those kept, by falling confidence.
     """
     import numpy as np
 
-    order = np.argsort(-candidates[:, 4], kind="stable")[:MAX_CANDIDATES]
-    candidates = candidates[order]
-    boxes = candidates[:, :4] + candidates[:, 5:6] * np.float32(CLASS_OFFSET)
-    alive = np.arange(len(candidates))
+    order = np.argsort(-rows[:, CONFIDENCE], kind="stable")[:MAX_CANDIDATES]
+    rows = rows[order]
+    boxes = rows[:, BOX] + rows[:, CLASS, None] * np.float32(CLASS_OFFSET)
+    alive = np.arange(len(rows))
     kept: list[int] = []
     while alive.size and len(kept) < limit:
         overlapping = _overlapping(boxes[alive[:BLOCK]], boxes[alive], iou)
@@ -51,7 +63,7 @@ def suppress(candidates: NDArray[np.float32], iou: float, limit: int) -> NDArray
                 kept.append(alive[position])
                 dropped |= overlaps
         alive = alive[BLOCK:][~dropped[BLOCK:]]
-    return candidates[kept[:limit]]
+    return rows[kept[:limit]]
 
 
 def _overlapping(some: NDArray[np.float32], others: NDArray[np.float32], iou: float) -> NDArray[np.bool_]:

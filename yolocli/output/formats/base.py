@@ -9,9 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from yolocli.output.sink import File, ImageFiles, Sink
 from yolocli.results import Outcome
 from yolocli.sources.names import Root
-
-DETECT = "detect"
-"""The task of records that do not say it: there was no other when they were written."""
+from yolocli.tasks import DEFAULT_TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Context:
 
     sink: Sink
     names: Mapping[int, str] = field(default_factory=dict)
-    task: str = DETECT
+    task: str = DEFAULT_TASK
     roots: tuple[Root, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: bool = False

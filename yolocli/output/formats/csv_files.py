@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 from yolocli.output.formats.base import Context, Format
-from yolocli.output.formats.tables import BOX_COLUMNS, SOURCE, csv_table, safe_cell
+from yolocli.output.formats.tables import SOURCE, csv_table, safe_cell, safe_cells
 from yolocli.output.sink import ImageFiles
 from yolocli.results import ImageResult, Outcome
+from yolocli.tasks import find_task
 
 FILES = ImageFiles("csv", ".csv", start=b"name,class,confidence,x1,")
 
@@ -17,16 +18,15 @@ class CsvFiles:
 
     def __init__(self, context: Context) -> None:
         self._sink = context.sink
+        self._task = find_task(context.task, "the output folder")
 
     def add(self, outcome: Outcome) -> None:
         """See `Writer.add`."""
         text = io.StringIO(newline="")
-        table = csv_table(text, (*BOX_COLUMNS, SOURCE))
+        table = csv_table(text, (*self._task.columns, SOURCE))
         if isinstance(outcome, ImageResult):
             source = safe_cell(outcome.ref.source)
-            table.writerows(
-                (safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source) for box in outcome.detections
-            )
+            table.writerows((*safe_cells(self._task.cells(one)), source) for one in outcome.detections)
         self._sink.write_image(FILES, outcome.path, text.getvalue().encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:

@@ -6,9 +6,10 @@ import io
 from contextlib import ExitStack
 
 from yolocli.output.formats.base import Context, Format
-from yolocli.output.formats.tables import BOX_COLUMNS, SOURCE, Table, csv_table, safe_cell
+from yolocli.output.formats.tables import SOURCE, Table, csv_table, safe_cell, safe_cells
 from yolocli.output.sink import File, Sink
 from yolocli.results import ImageResult, Outcome
+from yolocli.tasks import find_task
 
 DETECTIONS = File("detections.csv", start=b"path,name,class,confidence,x1,")
 IMAGES = File("images.csv", start=b"path,status,width,height,detections,")
@@ -19,7 +20,8 @@ class CsvTables:
 
     def __init__(self, context: Context) -> None:
         self._stack = ExitStack()
-        self._detections = self._table(context.sink, DETECTIONS, ("path", *BOX_COLUMNS, SOURCE))
+        self._task = find_task(context.task, "the output folder")
+        self._detections = self._table(context.sink, DETECTIONS, ("path", *self._task.columns, SOURCE))
         columns = ("path", "status", "width", "height", "detections", "stage", "error", SOURCE)
         self._images = self._table(context.sink, IMAGES, columns)
 
@@ -29,9 +31,8 @@ class CsvTables:
         if isinstance(outcome, ImageResult):
             count = len(outcome.detections)
             self._images.writerow((path, outcome.status, outcome.width, outcome.height, count, "", "", source))
-            for box in outcome.detections:
-                row = (path, safe_cell(box.name), box.class_id, box.confidence, *box.xyxy, source)
-                self._detections.writerow(row)
+            for detection in outcome.detections:
+                self._detections.writerow((path, *safe_cells(self._task.cells(detection)), source))
         else:
             error = safe_cell(outcome.error)
             self._images.writerow((path, outcome.status, "", "", "", outcome.stage, error, source))

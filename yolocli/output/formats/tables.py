@@ -8,7 +8,6 @@ from typing import Any, Protocol, TextIO
 
 SOURCE = "source"
 """Last column of every table: what opens the image."""
-BOX_COLUMNS = ("name", "class", "confidence", "x1", "y1", "x2", "y2")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -19,6 +18,11 @@ def safe_cell(text: str) -> str:
     gives back every text.
     """
     return f"'{text}" if text.startswith((*FORMULA_STARTS, "'")) else text
+
+
+def safe_cells(cells: Iterable[str | float]) -> list[str | float]:
+    """Returns the cells of a row, texts as `safe_cell` returns them."""
+    return [safe_cell(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 class Table(Protocol):

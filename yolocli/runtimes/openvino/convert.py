@@ -22,9 +22,10 @@ from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import cache_folder, find_cached
 from yolocli.models import sha256
 from yolocli.runtimes.base import ConversionError
-from yolocli.runtimes.openvino.export_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino, openvino_version
+from yolocli.runtimes.openvino.model_folder import MODEL, SUFFIX, Metadata, write_metadata
 from yolocli.runtimes.plan import Plan, Prepared
+from yolocli.tasks.base import Raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,14 +42,10 @@ UNHELD_SECONDS = 60.0
 """Time between making such a folder and holding it that no system needs."""
 DIGEST = "sha256"
 FAILURE = "failure.json"
-PIXELS = 0.02
-"""Largest difference of a box's side from torch's that a conversion may have."""
-SCORE = 2e-4
-"""Largest difference of a confidence."""
 
 
 def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str], None] = lambda _: None) -> Path:
-    """Returns the export folder for a checkpoint; makes it if it is not in the cache, or damaged there.
+    """Returns the folder that a checkpoint was converted to; makes it if it is not in the cache, or damaged there.
 
     Any number of processes may ask at once: one converts, the others wait for it.
 
@@ -133,13 +130,20 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
     ov = import_openvino()
     import torch
 
-    from yolocli.runtimes.torch.load import load_backend, trained_imgsz
+    from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trained_imgsz
 
     plan = Plan(DetectorConfig(trust_weights=trust_weights), "", "torch", Precision.fp32)
     backend = load_backend(Prepared(plan, weights), torch.device("cpu"))
-    stride = int(backend.stride)
+    stride, task = int(backend.stride), task_of(backend, weights)
+    facts = facts_of(backend, task)
     metadata = Metadata(
-        dict(backend.names), stride, trained_imgsz(backend), "detect", backend.channels, bool(backend.end2end)
+        names=facts.names,
+        stride=stride,
+        imgsz=trained_imgsz(backend),
+        task=task,
+        channels=backend.channels,
+        end_to_end=bool(backend.end2end),
+        more=facts.more,
     )
     picture = drawn_picture(stride, backend.channels)
     expected = _torch_output(backend, picture)
@@ -150,7 +154,7 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
     except Exception as error:  # whatever tracing and two compilers may raise, the way out is the same
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConversionError(f"{weights}: cannot be converted for OpenVINO ({reason}); use --runtime torch") from error
-    worst = difference(expected, actual, end_to_end=metadata.end_to_end)
+    worst = task.difference(expected, actual, facts, end_to_end=metadata.end_to_end)
     if worst is not None:
         raise ConversionError(f"{weights}: OpenVINO computes something else than torch ({worst}); use --runtime torch")
 
@@ -168,38 +172,6 @@ def drawn_picture(stride: int, channels: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).integers(0, 256, image[: height // 4].shape, np.uint8)
     image[: height // 4] = noise
     return np.ascontiguousarray(np.stack([image, image[::-1]])[..., :channels])
-
-
-def difference(expected: NDArray[np.float32], actual: NDArray[np.float32], *, end_to_end: bool) -> str | None:
-    """Compares raw outputs over all anchors.
-
-    Args:
-        expected: Of torch: (images, 4 + classes, anchors), or (images, boxes, 6) when end to end.
-        actual: Of OpenVINO: (images, anchors, 6) of x1, y1, x2, y2, score, class.
-        end_to_end: The network has done its own NMS.
-
-    Returns:
-        What differs by more than is allowed, in words; None if nothing does.
-    """
-    import numpy as np
-
-    if end_to_end:
-        boxes, scores = expected[..., :4], expected[..., 4]
-        order = np.abs(np.diff(scores, axis=1)) > 2 * SCORE  # rows of like score may change places
-        alone = np.pad(order, ((0, 0), (1, 0)), constant_values=True) & np.pad(order, ((0, 0), (0, 1)))
-        of_class = actual[..., 4]
-    else:
-        rows = expected.transpose(0, 2, 1)
-        boxes = np.concatenate([rows[..., :2] - rows[..., 2:4] / 2, rows[..., :2] + rows[..., 2:4] / 2], 2)
-        scores = rows[..., 4:].max(2)
-        alone = np.ones_like(scores, bool)
-        # of two classes with like scores either may be best: what counts is the score that torch gives to the class
-        of_class = np.take_along_axis(rows[..., 4:], actual[..., 5:].astype(np.int64), 2)[..., 0]
-    pixels = float(np.abs(actual[..., :4] - boxes)[alone].max(initial=0))
-    score = float(np.abs(np.stack([actual[..., 4], of_class]) - scores).max())
-    if pixels <= PIXELS and score <= SCORE:  # not what a NaN does
-        return None
-    return f"boxes differ by up to {pixels:.3g} pixels, scores by up to {score:.3g}"
 
 
 def _graph(ov: Any, backend: Any) -> Any:
@@ -232,12 +204,10 @@ def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32
     return result
 
 
-def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    import numpy as np
-
+def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> list[Raw]:
     from yolocli.runtimes.openvino.network import Network, Setting
 
-    return np.stack(Network(Setting(folder, Precision.fp32, 0)).candidates(images, -1.0))
+    return Network(Setting(folder, Precision.fp32, 0)).candidates(images, -1.0)
 
 
 def _convert_apart(weights: Path, folder: Path, trust_weights: bool) -> None:

@@ -11,8 +11,8 @@ from yolocli.config import Precision
 from yolocli.errors import ModelError, UsageError, install_hint
 from yolocli.machine.gpu import nvidia_gpu_present
 from yolocli.machine.threads import OneAtATime
-from yolocli.runtimes.openvino.export_folder import is_export, is_quantised
 from yolocli.runtimes.openvino.library import openvino_installed
+from yolocli.runtimes.openvino.model_folder import is_openvino_model, is_quantised
 
 if TYPE_CHECKING:
     from yolocli.runtimes.base import Lock, Runtime
@@ -23,7 +23,7 @@ PRELOAD = "yolocli.runtimes.openvino.preload"
 
 def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:
     """See `Engine.suits`."""
-    if is_export(model):
+    if is_openvino_model(model):
         return True, "an OpenVINO model"
     if model.suffix != ".pt":
         return False, f"{model.suffix or model.name} runs through Ultralytics"
@@ -41,7 +41,7 @@ def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:
 
 def precision(wanted: Precision | None, model: Path, devices: Sequence[str]) -> Precision | None:
     """See `Engine.precision`."""
-    converted = is_export(model)
+    converted = is_openvino_model(model)
     if model.suffix != ".pt" and not converted:
         raise UsageError(f"--runtime openvino takes a .pt or an _openvino_model folder, not {model.name}")
     if not openvino_installed():

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
 from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
-from yolocli.runtimes.openvino.export_folder import Metadata
+from yolocli.runtimes.openvino.model_folder import Metadata
 from yolocli.runtimes.openvino.nodes import before
 from yolocli.runtimes.openvino.rewrite import rewrite
+from yolocli.tasks.base import Raw
+from yolocli.tasks.rows import CONFIDENCE, side_by_side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,10 +33,11 @@ class Graph:
     """A graph for uint8 images (images, height, width, channels), BGR or grey.
 
     Attributes:
-        model: OpenVINO's own object. Its outputs are (images, boxes, 6) of a network that has done its own NMS; else
-            they are boxes (images, anchors, 4) as centre x, centre y, width, height, or what boxes are made from; the
-            best score of each anchor (images, anchors); and what the best class is found from: (images, anchors,
-            classes) if the network has the numbers of an anchor side by side, else (images, classes, anchors).
+        model: OpenVINO's own object. Its outputs are (images, boxes, 6 + k) of a network that has done its own NMS, k
+            being the numbers of the task's own. Else they are boxes (images, anchors, 4 + k) as centre x, centre y,
+            width, height and the task's own, or what boxes are made from; the best score of each anchor (images,
+            anchors); and what the best class is found from: (images, anchors, classes) if the network has the numbers
+            of an anchor side by side, else (images, classes, anchors).
         strides: Of the anchors, if the first output is what boxes are made from: for each side of a box the
             probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances). Else none.
         branches: Graphs of what comes before that output, for each stride two; see `openvino_anchors.graphs_of`. If
@@ -52,7 +55,7 @@ class Graph:
         image: int,
         size: tuple[int, int],
         confidence: float,
-    ) -> NDArray[np.float32]:
+    ) -> Raw:
         """Reads what the network found in one image.
 
         Args:
@@ -63,24 +66,22 @@ class Graph:
             confidence: Boxes above it are given.
 
         Returns:
-            Array (n, 6) of x1, y1, x2, y2 in pixels, score, class, in memory of its own.
+            What it found, in memory of its own.
         """
         import numpy as np
 
         if len(outputs) == 1:
             done = outputs[0][image]
-            above: NDArray[np.float32] = done[done[:, 4] > confidence]
-            return above
+            return Raw(done[done[:, CONFIDENCE] > confidence])
         *made_from, best, scores = (output[image] for output in outputs)
         found = (best > confidence).nonzero()[0]
         boxes = run(requests, made_from, found) if self.branches else made_from[0][found]
         if self.strides:
             boxes = _decoded(boxes, *(array[found] for array in anchors(*size, self.strides)))
-        centre, half = boxes[:, :2], boxes[:, 2:] / 2
+        centre, half, own = boxes[:, :2], boxes[:, 2:4] / 2, boxes[:, 4:]
         of_found = scores[found] if len(scores) == len(best) else scores[:, found].T
         classes = of_found.argmax(1)[:, None].astype(np.float32)
-        rows: NDArray[np.float32] = np.concatenate([centre - half, centre + half, best[found, None], classes], 1)
-        return rows
+        return Raw(np.concatenate(side_by_side((centre - half, centre + half), best[found, None], classes, [own]), 1))
 
 
 @lru_cache(maxsize=16)
@@ -119,8 +120,8 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
 
     Args:
         ov: The library.
-        model: OpenVINO's own object, as it was exported; it is changed.
-        metadata: Of the export.
+        model: OpenVINO's own object, as it was read; it is changed.
+        metadata: Of the model.
         few_boxes: Few anchors will count, so that it pays to run the branch that boxes come from at these alone.
 
     Raises:
@@ -129,7 +130,8 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
     rewrite(model)
     model = _with_pixels(ov, model, metadata.channels)
     rows = model.output(0).partial_shape[1]
-    if not metadata.end_to_end and rows.is_static and rows.get_length() != 4 + len(metadata.names):
+    known = 4 + len(metadata.names) + metadata.task.extra(metadata.facts)
+    if not metadata.end_to_end and rows.is_static and rows.get_length() != known:
         raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
     return Graph(model) if metadata.end_to_end else _with_best_score(ov, model, metadata, few_boxes)
 
@@ -198,7 +200,7 @@ def _is_of_all(node: Any, axis: int) -> bool:
 
 
 def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -> Graph:
-    """Replaces the output (images, 4 + classes, anchors) by those of `Graph`."""
+    """Replaces the output (images, 4 + classes + k, anchors) by those of `Graph`."""
     from openvino import opset13 as ops
 
     whole = model.output(0).get_node().input_value(0)
@@ -211,8 +213,12 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
         best = ops.sigmoid(ops.reduce_max(scores, ops.constant([2], ov.Type.i32)))
         logits = _logits(boxes.get_node())
     else:
-        split = ops.variadic_split(whole, 1, [4, -1])
-        boxes, scores = ops.transpose(split.output(0), [0, 2, 1]).output(0), split.output(1)
+        own = metadata.task.extra(metadata.facts)
+        split = ops.variadic_split(whole, 1, [4, -1, own] if own else [4, -1])
+        boxes, scores = split.output(0), split.output(1)
+        if own:
+            boxes = ops.concat([boxes, split.output(2)], 1).output(0)
+        boxes = ops.transpose(boxes, [0, 2, 1]).output(0)
         best = ops.reduce_max(scores, ops.constant([1], ov.Type.i32))
     strides = () if logits is None else _strides(ov, logits, model, metadata)
     found = branches(logits) if strides and few_boxes else ()

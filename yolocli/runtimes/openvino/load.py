@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from yolocli.config import Precision
-from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
-from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, fixed_imgsz, frame_for
 from yolocli.runtimes.openvino.network import Network, Setting
 from yolocli.runtimes.plan import Prepared
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from yolocli.tasks.base import Raw
 
 FEW_BOXES_FROM = 0.05
 """Confidence from which on few anchors of an image count: 127 in a street scene at 0.25, 295 at 0.05. Their boxes alone
@@ -41,11 +36,10 @@ class OpenVinoRuntime:
         precision = prepared.plan.precision or Precision.fp32
         network = Network(Setting(folder, precision, prepared.threads, asked.confidence >= FEW_BOXES_FROM))
         metadata = network.metadata
-        if metadata.task != DETECT:
-            raise ModelError(f"{folder}: a model for '{metadata.task}'; only detection models are supported so far")
         self._network = network
         self._confidence = asked.confidence
-        self.names: Mapping[int, str] = metadata.names
+        self.task = metadata.task
+        self.facts = metadata.facts
         self.channels = metadata.channels
         self.suppressed = metadata.end_to_end
         self.description = f"openvino {precision.value} on cpu"
@@ -54,7 +48,7 @@ class OpenVinoRuntime:
         imgsz = fixed_imgsz(fixed, asked) if fixed else asked.imgsz or metadata.imgsz
         self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
         import numpy as np
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError
-from yolocli.runtimes.openvino.export_folder import graph_file, is_quantised, read_metadata
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.library import import_openvino
+from yolocli.runtimes.openvino.model_folder import graph_file, is_quantised, read_metadata
+from yolocli.tasks.base import Raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class Setting:
     """How to compile a network.
 
     Attributes:
-        folder: An export, see `export_folder`.
+        folder: Of the model, see `model_folder`.
         precision: Of the arithmetic; what is quantised in the graph is INT8 whatever this says.
         threads: Threads it runs on; 0 leaves the number to OpenVINO.
         few_boxes: Few anchors of an image will count; see `for_images`.
@@ -61,7 +62,7 @@ class Network:
     For one thread at a time.
 
     Attributes:
-        metadata: Of the export.
+        metadata: Of the model.
         fixed_batch: Images that one run takes, exactly; None for any number.
         fixed_size: Height and width of the input in pixels; None for any multiple of the stride.
     """
@@ -103,7 +104,7 @@ class Network:
         self._any: Any = None
         self._branches = [(self._compile(first), self._compile(rest)) for first, rest in self._graph.branches]
 
-    def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[NDArray[np.float32]]:
+    def candidates(self, images: NDArray[np.uint8], confidence: float) -> list[Raw]:
         """Runs the network.
 
         Args:
@@ -111,7 +112,7 @@ class Network:
             confidence: Boxes above it are given.
 
         Returns:
-            For each image an array (n, 6) of x1, y1, x2, y2 in pixels, score, class.
+            What was found on each image.
         """
         import numpy as np
 

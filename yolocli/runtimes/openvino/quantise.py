@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yolocli.errors import ModelError, install_hint
 from yolocli.images.letterbox import Canvas
-from yolocli.runtimes.openvino.export_folder import MODEL, graph_file, is_quantised, read_metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino
+from yolocli.runtimes.openvino.model_folder import MODEL, graph_file, is_quantised, read_metadata, write_metadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,8 @@ def quantise(source: Path, folder: Path, samples: Sequence[T], load: Callable[[T
     and scores: there one step of INT8 is several pixels. Same samples, same model.
 
     Args:
-        source: Export folder of an fp32 model with dynamic shapes.
-        folder: Exists, and is empty; becomes an export folder.
+        source: Folder of an fp32 model with dynamic shapes.
+        folder: Exists, and is empty; becomes a model's.
         samples: What to calibrate on, all of it.
         load: Gives the letterboxed image of a sample; called once or more for each.
 
@@ -42,7 +42,7 @@ def quantise(source: Path, folder: Path, samples: Sequence[T], load: Callable[[T
     model = import_openvino().Core().read_model(str(graph_file(source)))
     shape = model.input(0).partial_shape
     if shape[2].is_static or shape[3].is_static:
-        raise ModelError(f"{source}: an export for one size of image; give the weights it was made from")
+        raise ModelError(f"{source}: a model for one size of image; give the weights it was made from")
     with contextlib.redirect_stdout(sys.stderr):  # progress bars
         quantised = nncf.quantize(
             model,

@@ -13,6 +13,8 @@ from torch import nn
 from ultralytics.nn.modules.head import Detect
 from ultralytics.utils.tal import dist2bbox, make_anchors
 
+from yolocli.tasks.rows import side_by_side
+
 LOGIT_MARGIN = 1e-3
 """How far below the confidence, before the sigmoid, a score is looked at: more than float32 can be wrong by."""
 
@@ -56,7 +58,7 @@ class RowsDetect(nn.Module):  # type: ignore[misc]
             confidence: Boxes above it are given.
 
         Returns:
-            Tensor (n, 6) of x1, y1, x2, y2 in pixels, confidence, class.
+            Tensor (n, 6), see `tasks.rows`.
         """
         sides, scores, points, strides = output
         anchors = (scores[image].amax(-1) > _logit(confidence) - LOGIT_MARGIN).nonzero()[:, 0]
@@ -66,7 +68,7 @@ class RowsDetect(nn.Module):  # type: ignore[misc]
         anchors, best, classes = anchors[above], best[above], classes[above]
         boxes = self.boxes(sides[image, anchors], points[anchors], strides[anchors])
         centre, half = boxes[:, :2], boxes[:, 2:] / 2
-        return torch.cat([centre - half, centre + half, best[:, None], classes[:, None].float()], 1)
+        return torch.cat(side_by_side((centre - half, centre + half), best[:, None], classes[:, None].float()), 1)
 
 
 class ChannelsLastDetect(RowsDetect):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yolocli.tasks.boxes import CLASS_OFFSET
+from yolocli.tasks.rows import BOX, CLASS, CONFIDENCE
 
 if TYPE_CHECKING:
     import torch
@@ -15,24 +16,25 @@ TOGETHER = 20_000
 """Candidates that are compared in one kernel, whose memory grows with their square; more go image by image."""
 
 
-def suppress_on_device(rows: torch.Tensor, iou: float) -> torch.Tensor:
-    """Keeps the best of boxes of one image and class that overlap, as `nms.suppress` does on the host.
+def suppress_on_device(found: torch.Tensor, iou: float) -> torch.Tensor:
+    """Keeps the best of boxes of one image and class that overlap, as `tasks.boxes.suppress` does on the host.
 
     Args:
-        rows: Tensor (n, 7): image, x1, y1, x2, y2, confidence, class; sorted by image.
+        found: Tensor (n, 7 + k): the number of the image, then what `tasks.rows` says; sorted by image.
         iou: Intersection over union above which the lesser box is dropped, in [0, 1].
 
     Returns:
-        Tensor (k, 7), by image and falling confidence.
+        Those kept, by image and falling confidence.
     """
     import torch
 
-    if len(rows) > TOGETHER and rows[0, 0] != rows[-1, 0]:
-        counts = torch.bincount(rows[:, 0].long()).tolist()
-        return torch.cat([suppress_on_device(part, iou) for part in rows.split(counts) if len(part)])
+    if len(found) > TOGETHER and found[0, 0] != found[-1, 0]:
+        counts = torch.bincount(found[:, 0].long()).tolist()
+        return torch.cat([suppress_on_device(part, iou) for part in found.split(counts) if len(part)])
     import torchvision
 
     # the shift by class is made in float32, where it rounds as Ultralytics' does, and the shift by image is exact
-    boxes = (rows[:, 1:5] + rows[:, 6:7] * CLASS_OFFSET).double() + rows[:, :1].double() * IMAGE_OFFSET
-    kept = rows[torchvision.ops.nms(boxes, rows[:, 5].double(), iou)]
+    images, rows = found[:, :1], found[:, 1:]
+    boxes = (rows[:, BOX] + rows[:, CLASS, None] * CLASS_OFFSET).double() + images.double() * IMAGE_OFFSET
+    kept = found[torchvision.ops.nms(boxes, rows[:, CONFIDENCE].double(), iou)]
     return kept[torch.argsort(kept[:, 0], stable=True)]

@@ -1,4 +1,4 @@
-"""PyTorch, and every export format that Ultralytics' AutoBackend can run.
+"""PyTorch, and every format that Ultralytics' AutoBackend can run.
 
 Ultralytics' predictor is not used: it is the part that cannot be shared, re-reads its arguments under a running call
 and gives up NMS by the clock. What is used is what lies under it: the loader, and AutoBackend.
@@ -6,29 +6,24 @@ and gives up NMS by the clock. What is used is what lies under it: the loader, a
 
 from __future__ import annotations
 
-import pickle
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolocli.config import Precision
-from yolocli.errors import ModelError, UsageError, install_hint
+from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
-from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, DETECT, fixed_imgsz, frame_for
-from yolocli.runtimes.openvino.export_folder import check_metadata, check_sizes
+from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, fixed_imgsz, frame_for
 from yolocli.runtimes.plan import Prepared
-from yolocli.runtimes.torch.confined import ConfinedError, confined
+from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trained_imgsz
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.tasks.base import Raw
+from yolocli.tasks.rows import COLUMNS, CONFIDENCE, side_by_side
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
     from yolocli.runtimes.torch.detect_head import RowsDetect
 
@@ -37,15 +32,6 @@ ANY_BATCH = frozenset(("pt", "torchscript", "ncnn", "deepx", "axelera"))
 """Formats that take any number of images whatever they were exported for; AutoBackend pads those of all others."""
 NAMES_UNKNOWN = 999
 """Names that AutoBackend makes up for a model that has none."""
-PLAIN = frozenset(("pt", "onnx", "openvino", "ncnn", "mnn", "litert", "coreml"))
-"""Formats that run no code of the model's own.
-
-A checkpoint is held to known classes (see `_safe_load`); the others hold numbers and operators of the library, none
-of which writes. TorchScript is a program that may write files, and so are graphs of TensorFlow and Paddle (WriteFile,
-save_combine); an engine of TensorRT holds machine code; of those for chips that were not at hand nothing is known.
-"""
-SELF_CONTAINED = frozenset(("pt", "torchscript", "onnx", "engine", "coreml", "coreai", "litert", "mnn"))
-"""Formats whose metadata is not in a file of its own."""
 MEMORY_SHARE = 0.25
 """Part of a GPU's free memory that a batch is planned for."""
 
@@ -85,11 +71,13 @@ class TorchRuntime:
         self._device = device
         self._confidence = asked.confidence
         self._bf16 = precision is Precision.bf16
-        self.names: Mapping[int, str] = dict(backend.names)
+        self.task = task_of(backend, prepared.path)
+        self.facts = facts_of(backend, self.task)
+        self._extra = self.task.extra(self.facts)
         self.channels: int = backend.channels
         self._iou = asked.iou
         self._end_to_end = bool(backend.end2end)
-        self.suppressed = self._end_to_end or device.type == "cuda"
+        self.suppressed = self._end_to_end or (device.type == "cuda" and self.task.plain_nms)
         self.description = (
             f"torch {(precision or Precision.fp32).value} on {device}"
             if backend.format == "pt"
@@ -108,13 +96,13 @@ class TorchRuntime:
         self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
         self.best_batch = BATCH_OF_MANY_THREADS if self._head and prepared.threads > 1 else self._fitting_batch()
 
-    def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
         most = self._most or len(batch)
         parts = (self._infer(batch[start : start + most]) for start in range(0, len(batch), most))
         return list(chain.from_iterable(parts))
 
-    def _infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
+    def _infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         import numpy as np
         import torch
 
@@ -122,15 +110,15 @@ class TorchRuntime:
             output = self._backend(self._inputs(batch))
             if self._head is not None:
                 above = (self._head.boxes_above(output, image, self._confidence) for image in range(len(batch)))
-                return [boxes.numpy() for boxes in above]
+                return [Raw(rows.numpy()) for rows in above]
             if isinstance(output, (list, tuple)):
                 output = output[0]
             found = self._candidates(output.float())
             if self.suppressed and not self._end_to_end:
                 found = suppress_on_device(found, self._iou)
-            rows = found.cpu().numpy()
-        ends = np.searchsorted(rows[:, 0], np.arange(1, len(batch)))
-        return np.split(rows[:, 1:], ends)
+            host = found.cpu().numpy()
+        ends = np.searchsorted(host[:, 0], np.arange(1, len(batch)))
+        return [Raw(rows) for rows in np.split(host[:, 1:], ends)]
 
     def _inputs(self, batch: Sequence[Canvas]) -> torch.Tensor:
         """Returns (images, channels, height, width) in [0, 1], RGB or grey, on the device."""
@@ -151,18 +139,20 @@ class TorchRuntime:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
-        if self._end_to_end or output.shape[-1] == 6:  # output: (images, boxes, 6)
+        if self._end_to_end or output.shape[-1] == COLUMNS + self._extra:  # output: (images, boxes, 6 + k)
             self._end_to_end = self.suppressed = True
-            image, box = (output[..., 4] > self._confidence).nonzero(as_tuple=True)
+            image, box = (output[..., CONFIDENCE] > self._confidence).nonzero(as_tuple=True)
             return torch.cat([image[:, None].float(), output[image, box]], 1)
-        if output.shape[1] != 4 + len(self.names) and len(self.names) != NAMES_UNKNOWN:
+        end, known = output.shape[1] - self._extra, len(self.facts.names)
+        if end != 4 + known and known != NAMES_UNKNOWN:
             raise ModelError(f"output of shape {tuple(output.shape)} is not that of a YOLO detector; it cannot be read")
-        scores, classes = output[:, 4:].max(1)  # output: (images, 4 + classes, boxes)
+        scores, classes = output[:, 4:end].max(1)  # output: (images, 4 + classes + k, boxes)
         image, box = (scores > self._confidence).nonzero(as_tuple=True)
         centre, half = output[image, :2, box], output[image, 2:4, box] / 2
         score, category = scores[image, box], classes[image, box].float()
-        columns = [image[:, None].float(), centre - half, centre + half, score[:, None], category[:, None]]
-        return torch.cat(columns, 1)
+        own = [output[image, end:, box]] if self._extra else []
+        rows = side_by_side((centre - half, centre + half), score[:, None], category[:, None], own)
+        return torch.cat([image[:, None].float(), *rows], 1)
 
     def _fitting_batch(self) -> int:
         """Returns the batch that a model was exported for, if it takes no other.
@@ -200,151 +190,6 @@ def _make_faster(backend: Any) -> RowsDetect | None:
         return None
     head = model.model[-1] = RowsDetect(model.model[-1])
     return head
-
-
-def load_backend(prepared: Prepared, device: torch.device) -> Any:
-    """Returns Ultralytics' AutoBackend around a model, fused and ready to run.
-
-    Raises:
-        ModelError: If the model cannot be loaded, is not trusted, or is no detector.
-    """
-    import ultralytics.nn.tasks as tasks
-    from ultralytics.nn.autobackend import AutoBackend
-
-    path, trusted = prepared.path, prepared.asked.trust_weights
-    kind = check_format(path, trusted)
-    if kind not in SELF_CONTAINED:
-        check_metadata(path)
-    if path.suffix == ".pt" and not trusted and not tasks._SafeLoad.SUPPORTED:
-        raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
-    try:
-        # end2end=False is what Ultralytics' predict passes unless told otherwise (engine/predictor.py setup_model)
-        half = prepared.plan.precision is Precision.fp16
-        with (
-            confined(folders=kind == "pt" and not trusted),
-            _safe_load(not trusted),
-            _onnx_threads(prepared.threads if path.suffix == ".onnx" else 0),
-        ):
-            backend = AutoBackend(str(path), device=device, fp16=half, fuse=True, verbose=False, end2end=False)
-    except Exception as error:
-        raise ModelError(_why_not_loaded(path, error)) from error
-    backend.eval()
-    _check(path, backend)
-    return backend
-
-
-def check_format(path: Path, trusted: bool) -> str | None:
-    """Returns Ultralytics' name for the format of a model, which it tells by the name of the file; None for no model.
-
-    Raises:
-        ModelError: If such a model may run code of its own, and is not trusted.
-    """
-    from ultralytics.nn.autobackend import AutoBackend
-
-    kind: str | None = AutoBackend._model_type(str(path))
-    if kind is not None and kind not in PLAIN and not trusted:
-        raise ModelError(
-            f"{path}: refused, as a model of this format ({kind}) may run code of its own. If you trust where it comes "
-            "from, use --trust-weights"
-        )
-    return kind
-
-
-@contextmanager
-def _safe_load(wanted: bool) -> Iterator[None]:
-    """Says whether checkpoints loaded in the block may hold plain data and known classes alone.
-
-    To be used under the load lock: it is a global of Ultralytics', read from ULTRALYTICS_SAFE_LOAD at its import, which
-    a program that uses this library may count on.
-    """
-    import ultralytics.nn.tasks as tasks
-
-    before, tasks.SAFE_LOAD = tasks.SAFE_LOAD, wanted
-    try:
-        yield
-    finally:
-        tasks.SAFE_LOAD = before
-
-
-@contextmanager
-def _onnx_threads(threads: int) -> Iterator[None]:
-    """Gives ONNX sessions made in the block so many threads: AutoBackend has no way to say it, and ORT takes all cores.
-
-    To be used under the load lock, as it swaps a name of onnxruntime's for a moment.
-    """
-    if not threads or find_spec("onnxruntime") is None:
-        yield
-        return
-    import onnxruntime
-
-    plain = onnxruntime.SessionOptions
-
-    def options() -> Any:
-        made = plain()
-        made.intra_op_num_threads = threads
-        return made
-
-    onnxruntime.SessionOptions = options
-    try:
-        yield
-    finally:
-        onnxruntime.SessionOptions = plain
-
-
-def _why_not_loaded(path: Path, error: Exception) -> str:
-    if path.suffix == ".onnx" and find_spec("onnxruntime") is None:
-        return f"{path}: needs ONNX Runtime: {install_hint('onnx')}"
-    if "not a supported model format" in str(error):
-        return (
-            f"{path}: is not a model; give weights (.pt), an export such as .onnx or an _openvino_model folder, an "
-            "official name such as yolo11n.pt, or builtin, which finds codes only"
-        )
-    first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
-    if "outside the supported Ultralytics checkpoint format" in str(error):
-        return (
-            f"{path}: refused, as loading it would run code that is not part of a YOLO checkpoint. If you trust where "
-            "it comes from, use --trust-weights"
-        )
-    if _is_confined(error):
-        return f"{path}: refused, as loading it would reach the network or write outside the cache"
-    if isinstance(error, (KeyError, EOFError, pickle.UnpicklingError)):  # of bytes that are no pickle
-        return f"{path}: cannot be loaded: not a checkpoint"
-    return f"{path}: cannot be loaded: {first_line}"
-
-
-def _is_confined(error: BaseException | None) -> bool:
-    """Tells whether a ConfinedError lies below, which some libraries wrap or name in a message of their own."""
-    while error is not None:
-        if isinstance(error, ConfinedError) or "while a model loads" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _check(path: Path, backend: Any) -> None:
-    module = backend.backend.model if backend.format == "pt" else None
-    task = getattr(module, "task", None) or backend.task or DETECT
-    if task != DETECT:
-        raise ModelError(f"{path}: a model for '{task}'; only detection models are supported so far")
-    if module is not None and "RTDETR" in type(module).__name__:
-        raise ModelError(f"{path}: an RT-DETR model; only YOLO detection models are supported so far")
-    if backend.channels not in {1, 3}:
-        raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
-    try:
-        stride, imgsz = int(backend.stride), trained_imgsz(backend)
-        check_sizes(stride, imgsz)
-    except (TypeError, ValueError, OverflowError, LookupError) as error:
-        raise ModelError(f"{path}: damaged: {error}; export the model again") from error
-
-
-def trained_imgsz(backend: Any) -> tuple[int, int]:
-    """Returns the size the model was trained with, which Ultralytics' predict takes by default too."""
-    module = getattr(backend.backend, "model", None)
-    args = getattr(module, "args", None)
-    trained = args.get("imgsz") if isinstance(args, dict) else None
-    imgsz: Any = trained or getattr(backend, "imgsz", 640)
-    height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
-    return int(height), int(width)
 
 
 def _check_device(device: torch.device) -> None:

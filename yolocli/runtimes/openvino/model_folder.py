@@ -1,4 +1,4 @@
-"""The form in which Ultralytics writes an OpenVINO export, and yolocli its converted and its optimised models.
+"""The form in which Ultralytics exports a model for OpenVINO, and yolocli writes those it converts or optimises.
 
 A folder whose name ends in `_openvino_model`, with one `.xml`, its `.bin`, and `metadata.yaml`.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yolocli.errors import ModelError
 from yolocli.machine.bounded import read_bounded
+from yolocli.tasks import find_task
+from yolocli.tasks.base import ModelFacts, Task
 
 SUFFIX = "_openvino_model"
 METADATA = "metadata.yaml"
@@ -33,39 +35,46 @@ class Metadata:
     Attributes:
         names: Class names by class index.
         stride: The network's largest stride, in pixels.
-        imgsz: Height and width in pixels it was trained or exported for.
-        task: `detect`, or another that yolocli does not do.
+        imgsz: Height and width in pixels it was trained or converted for.
+        task: What the model is for.
         channels: Of an input image: 3 (BGR) or 1 (grey).
         end_to_end: The network has done its own NMS.
+        more: What else its task asks for, see `ModelFacts`.
     """
 
     names: Mapping[int, str]
     stride: int
     imgsz: tuple[int, int]
-    task: str
+    task: Task
     channels: int
     end_to_end: bool
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What its task asks for."""
+        return ModelFacts(self.names, self.more)
 
 
-def is_export(path: Path) -> bool:
-    """Tells whether a path is an OpenVINO export folder."""
+def is_openvino_model(path: Path) -> bool:
+    """Tells whether a path is a folder with a model for OpenVINO."""
     return path.name.lower().endswith(SUFFIX) and path.is_dir()
 
 
 def graph_file(folder: Path) -> Path:
-    """Returns the `.xml` of an export.
+    """Returns the `.xml` of a model.
 
     Raises:
         ModelError: If there is none, or its weights are missing.
     """
     graph = next((file for file in sorted(folder.glob("*.xml")) if file.is_file()), None)
     if graph is None or not graph.with_suffix(".bin").is_file():
-        raise ModelError(f"{folder}: an OpenVINO export holds an .xml and its .bin; export the model again")
+        raise ModelError(f"{folder}: a model for OpenVINO is an .xml and its .bin; convert it again")
     return graph
 
 
 def is_quantised(folder: Path) -> bool:
-    """Tells whether an export computes in INT8.
+    """Tells whether a model computes in INT8.
 
     Raises:
         ModelError: If it cannot be read.
@@ -80,7 +89,7 @@ def read_metadata(folder: Path) -> Metadata:
     """Reads `metadata.yaml`.
 
     Raises:
-        ModelError: If it is missing, cannot be read or is damaged.
+        ModelError: If it is missing, cannot be read or is damaged, or the model is for no task that there is.
     """
     path = folder / METADATA
     values = _read_yaml(path)
@@ -88,13 +97,15 @@ def read_metadata(folder: Path) -> Metadata:
         names, imgsz = _literal(values["names"]), _literal(values["imgsz"])
         height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
         arguments = _literal(values.get("args") or {})
+        task = find_task(str(values["task"]), folder)
         metadata = Metadata(
             names={int(index): str(name) for index, name in names.items()},
             stride=int(values["stride"]),
             imgsz=(int(height), int(width)),
-            task=str(values["task"]),
+            task=task,
             channels=int(values.get("channels", 3)),
             end_to_end=bool(_literal(values.get("end2end", False)) or arguments.get("nms", False)),
+            more={key: _literal(values[key]) for key in task.asks if key in values},
         )
         check_sizes(metadata.stride, metadata.imgsz)
         if not metadata.names:
@@ -107,7 +118,7 @@ def read_metadata(folder: Path) -> Metadata:
 
 
 def check_metadata(model: Path) -> None:
-    """Looks at the metadata beside or in an export, before a library reads it that would wait for a FIFO.
+    """Looks at the metadata beside or in a converted model, before a library reads it that would wait for a FIFO.
 
     Raises:
         ModelError: If it is there, and cannot be read or is damaged.
@@ -162,14 +173,14 @@ def _read_yaml(path: Path) -> Any:
                 raise ValueError("too deep")
         return yaml.load(data, Loader=loader)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}; export the model again") from error
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}; convert the model again") from error
     except (yaml.YAMLError, *_DAMAGE) as error:
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: BaseException) -> ModelError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return ModelError(f"{path}: damaged ({reason}); export the model again")
+    return ModelError(f"{path}: damaged ({reason}); convert the model again")
 
 
 def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False) -> None:
@@ -179,13 +190,14 @@ def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False)
     values = {
         "description": "OpenVINO model made by yolocli",
         "stride": metadata.stride,
-        "task": metadata.task,
+        "task": metadata.task.name,
         "batch": 1,
         "imgsz": list(metadata.imgsz),
         "names": dict(metadata.names),
         "args": {"batch": 1, "half": False, "int8": quantised, "dynamic": True, "nms": False},
         "channels": metadata.channels,
         "end2end": metadata.end_to_end,
+        **metadata.more,
     }
     (folder / METADATA).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

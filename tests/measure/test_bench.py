@@ -9,7 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,12 @@ from tests.support import clean_environment, write_image
 from yolocli.cli.tables import print_bench
 from yolocli.errors import ModelError, NoImagesError, UsageError, WorkerError
 from yolocli.machine.apart import run_apart
-from yolocli.measure.bench import (
-    _PREDICT,
-    BenchConfig,
-    Cell,
-    Row,
-    _figures,
-    agreement,
-    bench,
-    cells,
-    command,
-    gather,
-    repeat,
-    run_cell,
-    to_dict,
-)
+from yolocli.measure.bench import bench
+from yolocli.measure.cells import BenchConfig, Cell, Row, cells, command, to_dict
+from yolocli.measure.pictures import gather, repeat
+from yolocli.measure.runs import PREDICT, agreement, figures_of, run_cell
 from yolocli.results import Detection
+from yolocli.tasks.detect import Detect
 
 SUMMARY = {
     "images": 2,
@@ -63,24 +53,6 @@ def pictures(photos: list[Path], tmp_path: Path) -> Path:
     (folder / "broken.jpg").write_bytes(b"no picture")
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
     return folder
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts a command whose temporary files go to `tmp_path / "tmp"`; nothing is left of it after the test."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("looks for processes in /proc")
-    (tmp_path / "tmp").mkdir()
-    runs: list[Running] = []
-
-    def start(*arguments: str, **variables: str) -> Running:
-        env = {"TMPDIR": str(tmp_path / "tmp"), **variables}
-        runs.append(Running(arguments, tmp_path / "out", tmp_path / "log", env=env))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.end()
 
 
 @pytest.mark.slow
@@ -131,8 +103,8 @@ def test_few_pictures_are_taken_again_and_again(tmp_path: Path) -> None:
 
 
 def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolocli.measure.bench._detect", lambda cell, pictures, out: (SUMMARY, 3.0))
-    monkeypatch.setattr("yolocli.measure.bench._outcomes", lambda out: ({}, {}))
+    monkeypatch.setattr("yolocli.measure.runs.detect", lambda cell, pictures, out: (SUMMARY, 3.0))
+    monkeypatch.setattr("yolocli.measure.runs.outcomes", lambda out: ({}, {}))
     row = Row("x", "m.pt", Cell("m.pt"))
     run_cell(row, tmp_path, tmp_path, {})
     assert row.failures == 4
@@ -291,14 +263,14 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     assert names("a/best.pt", "b/best.pt")[2:] == ["thread, auto, a/best.pt", "thread, auto, b/best.pt"]
 
 
-def test_an_export_is_not_run_by_torch(tmp_path: Path) -> None:
-    export = tmp_path / "m_openvino_model"
-    export.mkdir()
-    found = cells(["m.pt", str(export)], ["thread"], ["torch", "openvino"], [0], [0])
+def test_a_model_for_openvino_is_not_run_by_torch(tmp_path: Path) -> None:
+    converted = tmp_path / "m_openvino_model"
+    converted.mkdir()
+    found = cells(["m.pt", str(converted)], ["thread"], ["torch", "openvino"], [0], [0])
     assert [(cell.model, cell.runtime) for cell in found] == [
         ("m.pt", "torch"),
         ("m.pt", "openvino"),
-        (str(export), "openvino"),
+        (str(converted), "openvino"),
     ]
 
 
@@ -307,12 +279,12 @@ def test_agreement_tells_lost_from_moved_from_new_boxes() -> None:
         return Detection(name, 0, 0.9, (x, x, x + 10.0, x + height))
 
     cat, moved, far, dog = at("cat", 0.0), at("cat", 0.0, 10.5), at("cat", 50.0), at("dog", 0.0)
-    assert agreement({"a": [cat]}, {"a": [moved]}) == (1, 1, 0)
-    assert agreement({"a": [cat]}, {"a": [far]}) == (1, 0, 1)
-    assert agreement({"a": [cat]}, {"a": [dog]}) == (1, 0, 1)
-    assert agreement({"a": [cat]}, {}) == (1, 0, 0)
-    assert agreement({}, {"a": [cat]}) == (0, 0, 1)
-    assert agreement({"a": [cat, cat]}, {"a": [cat]}) == (2, 1, 0), "a box answers for one other only"
+    assert agreement(Detect(), {"a": [cat]}, {"a": [moved]}) == (1, 1, 0)
+    assert agreement(Detect(), {"a": [cat]}, {"a": [far]}) == (1, 0, 1)
+    assert agreement(Detect(), {"a": [cat]}, {"a": [dog]}) == (1, 0, 1)
+    assert agreement(Detect(), {"a": [cat]}, {}) == (1, 0, 0)
+    assert agreement(Detect(), {}, {"a": [cat]}) == (0, 0, 1)
+    assert agreement(Detect(), {"a": [cat, cat]}, {"a": [cat]}) == (2, 1, 0), "a box answers for one other only"
 
 
 def test_the_ratio_is_to_the_median_of_the_baseline() -> None:
@@ -377,5 +349,5 @@ def test_the_baseline_runs_no_code_of_a_model(tmp_path: Path) -> None:
     for name in ("evil.pt", "evil.torchscript"):
         (tmp_path / name).write_bytes(pickle.dumps({"model": Evil(tmp_path / "the-code-ran"), "train_args": {}}))
         with pytest.raises(WorkerError):
-            _figures(_PREDICT, [str(tmp_path / name), str(tmp_path)], name)
+            figures_of(PREDICT, [str(tmp_path / name), str(tmp_path)], name)
         assert not (tmp_path / "the-code-ran").exists()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,11 +22,14 @@ from yolocli.cli.tables import print_comparison
 from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.measure import optimize as optimize_module
-from yolocli.measure.match import iou, match
-from yolocli.measure.optimize import Comparison, OptimizeConfig, compare, optimize
+from yolocli.measure.loss import Comparison, compare
+from yolocli.measure.match import match
+from yolocli.measure.optimize import OptimizeConfig, optimize
 from yolocli.results import Detection
-from yolocli.runtimes.openvino.export_folder import is_quantised
+from yolocli.runtimes.openvino.model_folder import is_quantised
+from yolocli.tasks.detect import Detect
 
+DETECT = Detect()
 COMPARISON = Comparison(6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
 NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, iou=None)
 
@@ -39,21 +41,17 @@ def box(confidence: float, x: float = 0.0, name: str = "a") -> Detection:
 # Boxes of two detectors
 
 
-def test_iou() -> None:
-    assert iou((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert iou((0, 0, 2, 2), (2, 2, 3, 3)) == 0
-    assert iou((1, 1, 1, 1), (1, 1, 1, 1)) == 0
-
-
 def test_a_box_has_one_partner_the_one_it_overlaps_most() -> None:
     left, right = box(0.5, 0.0), box(0.9, 20.0)
-    matching = match([left, right], [box(0.6, 15.0)], 0.5)
+    matching = match(DETECT, [left, right], [box(0.6, 15.0)], 0.5)
     assert [(one.xyxy[0], two.xyxy[0]) for one, two, _ in matching.pairs] == [(20.0, 15.0)]
     assert (matching.first_only, matching.second_only) == ([left], [])
-    matching = match([left], [box(0.9, 33.0), box(0.9, 0.0, "b"), box(0.9, 34.0)], 0.5)  # IoU 0.504, of "b" 1, 0.493
+    matching = match(
+        DETECT, [left], [box(0.9, 33.0), box(0.9, 0.0, "b"), box(0.9, 34.0)], 0.5
+    )  # IoU 0.504, of "b" 1, 0.493
     assert [shared for _, _, shared in matching.pairs] == [pytest.approx(67 / 133)]
     assert len(matching.second_only) == 2
-    assert match([left], [box(0.9, 34.0)], 0.5).pairs == []
+    assert match(DETECT, [left], [box(0.9, 34.0)], 0.5).pairs == []
 
 
 # What is lost
@@ -61,6 +59,8 @@ def test_a_box_has_one_partner_the_one_it_overlaps_most() -> None:
 
 class Finds:
     """A detector that gives the same boxes for every picture."""
+
+    task = DETECT
 
     def __init__(self, *boxes: Detection) -> None:
         self.boxes = boxes
@@ -74,8 +74,7 @@ class Finds:
 
 def compared(fp32: Finds, int8: Finds, confidence: float = 0.25) -> Comparison:
     canvas: Any = np.zeros((1, 1, 3), np.uint8)
-    config = OptimizeConfig("a.pt", "pictures", confidence=confidence)
-    return compare(fp32, int8, [canvas], config, 3)  # type: ignore[arg-type]
+    return compare(fp32, int8, [canvas], confidence, 3)  # type: ignore[arg-type]
 
 
 def counts(comparison: Comparison) -> tuple[int, ...]:
@@ -223,24 +222,6 @@ def test_only_the_precision_that_is_made_is_offered() -> None:
 # What is left behind
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts an optimization that writes to `tmp_path / "work"`; nothing is left of it after the test."""
-    if not sys.platform.startswith("linux"):
-        pytest.skip("looks for processes in /proc")
-    (tmp_path / "work").mkdir()
-    runs: list[Running] = []
-
-    def start(*arguments: str, **variables: str) -> Running:
-        words = ["optimize", *arguments, "--output", str(tmp_path / "work" / "x_openvino_model")]
-        runs.append(Running(words, tmp_path, tmp_path / "log", env=variables))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.end()
-
-
 SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 
 
@@ -257,12 +238,14 @@ def test_a_signal_leaves_no_work_folder(
 ) -> None:
     if find_spec("nncf") is None:
         pytest.skip("the extra is not installed: pip install 'yolocli[openvino]'")
-    run = started(str(weights), "--calibrate", str(images))
-    assert wait_until(lambda: list((tmp_path / "work").iterdir()) and "calibrating" in run.stderr, run)
+    work = tmp_path / "work"
+    work.mkdir()
+    run = started("optimize", str(weights), "--calibrate", str(images), "--output", str(work / "x_openvino_model"))
+    assert wait_until(lambda: list(work.iterdir()) and "calibrating" in run.stderr, run)
     run.signal(number)
     assert run.wait() == code
     run.assert_tidy()
-    assert list((tmp_path / "work").iterdir()) == []
+    assert list(work.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -277,7 +260,8 @@ def test_a_signal_ends_a_conversion(
     tmp_path: Path,
 ) -> None:
     cache = tmp_path / "cache"
-    run = started(str(weights), "--calibrate", str(images), YOLOCLI_CACHE_DIR=str(cache))
+    words = ["--calibrate", str(images), "--output", str(tmp_path / "x_openvino_model")]
+    run = started("optimize", str(weights), *words, YOLOCLI_CACHE_DIR=str(cache))
     assert wait_until(lambda: "converting" in run.stderr and len(run.pids()) > 1, run)
     run.signal(number)
     assert run.wait() == code

@@ -1,0 +1,127 @@
+"""What every task keeps to: all rows of the registry, and one made up."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tasks import made_up
+from yolocli.errors import ModelError
+from yolocli.images.letterbox import Canvas
+from yolocli.results import Detection
+from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
+from yolocli.tasks.base import ModelFacts, Raw, Task
+from yolocli.tasks.rows import BOX, CLASS, COLUMNS, CONFIDENCE
+
+FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
+CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640)
+"""Twice as large as the network sees it."""
+MADE_UP = {**TASKS, "turned": made_up.ROW}
+
+
+@pytest.fixture(params=MADE_UP)
+def task(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Task:
+    monkeypatch.setattr("yolocli.tasks.TASKS", MADE_UP)
+    return find_task(request.param, "a.pt")
+
+
+def rows_of(task: Task, *boxes: tuple[float, ...]) -> np.ndarray:
+    """Rows of x, y, confidence and class: boxes of 100 pixels; what the task adds is zero."""
+    found = np.zeros((len(boxes), COLUMNS + task.extra(FACTS)), np.float32)
+    for row, (x, y, confidence, class_index) in zip(found, boxes, strict=True):
+        row[BOX], row[CONFIDENCE], row[CLASS] = (x, y, x + 100, y + 100), confidence, class_index
+    return found
+
+
+def records_of(task: Task, *boxes: tuple[float, ...]) -> tuple[Detection, ...]:
+    return task.read(Raw(rows_of(task, *boxes)), CANVAS, FACTS)
+
+
+def test_a_task_is_called_what_its_row_says(task: Task, request: pytest.FixtureRequest) -> None:
+    assert task.name == request.node.callspec.params["task"]
+    assert DEFAULT_TASK in TASKS
+
+
+def test_what_no_row_is_for_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolocli.tasks.TASKS", MADE_UP)
+    with pytest.raises(ModelError, match=rf"a\.pt: a model for 'knit'; supported: {', '.join(MADE_UP)}"):
+        find_task("knit", "a.pt")
+
+
+def test_the_best_of_what_overlaps_is_kept_and_no_more_than_wanted(task: Task) -> None:
+    rows = rows_of(task, (0, 0, 0.5, 0), (300, 0, 0.6, 0), (5, 0, 0.9, 0), (5, 5, 0.7, 1))
+    before = rows.copy()
+    kept = task.suppress(rows, 0.5, 300)
+    np.testing.assert_array_equal(kept, rows[[2, 3, 1]])
+    np.testing.assert_array_equal(rows, before)
+    np.testing.assert_array_equal(task.suppress(rows, 0.5, 1), rows[[2]])
+    assert task.suppress(rows[:0], 0.5, 300).shape == (0, COLUMNS + task.extra(FACTS))
+
+
+def test_records_are_of_the_image_with_the_names_of_the_model(task: Task) -> None:
+    cat, dog = records_of(task, (10, 20, 0.123456, 0), (30, 40, 0.1, 1))
+    assert (cat.name, cat.class_id, cat.confidence, cat.xyxy) == ("cat", 0, 0.1235, (20.0, 40.0, 220.0, 240.0))
+    assert (dog.name, dog.class_id) == ("dog", 1)
+    assert records_of(task) == ()
+
+
+def test_records_cross_processes_and_come_back_from_the_journal(task: Task) -> None:
+    for record in records_of(task, (10, 20, 0.5, 0), (30, 40, 0.1, 2)):
+        assert pickle.loads(pickle.dumps(record)) == record
+        assert Detection.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+        assert list(record.to_dict())[:4] == ["name", "class", "confidence", "box"]
+
+
+def test_a_table_has_a_cell_for_each_column(task: Task) -> None:
+    assert len(set(task.columns)) == len(task.columns)
+    for record in records_of(task, (10, 20, 0.5, 0), (30, 40, 0.1, 2)):
+        row = dict(zip(task.columns, task.cells(record), strict=True))
+        assert (row["name"], row["class"], row["confidence"]) == (record.name, record.class_id, record.confidence)
+        assert all(isinstance(cell, str | int | float) for cell in row.values())
+
+
+def test_likeness_is_1_for_the_same_and_0_for_what_is_elsewhere(task: Task) -> None:
+    one, close, far = records_of(task, (0, 0, 0.5, 0), (20, 0, 0.5, 0), (200, 0, 0.5, 0))
+    assert task.likeness(one, one) == 1
+    assert 0 < task.likeness(one, close) < 1
+    assert task.likeness(one, close) == task.likeness(close, one)
+    assert task.likeness(one, far) == 0
+
+
+def outputs(task: Task, end_to_end: bool) -> tuple[np.ndarray, list[Raw]]:
+    """What a network gives for two images, and the same as rows."""
+    random = np.random.default_rng(0)
+    extra = task.extra(FACTS)
+    centre, size = random.uniform(100, 500, (2, 30, 2)), random.uniform(10, 90, (2, 30, 2))
+    scores, own = random.random((2, 30, len(FACTS.names))), random.random((2, 30, extra))
+    corners = [centre - size / 2, centre + size / 2]
+    best, classes = scores.max(2, keepdims=True), scores.argmax(2)[..., None]
+    found = np.concatenate([*corners, best, classes, own], 2).astype(np.float32)
+    whole = np.concatenate([centre, size, scores, own], 2).transpose(0, 2, 1).astype(np.float32)
+    return found if end_to_end else whole, [Raw(rows.copy()) for rows in found]
+
+
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_two_runtimes_are_compared_in_every_column(task: Task, end_to_end: bool) -> None:
+    def difference(column: int | None = None, by: Any = 1.0) -> str | None:
+        expected, actual = outputs(task, end_to_end)
+        if column is not None:
+            actual[1].rows[17, column] += by
+        return task.difference(expected, actual, FACTS, end_to_end=end_to_end)
+
+    assert difference() is None
+    for column in {*range(COLUMNS + task.extra(FACTS))} - {CLASS}:
+        assert difference(column), column
+        assert difference(column, np.nan), column
+
+
+def test_importing_a_task_is_light() -> None:
+    modules = ", ".join(row.partition(":")[0] for row in TASKS.values())
+    code = f"import sys, {modules}; print(sorted({{'numpy', 'cv2', 'torch', 'openvino'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"

@@ -1,0 +1,51 @@
+"""The rows of what a network finds, a candidate each: which column holds what is known here and in the tasks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Array = TypeVar("Array")
+
+BOX = slice(0, 4)
+"""x1, y1, x2, y2 in pixels of the canvas."""
+CONFIDENCE = 4
+CLASS = 5
+"""The class index, as a float."""
+COLUMNS = 6
+"""Columns that every task has."""
+OWN = slice(COLUMNS, None)
+"""Columns of the task's own, if it has any."""
+
+
+def side_by_side(
+    corners: Sequence[Array], confidence: Array, class_index: Array, own: Sequence[Array] = ()
+) -> list[Array]:
+    """Returns the parts of rows in their order, for NumPy or torch, whose arrays they are, to join.
+
+    Args:
+        corners: x1, y1, x2, y2, in one array or several, (..., n).
+        confidence: (..., 1).
+        class_index: (..., 1).
+        own: What the task has beyond these.
+    """
+    return [*corners, confidence, class_index, *own]
+
+
+def usable(rows: NDArray[np.float32], classes: Sequence[int] | None) -> NDArray[np.float32]:
+    """Returns the rows that can become records.
+
+    A network that overflows gives rows that are no boxes, for which JSON has no numbers.
+
+    Args:
+        rows: Array (n, 6 + k).
+        classes: Class indices to keep; None keeps all.
+    """
+    import numpy as np
+
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    return rows if classes is None else rows[np.isin(rows[:, CLASS], classes)]
