@@ -3,9 +3,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -40,8 +42,17 @@ def write(root: Path, *lines: Outcome) -> Path:
     return root / JOURNAL
 
 
-def failure(path: str = "a.jpg", **fields: int) -> ImageFailure:
+def failure(path: str = "a.jpg", **fields: str) -> ImageFailure:
     return ImageFailure(ref(path, **fields), "decode", "TruncatedImage", "cut off")
+
+
+def of_earlier_version(line: bytes) -> bytes:
+    """Returns a line as it was written when it held size and time of modification in place of the version."""
+    body, _, rest = line.rpartition(b', "crc": ')[0].partition(b'"version": "')
+    version, _, rest = rest.partition(b'"')
+    size, _, mtime_ns = version.partition(b"-") if version else (b"-1", b"-", b"-1")
+    old = body + b'"size": %b, "mtime_ns": %b' % (size, mtime_ns) + rest
+    return b'%b, "crc": %d}\n' % (old, zlib.crc32(old))
 
 
 # Append and replay
@@ -61,13 +72,13 @@ def test_a_second_run_appends(tmp_path: Path) -> None:
 
 
 def test_replay_gives_back_what_was_appended(tmp_path: Path) -> None:
-    written = [result("a.jpg", [box(), box("bus", 5)], size=3, mtime_ns=4), failure("b.jpg")]
+    written = [result("a.jpg", [box(), box("bus", 5)], version="3-4"), failure("b.jpg")]
     assert list(replay(write(tmp_path, *written))) == written
 
 
 def test_the_last_line_wins(tmp_path: Path) -> None:
-    path = write(tmp_path, failure("a.jpg"), result("b.jpg"), result("a.jpg", [box()], size=9))
-    assert list(replay(path)) == [result("a.jpg", [box()], size=9), result("b.jpg")]
+    path = write(tmp_path, failure("a.jpg"), result("b.jpg"), result("a.jpg", [box()], version="9-1"))
+    assert list(replay(path)) == [result("a.jpg", [box()], version="9-1"), result("b.jpg")]
 
 
 def test_a_name_with_a_nul_byte_hides_no_other(tmp_path: Path) -> None:
@@ -80,14 +91,14 @@ def test_a_line_can_be_taken_back_and_written_again(tmp_path: Path) -> None:
     journal = Journal(opened(tmp_path))
     for head in list(heads(path)):
         journal.drop(head)
-    journal.append(result("b.jpg", size=5))
+    journal.append(result("b.jpg", version="5-1"))
     journal.close()
-    assert list(replay(path)) == [result("b.jpg", size=5)]
+    assert list(replay(path)) == [result("b.jpg", version="5-1")]
     past = Past(path)
     assert past.images == 1
     assert past.look_up(ref("a.jpg")) is Known.NEW
     assert [head.path for head in past.unseen()] == ["b.jpg"]
-    assert past.look_up(ref("b.jpg", size=5)) is Known.DONE
+    assert past.look_up(ref("b.jpg", version="5-1")) is Known.DONE
     assert list(past.unseen()) == []
     past.close()
 
@@ -290,14 +301,40 @@ def test_what_is_damaged_is_kept_and_counted(tmp_path: Path) -> None:
 
 
 def test_lines_of_an_earlier_version_go_on_without_a_checksum(tmp_path: Path) -> None:
-    outcomes = [result("a.jpg", [box()], size=3, mtime_ns=4), failure("b.jpg"), result("c.jpg")]
+    outcomes = [result("a.jpg", [box()], version="3-4"), failure("b.jpg"), result("c.jpg")]
     path = write(tmp_path, *outcomes)
-    old = [line.rpartition(b', "crc": ')[0] + b"}\n" for line in path.read_bytes().splitlines()]
+    old = [
+        line.rpartition(b', "crc": ')[0] + b"}\n" for line in map(of_earlier_version, path.read_bytes().splitlines())
+    ]
     old[2] = old[2].replace(b'"height": ', b'"heigh": ')
     path.write_bytes(b"".join(old))
     path = write(tmp_path, result("d.jpg"))
     assert mend(opened(tmp_path), print) == 1
     assert list(replay(path)) == [*outcomes[:2], result("d.jpg")]
+
+
+def test_lines_of_two_versions_lie_in_one_journal(
+    tree: Path, fake_detectors: list[FakeDetector], tmp_path: Path
+) -> None:
+    """What is done stays done, what has changed is done again, and all of it exports to the same bytes."""
+    formats = ("json", "csv", "csv-per-image")
+    output = tmp_path / "out"
+    run(tree, output=output, workers=1, formats=formats)
+    before = projections(output)
+    lines = (output / JOURNAL).read_bytes().splitlines(keepends=True)
+    mixed = [of_earlier_version(line) if number % 2 else line for number, line in enumerate(lines)]
+    (output / JOURNAL).write_bytes(b"".join(mixed))
+    versions = {outcome.path: outcome.ref.version for outcome in replay(output / JOURNAL)}
+    assert all(re.fullmatch(r"\d+-\d+", version) for version in versions.values())
+    assert rebuild(output, formats, notice=pytest.fail) == 4
+    assert projections(output) == before
+    done, this = run(tree, output=output, workers=1, formats=formats, retry_failed=False)
+    assert (done, this.summary.skipped, this.summary.damaged) == ([], 4, 0)
+    for name in ("a.png", "b.png"):  # one of each kind
+        write_image(tree / name, 99, 88)
+    done, _ = run(tree, output=output, workers=1, formats=formats, retry_failed=False)
+    assert sorted(outcome.path for outcome in done) == ["a.png", "b.png"]
+    assert {outcome.path for outcome in replay(output / JOURNAL)} == versions.keys()
 
 
 @pytest.mark.parametrize("when", ["at once", "after an export"])
@@ -444,26 +481,24 @@ def test_what_is_known_of_a_file(tmp_path: Path) -> None:
     past = Past(
         write(
             tmp_path,
-            result("ok.jpg", size=1, mtime_ns=2),
-            failure("bad.jpg", size=1, mtime_ns=2),
-            failure("again.jpg", size=1, mtime_ns=2),
-            result("again.jpg", size=1, mtime_ns=2),
-            result("\udcff\n\\.jpg", size=1, mtime_ns=2),
+            result("ok.jpg", version="1-2"),
+            failure("bad.jpg", version="1-2"),
+            failure("again.jpg", version="1-2"),
+            result("again.jpg", version="1-2"),
+            result("\udcff\n\\.jpg", version="1-2"),
         )
     )
-    known = {
-        name: past.look_up(ref(name, size=1, mtime_ns=2)) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")
-    }
+    known = {name: past.look_up(ref(name, version="1-2")) for name in ("ok.jpg", "bad.jpg", "again.jpg", "new.jpg")}
     assert known == {
         "ok.jpg": Known.DONE,
         "bad.jpg": Known.FAILED,
         "again.jpg": Known.DONE,
         "new.jpg": Known.NEW,
     }
-    assert past.look_up(ref("\udcff\n\\.jpg", size=1, mtime_ns=2)) is Known.DONE
-    assert past.look_up(ref("ok.jpg", size=2, mtime_ns=2)) is Known.CHANGED
-    assert past.look_up(ref("ok.jpg", size=1, mtime_ns=3)) is Known.CHANGED
-    assert past.look_up(ref("ok.jpg", source="/elsewhere/ok.jpg", size=1, mtime_ns=2)) is Known.CHANGED
+    assert past.look_up(ref("\udcff\n\\.jpg", version="1-2")) is Known.DONE
+    assert past.look_up(ref("ok.jpg", version="2-2")) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", version="1-3")) is Known.CHANGED
+    assert past.look_up(ref("ok.jpg", source="/elsewhere/ok.jpg", version="1-2")) is Known.CHANGED
     assert past.images == 4
     past.close()
 

@@ -22,6 +22,7 @@ from yolocli.results import (
     ImageRef,
     ImageResult,
     Outcome,
+    file_version,
     outcome_from_dict,
     to_json,
 )
@@ -43,8 +44,7 @@ _refs = st.builds(
     ImageRef,
     _names,
     _names,
-    st.integers(-1, 2**40),
-    st.integers(-1, 2**62),
+    st.one_of(st.builds(file_version, st.integers(-1, 2**40), st.integers(-(2**62), 2**62)), st.text(max_size=9)),
 )
 _boxes = st.builds(
     Detection,
@@ -70,7 +70,7 @@ def test_a_record_is_valid_and_comes_back_as_the_same_value(
     assert valid(record)
     assert ("timings_ms" in record) is timings
     ref = outcome.ref
-    back = outcome_from_dict(record | {"size": ref.size, "mtime_ns": ref.mtime_ns})
+    back = outcome_from_dict(record | {"version": ref.version})
     assert back == outcome
     assert dict(back.timings) == (dict(outcome.timings) if timings else {})
     assert os.fsencode(back.path) == os.fsencode(outcome.path)
@@ -112,7 +112,7 @@ def test_the_fields_of_a_detection_follow_ultralytics(ultralytics_predict: objec
     assert box().to_dict()["box"].keys() == theirs["box"].keys()
 
 
-DROPPED = {"schema": 1, "path": "a.jpg", "source": "/a.jpg", "status": "dropped", "size": -1, "mtime_ns": -1}
+DROPPED = {"schema": 1, "path": "a.jpg", "source": "/a.jpg", "status": "dropped", "version": ""}
 GOOD = {"schema": 1, "path": "a.jpg", "status": "ok", "width": 4, "height": 3, "detections": [box().to_dict()]}
 BAD = {"schema": 1, "path": "a.jpg", "status": "failed", "stage": "read", "error": "OSError", "message": "no"}
 

@@ -89,12 +89,12 @@ def test_sorts_entries_by_the_bytes_of_their_names_folders_in_their_place(tmp_pa
     assert paths(tmp_path) == expected
 
 
-def test_refs_tell_what_opens_the_file_its_size_and_mtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refs_tell_what_opens_the_file_and_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a/1.jpg", tmp_path / "b/2.jpg")
     os.utime(tmp_path / "b/2.jpg", ns=(5, 1_234_567_890_123_456_789))
     monkeypatch.chdir(tmp_path / "a")
     _, second = find(".", "../b")
-    assert second == ImageRef("b/2.jpg", str(tmp_path / "b/2.jpg"), 1, 1_234_567_890_123_456_789)
+    assert second == ImageRef("b/2.jpg", str(tmp_path / "b/2.jpg"), "1-1234567890123456789")
 
 
 def test_a_file_named_in_several_ways_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,14 +26,13 @@ class ImageRef:
         path: Name in the records, '/'-separated and unique in an output folder; see `names`.
         source: What opens the file from anywhere: its absolute path. Bytes that are not UTF-8 are carried as surrogate
             escapes. Empty in what was read back from a folder that an earlier version wrote without it.
-        size: Bytes at discovery, or -1 when it could not be told.
-        mtime_ns: Modification time at discovery in nanoseconds, or -1 when it could not be told.
+        version: Differs when the file has changed, and says no more; see `file_version`. Empty when it could not be
+            told.
     """
 
     path: str
     source: str
-    size: int = -1
-    mtime_ns: int = -1
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     """
     if record["schema"] != SCHEMA_VERSION:
         raise ValueError(f"record schema {record['schema']}, this version reads {SCHEMA_VERSION}")
-    ref = ImageRef(record["path"], record.get("source", ""), record.get("size", -1), record.get("mtime_ns", -1))
+    ref = ImageRef(record["path"], record.get("source", ""), _version(record))
     timings = record.get("timings_ms", {})
     if record["status"] == ImageResult.status:
         detections = tuple(Detection.from_dict(item) for item in record["detections"])
@@ -168,6 +167,16 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     if record["status"] == ImageFailure.status:
         return ImageFailure(ref, record["stage"], record["error"], record["message"], timings)
     raise ValueError(f"unknown status {record['status']!r}")
+
+
+def file_version(size: int, mtime_ns: int) -> str:
+    """Returns the version of a file on disk.
+
+    Args:
+        size: Bytes; less than 0 when it could not be told.
+        mtime_ns: Modification time in nanoseconds.
+    """
+    return f"{size}-{mtime_ns}" if size >= 0 else ""
 
 
 def to_json(record: Mapping[str, Any]) -> bytes:
@@ -196,6 +205,12 @@ _dumps = json.JSONEncoder(ensure_ascii=False).encode
 def _head(ref: ImageRef) -> dict[str, Any]:
     head: dict[str, Any] = {"schema": SCHEMA_VERSION, "path": ref.path}
     return head | {"source": ref.source} if ref.source else head
+
+
+def _version(record: Mapping[str, Any]) -> str:
+    if "size" in record:  # a line of the journal, by an earlier version
+        return file_version(record["size"], record["mtime_ns"])
+    return str(record.get("version", ""))
 
 
 def _timings(timings: Mapping[str, float]) -> dict[str, Any]:

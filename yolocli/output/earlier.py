@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from yolocli.output.journal import Head
+from yolocli.results import file_version
 from yolocli.sources.names import Root
 
 SAMPLE = 100
@@ -28,7 +29,7 @@ def root_of_earlier(settings: Mapping[str, Any], heads: Iterable[Head]) -> Root 
     Returns:
         The root, if most of the images are found below it as they were; None if not.
     """
-    sample = list(islice((head for head in heads if head.size >= 0), SAMPLE))
+    sample = list(islice((head for head in heads if head.version), SAMPLE))
     for folder in _candidates(settings.get("inputs") or [], settings.get("files_from") is not None):
         if sample and 2 * sum(_is_there(folder, head) for head in sample) >= len(sample):
             return Root(folder)
@@ -53,4 +54,4 @@ def _is_there(folder: str, head: Head) -> bool:
         status = os.stat(os.path.join(folder, head.path))
     except (OSError, ValueError):
         return False
-    return (status.st_size, status.st_mtime_ns) == (head.size, head.mtime_ns)
+    return file_version(status.st_size, status.st_mtime_ns) == head.version

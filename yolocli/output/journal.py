@@ -23,7 +23,7 @@ from yolocli.errors import OutputError
 from yolocli.output.disk import sync_stream
 from yolocli.output.folder import OutputFolder
 from yolocli.output.ownership import JOURNAL
-from yolocli.results import SCHEMA_VERSION, ImageRef, ImageResult, Outcome, outcome_from_dict, to_json
+from yolocli.results import SCHEMA_VERSION, ImageRef, ImageResult, Outcome, file_version, outcome_from_dict, to_json
 
 DAMAGED = "results.damaged.jsonl"
 """Lines of the journal that were found damaged."""
@@ -31,11 +31,12 @@ DROPPED = "dropped"
 """Status of a line that takes back all lines of its path before it."""
 
 # What resuming needs stands at the head of a line, in this order, so that a journal is opened without parsing it whole.
-# Versions before 0.2 wrote the position of an input in place of the source
-_TEXT = rb'"((?:[^"\\]|\\.)*)"'
+# Earlier versions wrote size and time of modification in place of the version, and those before 0.2 the position of an
+# input in place of the source
+_TEXT = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _HEAD = re.compile(
     rb'\{"schema": \d+, "path": ' + _TEXT + rb', (?:"source": ' + _TEXT + rb', )?"status": "(\w+)", '
-    rb'(?:"input": \d+, )?"size": (-?\d+), "mtime_ns": (-?\d+)(?:, "stage": "(\w+)")?'
+    rb'(?:"version": ' + _TEXT + rb'|(?:"input": \d+, )?"size": (-?\d+), "mtime_ns": (-?\d+))(?:, "stage": "(\w+)")?'
 )
 _START = b'{"schema": '
 _CHECKSUM = b', "crc": '
@@ -68,22 +69,20 @@ class Head:
         path: Name of the image.
         source: What opens it; None in lines of versions before 0.2.
         status: Of an Outcome, or `DROPPED`.
-        size: See `ImageRef`.
-        mtime_ns: See `ImageRef`.
+        version: See `ImageRef`.
         stage: Where a failure ended; None for others.
     """
 
     path: str
     source: str | None
     status: str
-    size: int
-    mtime_ns: int
+    version: str
     stage: str | None
 
     def is_of(self, ref: ImageRef) -> bool:
         """Tells whether it is about this very file, as it is now."""
         same_file = self.source is None or self.source == ref.source
-        return same_file and (self.size, self.mtime_ns) == (ref.size, ref.mtime_ns)
+        return same_file and self.version == ref.version
 
 
 class Known(enum.Enum):
@@ -122,7 +121,7 @@ class Journal:
         """
         line: dict[str, Any] = {"schema": SCHEMA_VERSION, "path": head.path}
         line |= {"source": head.source} if head.source else {}
-        self._write(line | {"status": DROPPED, "size": -1, "mtime_ns": -1})
+        self._write(line | {"status": DROPPED, "version": ""})
 
     def check(self) -> None:
         """Makes sure that what lies at the journal's path is what was written.
@@ -411,9 +410,8 @@ def _outcome(path: Path, line: bytes) -> Outcome:
 
 def _entry(outcome: Outcome, timings: bool) -> dict[str, Any]:
     record = outcome.to_dict(timings=timings)
-    ref = outcome.ref
     head = {key: record.pop(key) for key in ("schema", "path", "source", "status") if key in record}
-    return head | {"size": ref.size, "mtime_ns": ref.mtime_ns} | record
+    return head | {"version": outcome.ref.version} | record
 
 
 def heads(path: Path) -> Iterator[Head]:
@@ -444,14 +442,13 @@ def _parse(line: bytes) -> Head | None:
     match = _HEAD.match(line)
     if match is None:
         return None
-    path, source, status, size, mtime_ns, stage = match.groups()
+    path, source, status, version, size, mtime_ns, stage = match.groups()
     try:
         return Head(
             _text(path),
             None if source is None else _text(source),
             status.decode(),
-            int(size),
-            int(mtime_ns),
+            file_version(int(size), int(mtime_ns)) if version is None else _text(version),
             None if stage is None else stage.decode(),
         )
     except ValueError:

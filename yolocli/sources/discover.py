@@ -18,7 +18,7 @@ from pathlib import Path
 
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
-from yolocli.results import ImageFailure, ImageRef
+from yolocli.results import ImageFailure, ImageRef, file_version
 from yolocli.sources.foreign import foreign
 from yolocli.sources.names import Names, Root, base_of_file, base_of_folder, current_folder, lies_in
 from yolocli.sources.patterns import expand, fixed_part
@@ -201,7 +201,7 @@ def _stat(file: Found, names: Names) -> ImageRef | ImageFailure:
         )
     if not stat.S_ISREG(status.st_mode):
         return ImageFailure(ref, "read", "NotAFile", "not a regular file (FIFO, socket, device or folder)")
-    return ImageRef(ref.path, source, status.st_size, status.st_mtime_ns)
+    return ImageRef(ref.path, source, file_version(status.st_size, status.st_mtime_ns))
 
 
 def _failure(ref: ImageRef, stage: str, error: OSError, reason: str) -> ImageFailure:
