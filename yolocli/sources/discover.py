@@ -120,15 +120,6 @@ class Discovery:
                 yield Found(*_real(name), base)
 
 
-def count(config: SourceConfig, *, skip: Path | None = None) -> int:
-    """Returns how many images there are, without a look at each.
-
-    Raises:
-        UsageError: As `Discovery` does.
-    """
-    return sum(1 for _ in Discovery(config, skip=skip))
-
-
 def discover(
     config: SourceConfig, *, skip: Path | None = None, notice: Notice = lambda message: None
 ) -> Iterator[ImageRef | ImageFailure]:

@@ -98,7 +98,7 @@ class Walker:
 
     def wanted(self, name: str, path: str) -> bool:
         """Tells whether a file passes the include and exclude patterns."""
-        return not self._exclude.match(name, path) and (not self._config.include or self._include.match(name, path))
+        return not self._exclude.match(name, path) and (not self._include or self._include.match(name, path))
 
     def _list(
         self, folder: str, path: str, real: str, base: Root, ignored: tuple[tuple[str, Patterns], ...]
