@@ -18,9 +18,10 @@ from tests.fakes import FakeDetector
 from tests.support import without_privileges, write_image
 from yolocli.config import DEFAULT_MAX_PIXELS
 from yolocli.executors.chunk import detect_images
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.images.decode import ImageError, decode
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.sources import read
 
 
 def through(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Outcome:
@@ -39,7 +40,7 @@ def by_ultralytics(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def by_yolocli(path: Path, channels: int = 3) -> np.ndarray:
-    data = read(ImageRef(path.name, str(path)))
+    data = read(str(path))
     return decode(data, path.suffix.lower(), channels=channels, max_pixels=DEFAULT_MAX_PIXELS)
 
 

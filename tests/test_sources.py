@@ -23,9 +23,10 @@ from tests.support import run, without_privileges, write_image
 from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.results import ImageFailure, ImageRef
+from yolocli.sources.base import IMAGE_SUFFIXES
 from yolocli.sources.discover import discover
 from yolocli.sources.patterns import expand
-from yolocli.sources.walk import IGNORE_FILE, IMAGE_SUFFIXES
+from yolocli.sources.walk import IGNORE_FILE
 
 
 def touch(*paths: Path) -> None:

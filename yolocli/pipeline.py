@@ -26,9 +26,9 @@ from yolocli.output.formats import exporter_factory
 from yolocli.output.run_folder import Store, has_run
 from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
+from yolocli.sources.base import Found
 from yolocli.sources.discover import Discovery, identify
 from yolocli.sources.names import Names
-from yolocli.sources.walk import Found
 from yolocli.summary import RunSummary, Tally
 
 DEFAULT_LOADER: Loader = YoloLoader()
@@ -170,7 +170,7 @@ class Run:
             self._conclude(crew, store)
 
     def _why_no_images(self) -> str:
-        others = self._discovery.walker.passed_over
+        others = self._discovery.search.passed_over
         seen = f", but {others:,} other file{'s' * (others != 1)}" if others else ""
         return f"no image found{seen}; see --help for the suffixes and filters that apply"
 
@@ -302,11 +302,11 @@ class Run:
     def _conclude(self, crew: Crew | None, store: Store | None) -> None:
         stopped = self._stopped  # what comes after the last image stops nothing
         complete = stopped is None
-        walker = self._discovery.walker
-        summary = replace(self._tally.fill(self.summary), complete=complete, other_files=walker.passed_over)
+        search = self._discovery.search
+        summary = replace(self._tally.fill(self.summary), complete=complete, other_files=search.passed_over)
         if store is not None:
             if complete:  # or the rest of the walk might have met them
-                store.settle_gone(walker.walked)
+                store.settle_gone(search.walked)
             store.finish()
             summary = replace(
                 summary,

@@ -34,7 +34,7 @@ from yolocli.config import (
 from yolocli.errors import ExitCode, UsageError, YolocliError
 from yolocli.executors import EXECUTORS
 from yolocli.runtimes import RUNTIMES
-from yolocli.sources.walk import IMAGE_SUFFIXES
+from yolocli.sources.base import IMAGE_SUFFIXES
 
 app = typer.Typer(
     name="yolocli",

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from yolocli.detector import Detector
 from yolocli.errors import ModelError, YolocliError
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.images.decode import ImageError, decode
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
+from yolocli.sources import read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,7 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
 def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
     data, pixels = b"", None
     with job.stage("read"):
-        data = read(job.ref)
+        data = read(job.ref.source)
     if job.outcome is None:
         with job.stage("decode"):
             suffix = os.path.splitext(job.ref.source)[1].lower()

@@ -7,8 +7,6 @@ and its suffix alone, never on what was decoded before.
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -19,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from yolocli.config import DEFAULT_MAX_PIXELS
 from yolocli.errors import ImageError as ImageError
 from yolocli.images import pillow, tiff
-from yolocli.results import ImageRef
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +30,6 @@ WIDE_BYTES: Mapping[str, int] = MappingProxyType({"AVIF": 21, "HEIF": 21, "TIFF"
 """The same for formats whose decoders hold more, TIFF where Pillow decodes it; measured."""
 LARGE_BYTES = 200 << 20
 """Images that take more than this are decoded one at a time in a process."""
-MOST_BYTES = 700_000_000
-"""Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
 MOST_SCANS = 500
 """A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -61,27 +56,6 @@ class _Header:
     format: str | None = None
     decode_bytes: int | None = None
     page: tiff.Page | None = None
-
-
-def read(ref: ImageRef) -> bytes:
-    """Returns the bytes of a file.
-
-    Raises:
-        OSError: If it cannot be opened or read.
-        ImageError: If it is not a regular file, or empty, or larger than an image can be.
-    """
-    # O_NONBLOCK: a FIFO put in the file's place since the walk must not hang the worker
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with os.fdopen(os.open(ref.source, flags), "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("NotAFile", "not a regular file")
-        if status.st_size > MOST_BYTES:
-            raise ImageError("FileTooLarge", f"{status.st_size / 1e9:.1f} GB, more than any image that can be decoded")
-        data = stream.read()
-    if not data:
-        raise ImageError("EmptyFile", "the file has no bytes")
-    return data
 
 
 def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> Pixels:

@@ -16,7 +16,7 @@ from pathlib import Path
 from yolocli.config import DetectorConfig, Precision, SourceConfig
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ModelError, OutputError, UsageError
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.images.decode import ImageError, decode
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
 from yolocli.measure.match import match
@@ -24,6 +24,7 @@ from yolocli.results import Detection, ImageRef
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.openvino.export_folder import SUFFIX
 from yolocli.runtimes.openvino.quantise import quantise
+from yolocli.sources import read
 from yolocli.sources.discover import discover
 
 Notice = Callable[[str], None]
@@ -263,7 +264,7 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
     usable: dict[bytes, ImageRef] = {}
     for ref in refs:
         try:
-            data = read(ref)
+            data = read(ref.source)
             decode(data, _suffix(ref), max_pixels=DetectorConfig().max_pixels)
         except (OSError, ImageError) as error:
             notice(f"left out {ref.path}: {error}")
@@ -278,7 +279,7 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
 
 
 def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
-    pixels = decode(read(ref), _suffix(ref), channels=detector.channels, max_pixels=DetectorConfig().max_pixels)
+    pixels = decode(read(ref.source), _suffix(ref), channels=detector.channels, max_pixels=DetectorConfig().max_pixels)
     return detector.prepare(pixels)
 
 

@@ -18,8 +18,8 @@ from yolocli.output.formats.failures import Failures
 from yolocli.output.journal import Journal, heads, mend, replay
 from yolocli.output.ownership import JOURNAL, LOCK, RUN, refuse_foreign
 from yolocli.results import ImageResult, Outcome
+from yolocli.sources.base import Notice
 from yolocli.sources.names import Root
-from yolocli.sources.walk import Notice
 from yolocli.tasks.classes import class_ids
 
 

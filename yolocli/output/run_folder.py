@@ -22,8 +22,8 @@ from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, na
 from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Item, Outcome
+from yolocli.sources.base import Notice
 from yolocli.sources.names import LONGEST, Names, Root
-from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
 from yolocli.tasks.classes import class_ids
 
