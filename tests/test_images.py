@@ -17,8 +17,9 @@ from PIL import Image, features
 from tests.fakes import FakeDetector
 from tests.support import without_privileges, write_image
 from yolocli.config import DEFAULT_MAX_PIXELS
+from yolocli.errors import ImageError
 from yolocli.executors.chunk import detect_images
-from yolocli.images.decode import ImageError, decode
+from yolocli.images.decode import decode
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.sources import read
@@ -41,7 +42,7 @@ def by_ultralytics(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 def by_yolocli(path: Path, channels: int = 3) -> np.ndarray:
     data = read(str(path))
-    return decode(data, path.suffix.lower(), channels=channels, max_pixels=DEFAULT_MAX_PIXELS)
+    return decode(data, path.suffix.lower(), channels=channels, max_pixels=DEFAULT_MAX_PIXELS).pixels
 
 
 def assert_decodes_as_ultralytics(path: Path) -> None:
@@ -344,7 +345,7 @@ def test_the_rest_of_a_chunk_is_not_touched_by_a_bad_image(tmp_path: Path) -> No
 def test_decode_takes_bytes_alone() -> None:
     buffer = io.BytesIO()
     Image.fromarray(picture()).save(buffer, "PNG")
-    pixels = decode(buffer.getvalue(), "", max_pixels=10**6)
+    pixels = decode(buffer.getvalue(), "", max_pixels=10**6).pixels
     np.testing.assert_array_equal(pixels, picture()[..., ::-1])
     with pytest.raises(ImageError) as caught:
         decode(b"nothing", "", max_pixels=10**6)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from yolocli.config import DetectorConfig
 from yolocli.images.letterbox import Canvas, letterbox, to_image
+from yolocli.images.picture import Picture
 from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from yolocli.images.decode import Pixels
     from yolocli.runtimes.base import Lock, Runtime
 
 
@@ -44,16 +44,16 @@ class Detector(Protocol):
     names: Mapping[int, str]
     model: str
 
-    def prepare(self, pixels: Pixels) -> Canvas:
-        """Letterboxes one image, (height, width, channels) uint8."""
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
+        """Letterboxes one image: onto one canvas, or onto several that show parts of it."""
         ...
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network on canvases of one shape; an array (n, 6) of candidates for each."""
         ...
 
-    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
-        """Turns the candidates of one image into its detections."""
+    def finish(self, found: Sequence[NDArray[np.float32]], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+        """Turns the candidates on each canvas of one image into its detections."""
         ...
 
 
@@ -71,18 +71,19 @@ class YoloDetector:
         self.names = runtime.names
         self.model = str(prepared.model)
 
-    def prepare(self, pixels: Pixels) -> Canvas:
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
         """Letterboxes one image; see `Detector.prepare`."""
-        return letterbox(pixels, self._runtime.frame)
+        return (letterbox(picture.pixels, self._runtime.frame),)
 
     def infer(self, batch: Sequence[Canvas]) -> list[NDArray[np.float32]]:
         """Runs the network; see `Detector.infer`."""
         return self._runtime.infer(batch)
 
-    def finish(self, candidates: NDArray[np.float32], canvas: Canvas) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[NDArray[np.float32]], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
         """Suppresses overlaps and maps boxes to the image; see `Detector.finish`."""
         import numpy as np
 
+        (candidates,), (canvas,) = found, canvases  # as `prepare` makes one of each image
         # a network that overflows gives rows that are no boxes, for which JSON has no numbers
         candidates = candidates[np.isfinite(candidates).all(axis=1)]
         if self._wanted is not None:

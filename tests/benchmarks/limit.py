@@ -67,13 +67,13 @@ def _stages(detector: Detector, refs: Sequence[ImageRef]) -> dict[str, float]:
     for ref in refs:
         data, suffix = read(ref.source), os.path.splitext(ref.source)[1].lower()
         marks = [time.perf_counter()]
-        pixels = decode(data, suffix, channels=detector.channels, max_pixels=10**9)
+        picture = decode(data, suffix, channels=detector.channels, max_pixels=10**9)
         marks.append(time.perf_counter())
-        canvas = detector.prepare(pixels)
+        (canvas,) = detector.prepare(picture)
         marks.append(time.perf_counter())
         candidates = detector.infer([canvas])[0]
         marks.append(time.perf_counter())
-        detector.finish(candidates, canvas)
+        detector.finish([candidates], [canvas])
         marks.append(time.perf_counter())
         for name, (start, end) in zip(STAGES, itertools.pairwise(marks), strict=True):
             seconds[name].append(end - start)

@@ -21,19 +21,20 @@ from yolocli.errors import ModelError
 from yolocli.executors import EXECUTORS
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
+from yolocli.images.picture import Picture
 from yolocli.results import Detection
 from yolocli.runtimes.openvino import network as openvino_network
 from yolocli.runtimes.openvino.export_folder import read_metadata
 from yolocli.runtimes.openvino.network import FIXED_GRAPHS, Network, Setting
 
 
-def pixels(path: Path) -> np.ndarray:
+def picture(path: Path) -> Picture:
     return decode(path.read_bytes(), path.suffix, max_pixels=10**9)
 
 
 def detections(detector: Detector, path: Path) -> tuple[Detection, ...]:
-    canvas = detector.prepare(pixels(path))
-    return detector.finish(detector.infer([canvas])[0], canvas)
+    canvases = detector.prepare(picture(path))
+    return detector.finish(detector.infer(canvases), canvases)
 
 
 def setting(folder: Path, **fields: Any) -> Setting:
@@ -144,7 +145,7 @@ def test_an_int8_export_gives_what_ultralytics_makes_of_it(
     predict = ultralytics(int8_export)
     detector = load_real(int8_export, threads=1)
     assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"
-    assert detector.prepare(pixels(photos[0])).shape == (640, 640, 3)  # it takes no other size
+    assert detector.prepare(picture(photos[0]))[0].shape == (640, 640, 3)  # it takes no other size
     for path in photos[:8]:
         assert_same_boxes(detections(detector, path), predict(path), where=path.name)
 
@@ -158,7 +159,7 @@ def ultralytics() -> Callable[[Path], Any]:
 
 def test_a_batch_larger_than_an_export_takes_is_cut(int8_export: Path, photos: list[Path]) -> None:
     detector = load_real(int8_export, threads=1)
-    canvases = [detector.prepare(pixels(path)) for path in photos[:3]]
+    canvases = [canvas for path in photos[:3] for canvas in detector.prepare(picture(path))]
     alone = [detector.infer([canvas])[0] for canvas in canvases]
     for one, together in zip(alone, detector.infer(canvases), strict=True):
         assert np.array_equal(one, together)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from yolocli.config import DetectorConfig, Precision, SourceConfig
 from yolocli.detector import Detector, load_detector
-from yolocli.errors import ModelError, OutputError, UsageError
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError, ModelError, OutputError, UsageError
+from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
 from yolocli.measure.match import match
@@ -201,7 +201,7 @@ def compare(
                 started = time.perf_counter()
                 candidates = detector.infer([canvas])[0]
                 seconds[detector].append(time.perf_counter() - started)
-                boxes[detector] = detector.finish(candidates, canvas)
+                boxes[detector] = detector.finish([candidates], [canvas])
             if repeat:
                 continue
             sure, faint = _split(boxes[fp32], config)
@@ -279,8 +279,9 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
 
 
 def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
-    pixels = decode(read(ref.source), _suffix(ref), channels=detector.channels, max_pixels=DetectorConfig().max_pixels)
-    return detector.prepare(pixels)
+    data, limit = read(ref.source), DetectorConfig().max_pixels
+    (canvas,) = detector.prepare(decode(data, _suffix(ref), channels=detector.channels, max_pixels=limit))
+    return canvas
 
 
 def _suffix(ref: ImageRef) -> str:
