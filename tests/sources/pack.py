@@ -50,6 +50,9 @@ class Pack:
             return True
         return False
 
+    def can_list(self, folder: str) -> bool:
+        return zipfile.is_zipfile(_split(folder)[0])
+
 
 class PackLister:
     """See `Lister`."""

@@ -141,6 +141,23 @@ def test_what_is_gone_is_known(place: Place) -> None:
     place.remove("a/2.jpg")
     assert not source_of(place.name).gone(f"{place.name}/a/1.jpg")
     assert source_of(place.name).gone(f"{place.name}/a/2.jpg")
+    assert source_of(place.name).can_list(place.name)
+    assert not source_of(place.name).can_list(place.name.replace("place", "nowhere"))
+
+
+@every_source
+@pytest.mark.usefixtures("fake_detectors")
+def test_what_is_left_out_and_what_is_out_of_reach_has_not_vanished(
+    place: Place, picture: bytes, tmp_path: Path
+) -> None:
+    for name in ("1.png", "2.png", "3.png"):
+        place.put(name, picture)
+    out = tmp_path / "out"
+    run(place.name, output=out)
+    place.remove("3.png")
+    outcomes, this = run(place.name, output=out, exclude=("1.png",), prune=True)
+    assert (outcomes, this.summary.pruned) == ([], 1)
+    assert projections(out, "json").keys() == {"json/1.png.json", "json/2.png.json"}
 
 
 def test_names_of_places_in_one_run_never_meet(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from yolocli.output.journal import DAMAGED, Head, Journal, Known, Past, mend, na
 from yolocli.output.ownership import JOURNAL, RUN, SUMMARY, refuse_foreign
 from yolocli.output.projection import Totals, below_nameless, project, roots_of
 from yolocli.results import ImageFailure, Item, Outcome
+from yolocli.sources import source_of
 from yolocli.sources.base import Notice
 from yolocli.sources.names import LONGEST, Names, Root
 from yolocli.summary import RunSummary
@@ -150,9 +151,9 @@ class Store:
             source = self._source(head)
             if not any(folder in walked for folder in _upwards(source)):
                 continue
-            if head.stage == "discover" and _can_be_listed(source):
+            if head.stage == "discover" and source_of(source).can_list(source):
                 self._drop(head)
-            elif _is_gone(source):
+            elif source_of(source).gone(source):
                 self.vanished += 1
                 if self._config.prune:
                     self._drop(head)
@@ -329,25 +330,6 @@ def _upwards(path: str) -> Iterator[str]:
     while (parent := os.path.dirname(path)) != path:
         yield parent
         path = parent
-
-
-def _is_gone(source: str) -> bool:
-    """Tells whether a file is not there any more, and not merely out of reach; nor that a link leads to it now."""
-    try:
-        os.lstat(source)
-        return os.path.realpath(os.path.dirname(source)) != os.path.dirname(source)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
-
-
-def _can_be_listed(folder: str) -> bool:
-    try:
-        with os.scandir(folder):
-            return True
-    except OSError:
-        return False
 
 
 def _printable(names: Iterable[str]) -> list[str]:

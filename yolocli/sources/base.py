@@ -156,6 +156,10 @@ class Source(Protocol):
         """Tells whether a file is not there any more, and not merely out of reach."""
         ...
 
+    def can_list(self, folder: str) -> bool:
+        """Tells whether a folder can be listed, which may have failed before."""
+        ...
+
 
 def is_image(name: str) -> bool:
     """Tells whether a name has the suffix of an image."""

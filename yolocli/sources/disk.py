@@ -67,6 +67,14 @@ class Disk:
         except (OSError, ValueError):
             return False
 
+    def can_list(self, folder: str) -> bool:
+        """See `Source.can_list`."""
+        try:
+            with os.scandir(folder):
+                return True
+        except OSError:
+            return False
+
 
 class DiskLister:
     """Finds files; see `Lister`."""
