@@ -225,34 +225,46 @@ class Feed(Generic[T]):
         return self._chunk - len(self._items) % self._chunk if self._chunk else 1
 
     def _read_room(self) -> None:
-        self._read(self._missing())
+        count = self._missing()
+        found, error = self._read(count)
+        with self._changed:
+            self.found += len(found)
+            turn = self._turn
+            if turn is None:
+                self._listed.extend(found)
+                self._changed.notify_all()
+        if turn is not None:
+            self._hand_on(tuple(turn(found)))
+        if len(found) < count:
+            self._end(error)
 
     def _read_ahead(self) -> None:
-        self._read(LISTED_AT_ONCE)
-
-    def _read(self, count: int) -> None:
-        error: BaseException | None = None
-        found: list[T] = []
-        try:
-            found.extend(islice(self._stream, count))
-        except BaseException as caught:
-            error = caught
+        found, error = self._read(LISTED_AT_ONCE)
         with self._changed:
             self.found += len(found)
             self._listed.extend(found)
-            if self._turn is None:
-                self._changed.notify_all()
-        if len(found) < count:
+        if len(found) < LISTED_AT_ONCE:
             self._end(error)
+
+    def _read(self, count: int) -> tuple[list[T], BaseException | None]:
+        """Returns the next of the stream, fewer where it ends, and the error that it ended with."""
+        found: list[T] = []
+        try:
+            found.extend(islice(self._stream, count))
+        except BaseException as error:
+            return found, error
+        return found, None
 
     def _turn_listed(self) -> None:
         """Turns as much as there is room for; it is listed until then, so that nobody takes this for the end."""
         assert self._turn is not None
         listed = tuple(islice(self._listed, self._missing()))
-        items = tuple(self._turn(listed))
+        self._hand_on(tuple(self._turn(listed)), len(listed))
+
+    def _hand_on(self, items: Sequence[Item], listed: int = 0) -> None:
         with self._changed:
             before = self._chunks
-            for _ in listed:
+            for _ in range(listed):
                 self._listed.popleft()
             self._items.extend(items)
             self._outstanding += len(items)
