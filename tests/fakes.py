@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from yolocli.config import AUTO, DetectorConfig
 from yolocli.detector import Detector, YoloLoader
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
+from yolocli.images.picture import Picture
 from yolocli.results import Detection
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks.base import Raw
@@ -66,8 +66,8 @@ class FakeDetector:
         self._delay = delay
         self._counting = threading.Lock()
 
-    def prepare(self, pixels: NDArray[np.uint8]) -> Canvas:
-        return Canvas(pixels, pixels.shape[1], pixels.shape[0])
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
+        return (Canvas(picture.pixels, picture.width, picture.height),)
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         with self._counting:
@@ -93,8 +93,8 @@ class FakeDetector:
             with self._counting:
                 self._inside -= 1
 
-    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
-        x1, y1, x2, y2, score, class_id = raw.rows[0].tolist()
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+        x1, y1, x2, y2, score, class_id = found[0].rows[0].tolist()
         return (Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),)
 
 
@@ -156,7 +156,7 @@ class CountingLoader(YoloLoader):
             counted.append(torch.get_num_threads())
             return plain(batch)
 
-        def finish(raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+        def finish(found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
             return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
 
         detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]

@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.support import records, yolocli
 from tests.test_images import by_ultralytics, by_yolocli, picture, through
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError
+from yolocli.images.decode import decode
 from yolocli.results import ImageFailure, Outcome
 
 pytest.importorskip("pi_heif", reason="the extra is not installed: pip install '.[heif]'")
@@ -39,12 +40,13 @@ OUTCOMES = """
 import sys
 from pathlib import Path
 from PIL import Image
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError
+from yolocli.images.decode import decode
 for name in sys.argv[1:]:
     data, suffix = Path(name).read_bytes(), Path(name).suffix
     for max_pixels in (10**6, 1000):
         try:
-            print(name, max_pixels, decode(data, suffix, max_pixels=max_pixels).sum())
+            print(name, max_pixels, decode(data, suffix, max_pixels=max_pixels).pixels.sum())
         except ImageError as error:
             print(name, max_pixels, error.kind)
 assert "HEIF" not in Image.OPEN
@@ -73,8 +75,8 @@ def test_ten_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".heic", ".heif", ".jpg", ""])
 def test_the_suffix_does_not_matter(suffix: str) -> None:
     data = heic()
-    expected = decode(data, ".heic", max_pixels=10**6)
-    np.testing.assert_array_equal(decode(data, suffix, max_pixels=10**6), expected)
+    expected = decode(data, ".heic", max_pixels=10**6).pixels
+    np.testing.assert_array_equal(decode(data, suffix, max_pixels=10**6).pixels, expected)
 
 
 def test_upright(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from PIL import Image, features
 from tests.fakes import FakeDetector
 from tests.support import without_privileges, write_image
 from yolocli.config import DEFAULT_MAX_PIXELS
+from yolocli.errors import ImageError
 from yolocli.executors.chunk import detect_images
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.images.decode import decode
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.sources import read
 
 
 def through(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Outcome:
@@ -39,8 +41,8 @@ def by_ultralytics(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def by_yolocli(path: Path, channels: int = 3) -> np.ndarray:
-    data = read(ImageRef(path.name, str(path)))
-    return decode(data, path.suffix.lower(), channels=channels, max_pixels=DEFAULT_MAX_PIXELS)
+    data = read(str(path))
+    return decode(data, path.suffix.lower(), channels=channels, max_pixels=DEFAULT_MAX_PIXELS).pixels
 
 
 def assert_decodes_as_ultralytics(path: Path) -> None:
@@ -119,9 +121,6 @@ def test_exif_rotation(tmp_path: Path, orientation: int, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"
     Image.fromarray(picture(40, 24)).save(path, exif=exif)
     assert_decodes_as_ultralytics(path)
-    if suffix == "jpg":
-        upright = by_yolocli(path).shape[:2]
-        assert upright == ((24, 40) if orientation > 4 else (40, 24))
 
 
 def test_several_pages_and_progressive_data(tmp_path: Path) -> None:
@@ -299,12 +298,6 @@ def test_max_pixels_alone_decides_and_pillow_does_not(tmp_path: Path, side: int)
     assert not caught
 
 
-def test_a_file_that_vanished(tmp_path: Path) -> None:
-    outcome = through(tmp_path / "gone.jpg")
-    assert isinstance(outcome, ImageFailure)
-    assert (outcome.stage, outcome.error) == ("read", "FileNotFoundError")
-
-
 def test_a_file_that_may_not_be_read(open_folder: Path) -> None:
     write_image(open_folder / "x.jpg")
     (open_folder / "x.jpg").chmod(0)
@@ -343,7 +336,7 @@ def test_the_rest_of_a_chunk_is_not_touched_by_a_bad_image(tmp_path: Path) -> No
 def test_decode_takes_bytes_alone() -> None:
     buffer = io.BytesIO()
     Image.fromarray(picture()).save(buffer, "PNG")
-    pixels = decode(buffer.getvalue(), "", max_pixels=10**6)
+    pixels = decode(buffer.getvalue(), "", max_pixels=10**6).pixels
     np.testing.assert_array_equal(pixels, picture()[..., ::-1])
     with pytest.raises(ImageError) as caught:
         decode(b"nothing", "", max_pixels=10**6)

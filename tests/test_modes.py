@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,11 @@ from yolocli.executors import EXECUTORS, make_executor
 from yolocli.executors.base import Executor, Worker
 from yolocli.executors.chunk import chunk_size, detect_images
 from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
-from yolocli.executors.feed import AHEAD, Feed, Head
+from yolocli.executors.feed import AHEAD, Feed
 from yolocli.executors.settle import settle, worker_spec
 from yolocli.images.letterbox import Canvas
 from yolocli.pipeline import Run, Silent
-from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Outcome
+from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.runtimes.plan import Prepared
 from yolocli.summary import RunSummary
 from yolocli.tasks.base import Raw
@@ -249,6 +249,12 @@ def test_a_model_that_cannot_be_used_does_not_cost_the_results_that_were_to_be_o
 # What lies around the network
 
 
+def _opened(items: Iterable[Item], batch: int, workers: int) -> Feed[Item]:
+    feed = Feed(items)
+    feed.open(batch, workers)
+    return feed
+
+
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     """Forty hard links to one small image."""
@@ -314,7 +320,7 @@ def test_no_more_than_a_window_is_pulled_ahead(mode: str, ordered: bool, many: P
     with Crew(executor(fakes.FakeLoader(), many, mode=mode, workers=workers, batch=batch), workers) as crew:
         crew.load()
         done = 0
-        for _ in crew.run(Feed(refs(), batch, workers), ordered=ordered):
+        for _ in crew.run(_opened(refs(), batch, workers), ordered=ordered):
             if done in {0, total // 2}:  # a slow consumer: the workers run ahead as far as they may
                 deadline = time.monotonic() + 0.3
                 while time.monotonic() < deadline:
@@ -339,7 +345,7 @@ def test_work_starts_before_the_list_of_images_ends(mode: str, faked: list[fakes
     with Crew(executor(fakes.FakeLoader(), many, mode=mode), 2) as crew:
         crew.load()
         outcomes = []
-        for outcome in crew.run(Feed(refs(), 1, 2)):
+        for outcome in crew.run(_opened(refs(), 1, 2)):
             outcomes.append(outcome)
             go_on.set()
     assert len(outcomes) == 2
@@ -491,13 +497,14 @@ def test_a_list_that_trickles_in_is_the_work_of_one_worker(many: Path) -> None:
             assert more.acquire(timeout=20)
             yield ImageRef(f"{number}.png", str(many / "000.png"))
 
-    head = Head(refs(), 8)
-    head.wait(lambda: False)
-    assert (head.images, head.whole) == (1, False)
+    feed = Feed(refs(), 8)
+    feed.wait(8)
+    assert (feed.seen, feed.whole) == (1, False)
     loader = fakes.FakeLoader()
     with Crew(executor(loader, many), 8) as crew:
-        crew.load(head.images)
-        for _ in crew.run(Feed(head, 1, 8)):
+        crew.load(feed.seen)
+        feed.open(1, 8)
+        for _ in crew.run(feed):
             more.release()
     assert crew.workers == len(loader.made) == 1
 
@@ -508,7 +515,7 @@ def test_workers_are_added_while_work_waits(mode: str, many: Path) -> None:
     with Crew(executor(fakes.FakeLoader(0.05), many, mode=mode), 3) as crew:
         crew.load(1)
         assert crew.workers == 1
-        assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
+        assert len(list(crew.run(_opened(refs, 1, 3)))) == 40
         assert crew.workers == 3
 
 
@@ -531,7 +538,7 @@ def test_a_worker_that_cannot_join_leaves_its_part_to_the_others(mode: str, many
     said: list[str] = []
     with Crew(one_worker_alone(), 3, said.append) as crew:
         crew.load(1)
-        assert len(list(crew.run(Feed(refs, 1, 3)))) == 40
+        assert len(list(crew.run(_opened(refs, 1, 3)))) == 40
     assert crew.workers == 1
     assert set(said) == {"one more worker could not be started: there is no memory for one more"}
     with Crew(one_worker_alone(), 3) as crew, pytest.raises(ModelError, match="no memory"):

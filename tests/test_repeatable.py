@@ -23,7 +23,8 @@ from PIL import Image, features
 from tests.chaos import corpus
 from tests.support import REPOSITORY
 from tests.tiff import CMYK, DEFLATE, FLOAT, INT, LZMA, NONE, PACKBITS, PALETTE, UINT, YCBCR, tiff
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError
+from yolocli.images.decode import decode
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="MALLOC_PERTURB_ is the GNU C library's")
 
@@ -161,7 +162,7 @@ def files() -> Iterator[Named]:
 def outcome(name: str, data: bytes, channels: int) -> str:
     """The digest of the pixels, or the error."""
     try:
-        pixels = decode(data, os.path.splitext(name)[1], channels=channels, max_pixels=10**6)
+        pixels = decode(data, os.path.splitext(name)[1], channels=channels, max_pixels=10**6).pixels
     except ImageError as error:
         return f"{error.kind}: {error}"
     return hashlib.sha256(pixels.tobytes()).hexdigest()
@@ -209,7 +210,7 @@ def test_a_damaged_png_is_refused_whether_it_moves_or_not() -> None:
 
 
 def test_frames_of_an_animated_png_leave_its_image_alone() -> None:
-    plain = decode(png(8, 2), ".png", max_pixels=10**6)
+    plain = decode(png(8, 2), ".png", max_pixels=10**6).pixels
     for size in ((30, 20), (10, 8), (10, 8, 5, 6)):
-        found = decode(png(8, 2, extra=frame(*size)), ".png", max_pixels=10**6)
+        found = decode(png(8, 2, extra=frame(*size)), ".png", max_pixels=10**6).pixels
         np.testing.assert_array_equal(found, plain)

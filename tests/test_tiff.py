@@ -25,7 +25,8 @@ from tests.tiff import (
     YCBCR,
     tiff,
 )
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError
+from yolocli.images.decode import decode
 from yolocli.images.tiff import first_page
 from yolocli.results import ImageFailure
 
@@ -76,7 +77,7 @@ READ: dict[str, tuple[Callable[[], bytes], int, int]] = {
 )
 def test_the_pixels_are_those_that_were_written(name: str, channels: int) -> None:
     make, samples, bits = READ[name]
-    found = decode(make(), ".tif", channels=channels, max_pixels=10**6).astype(float)
+    found = decode(make(), ".tif", channels=channels, max_pixels=10**6).pixels.astype(float)
     expected = ramp(samples, bits) * (255 / (2**bits - 1))
     if channels == 1 and samples == 3:
         expected = expected @ np.array([[0.299], [0.587], [0.114]])
@@ -86,7 +87,7 @@ def test_the_pixels_are_those_that_were_written(name: str, channels: int) -> Non
 
 @pytest.mark.parametrize("subsampling", [0, 2])
 def test_old_style_jpeg(subsampling: int) -> None:
-    found = decode(old_jpeg(subsampling), ".tif", max_pixels=10**6)
+    found = decode(old_jpeg(subsampling), ".tif", max_pixels=10**6).pixels
     assert np.abs(found.astype(int) - ramp(3)[..., ::-1]).mean() < 3
 
 
@@ -94,14 +95,14 @@ def test_old_style_jpeg(subsampling: int) -> None:
 def test_what_pillow_reads_is_upright(orientation: int) -> None:
     turned = {274: [orientation]}
     pixels = ramp(3)
-    found = decode(tiff(pixels, compression=LZMA, extra=turned), ".tif", max_pixels=10**6)
+    found = decode(tiff(pixels, compression=LZMA, extra=turned), ".tif", max_pixels=10**6).pixels
     quarters = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
     np.testing.assert_array_equal(found, np.rot90(pixels[..., ::-1], quarters))
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".dng", ".jpg"])
 def test_the_suffix_does_not_matter_to_pillow(suffix: str) -> None:
-    found = decode(tiff(ramp(3), compression=LZMA), suffix, max_pixels=10**6)
+    found = decode(tiff(ramp(3), compression=LZMA), suffix, max_pixels=10**6).pixels
     np.testing.assert_array_equal(found, ramp(3)[..., ::-1])
 
 
@@ -194,7 +195,7 @@ def test_a_big_tiff() -> None:
     page = first_page(stream.getvalue())
     assert page is not None
     assert (page.width, page.height, page.samples, page.compression) == (67, 45, 3, LZMA)
-    found = decode(stream.getvalue(), ".tif", max_pixels=10**6)
+    found = decode(stream.getvalue(), ".tif", max_pixels=10**6).pixels
     np.testing.assert_array_equal(found, ramp(3)[..., ::-1])
 
 

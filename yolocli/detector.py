@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from yolocli.config import DetectorConfig
 from yolocli.images.letterbox import Canvas, letterbox
+from yolocli.images.picture import Picture
 from yolocli.results import Detection
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
@@ -18,7 +19,6 @@ from yolocli.tasks.classes import class_ids
 from yolocli.tasks.rows import usable
 
 if TYPE_CHECKING:
-    from yolocli.images.decode import Pixels
     from yolocli.runtimes.base import Lock, Runtime
 
 
@@ -44,16 +44,16 @@ class Detector(Protocol):
     task: Task
     model: str
 
-    def prepare(self, pixels: Pixels) -> Canvas:
-        """Letterboxes one image, (height, width, channels) uint8."""
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
+        """Letterboxes one image: onto one canvas, or onto several that show parts of it."""
         ...
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; gives what it found on each."""
         ...
 
-    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
-        """Turns what was found on one canvas into the detections of its image."""
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+        """Turns what was found on each canvas of one image into its detections."""
         ...
 
 
@@ -72,16 +72,17 @@ class YoloDetector:
         self.model = str(prepared.model)
         self._wanted = None if asked.classes is None else class_ids(asked.classes, self.names, asked.verbose)
 
-    def prepare(self, pixels: Pixels) -> Canvas:
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
         """Letterboxes one image; see `Detector.prepare`."""
-        return letterbox(pixels, self._runtime.frame)
+        return (letterbox(picture.pixels, self._runtime.frame),)
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network; see `Detector.infer`."""
         return self._runtime.infer(batch)
 
-    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
         """Has the task suppress and read what is usable; see `Detector.finish`."""
+        (raw,), (canvas,) = found, canvases  # as `prepare` makes one of each image
         rows, limit = usable(raw.rows, self._wanted), self._asked.max_detections
         kept = rows[:limit] if self._runtime.suppressed else self.task.suppress(rows, self._asked.iou, limit)
         return self.task.read(Raw(kept, raw.maps), canvas, self._runtime.facts)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from yolocli.config import RunConfig
 from yolocli.detector import Loader, YoloLoader
-from yolocli.errors import ExitCode, NoImagesError, UsageError, WorkerError
+from yolocli.errors import ExitCode, NoImagesError
 from yolocli.executors import make_executor
 from yolocli.executors.base import Loaded
 from yolocli.executors.chunk import chunk_size
 from yolocli.executors.crew import Crew
-from yolocli.executors.feed import Feed, Head
+from yolocli.executors.feed import Feed
 from yolocli.executors.settle import settle, worker_spec
 from yolocli.machine.cache import why_unused
 from yolocli.machine.memory import peak_memory
@@ -24,18 +24,24 @@ from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN
 from yolocli.output.formats import find_formats
 from yolocli.output.run_folder import RunFolder, has_run
-from yolocli.results import Item, Outcome
+from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
-from yolocli.sources.discover import Discovery, count, identify
+from yolocli.sources.base import Found
+from yolocli.sources.discover import Discovery, identify
 from yolocli.sources.names import Names
 from yolocli.summary import RunSummary, Tally
 
 DEFAULT_LOADER: Loader = YoloLoader()
-T = TypeVar("T")
 
 
 class Observer(Protocol):
-    """Watches a run. All methods are called from the thread that consumes the run, but `total`."""
+    """Watches a run. All methods are called from the thread that consumes the run.
+
+    Attributes:
+        counts: It wants to know how many images there are, for which the inputs are listed far ahead of the work.
+    """
+
+    counts: bool
 
     def started(self) -> None:
         """Models are loaded."""
@@ -43,8 +49,8 @@ class Observer(Protocol):
     def skipped(self, images: int) -> None:
         """So many images were found done by an earlier run, so far."""
 
-    def total(self, images: int) -> None:
-        """The walk has been counted; called from another thread, perhaps never."""
+    def total(self, images: int, whole: bool) -> None:
+        """So many images have been found, so far or, if it is the whole, in all."""
 
     def outcome(self, outcome: Outcome) -> None:
         """An image has ended and is in the journal."""
@@ -59,13 +65,15 @@ class Observer(Protocol):
 class Silent:
     """Shows nothing; the base of observers that watch for one thing only."""
 
+    counts = False
+
     def started(self) -> None:
         """See `Observer`."""
 
     def skipped(self, images: int) -> None:
         """See `Observer`."""
 
-    def total(self, images: int) -> None:
+    def total(self, images: int, whole: bool) -> None:
         """See `Observer`."""
 
     def outcome(self, outcome: Outcome) -> None:
@@ -108,9 +116,10 @@ class Run:
         self._first = True
         self._iterated = False
         self._skipped = 0
+        self._found = (0, False)
         self._crew: Crew | None = None
         self._ready: Loaded | None = None
-        self._feed: Feed | None = None
+        self._feed: Feed[Found] | None = None
         self._stopped: ExitCode | None = None
         self.summary = RunSummary(
             config.mode,
@@ -139,23 +148,24 @@ class Run:
             several = self._settled.workers * self._least_chunk  # enough to see how many workers have something to do
             # or a model that cannot be used would cost the old results, or leave a folder without any
             load_first = config.output is not None and (config.overwrite or not has_run(config.output))
-            found = self._peek(self._discovery, several if load_first else 1)
-            if not found.images and self._stopped is None:
+            feed = self._begin_to_read(stack, several)
+            feed.wait(several if load_first else 1)
+            if not feed.seen and self._stopped is None:
                 raise NoImagesError(self._discovery.why_none())
             crew = None
             if load_first and self._stopped is None:
-                crew = self._open_crew(stack, found)
+                crew = self._open_crew(stack, feed)
             store = self._open_store(stack)
             names = store.names if store else Names()
             (store or names).start(self._discovery.bases(names))
-            refs = identify(found, names)
-            head = self._peek(store.pending(refs) if store else refs, several)
-            if head.images and self._stopped is None:
-                crew = crew or self._open_crew(stack, head)
+            feed.turn(lambda found: store.pending(identify(found, names)) if store else identify(found, names))
+            feed.wait(several)
+            if feed.seen and self._stopped is None:
+                crew = crew or self._open_crew(stack, feed)
                 if store is not None and self._ready is not None:
                     store.knows_model(self._ready.names, self._ready.task)
                 if self._stopped is None:
-                    yield from self._detect(crew, head, store)
+                    yield from self._detect(crew, feed, store)
             self._conclude(crew, store)
 
     def stop(self, code: ExitCode) -> None:
@@ -175,16 +185,18 @@ class Run:
             return None
         return stack.enter_context(RunFolder(self._config, self._settled, self._notice))
 
-    def _peek(self, items: Iterable[T], most: int) -> Head[T]:
-        head = Head(items, most)
-        head.wait(lambda: self._stopped is not None)
-        return head
+    def _begin_to_read(self, stack: ExitStack, most: int) -> Feed[Found]:
+        self._feed = feed = Feed(self._discovery, most)
+        stack.callback(feed.close)
+        if self._stopped is not None:
+            feed.stop()
+        return feed
 
-    def _open_crew(self, stack: ExitStack, head: Head[Any]) -> Crew:
+    def _open_crew(self, stack: ExitStack, feed: Feed[Found]) -> Crew:
         started = time.perf_counter()
         self._mark("first image found")
-        needed = -(-head.images // self._least_chunk)
-        wanted = min(self._settled.workers, needed) if head.whole else self._settled.workers
+        needed = -(-feed.seen // self._least_chunk)
+        wanted = min(self._settled.workers, needed) if feed.whole else self._settled.workers
         executor = make_executor(self._config.mode, worker_spec(self._config, self._loader, self._settled))
         self._crew = crew = stack.enter_context(Crew(executor, wanted, self._notice))
         if self._stopped is not None:
@@ -193,7 +205,7 @@ class Run:
         if ready is not None:
             self._ready = ready
             self._mark("models loaded")
-            self._tell_of_fewer(wanted, crew.most, head.images)
+            self._tell_of_fewer(wanted, crew.most, feed.seen)
             self.summary = replace(
                 self.summary,
                 workers=crew.workers,
@@ -223,16 +235,16 @@ class Run:
         small = ready.best_batch <= BATCH_OF_MANY_THREADS
         return 1 if small and self._config.source.piped else ready.best_batch
 
-    def _detect(self, crew: Crew, items: Iterable[Item], store: RunFolder | None) -> Iterator[Outcome]:
+    def _detect(self, crew: Crew, feed: Feed[Found], store: RunFolder | None) -> Iterator[Outcome]:
         config = self._config
         loaded = time.perf_counter()
         for observer in self._observers:
             observer.started()
-        self._count()
-        self._feed = Feed(items, self.summary.batch, crew.most)
-        if self._stopped is not None:
-            self._feed.stop()
-        for outcome in crew.run(self._feed, ordered=config.ordered):
+        # a pipe may be slow, and have no end
+        count = any(observer.counts for observer in self._observers) and not config.source.piped
+        feed.open(self.summary.batch, crew.most, list_ahead=count)
+        for outcome in crew.run(feed, ordered=config.ordered):
+            self._tell_how_many(feed)
             self._take(outcome, store)
             if self._first:
                 self._mark("first result")
@@ -260,6 +272,13 @@ class Run:
             self._notice(f"stopped: {why}")
             self.stop(ExitCode.SOME_FAILED)
 
+    def _tell_how_many(self, feed: Feed[Found]) -> None:
+        found = (feed.found, feed.whole)
+        if found != self._found:
+            self._found = found
+            for observer in self._observers:
+                observer.total(*found)
+
     def _stop_in_time(self, stack: ExitStack) -> None:
         limits = self._config.limits
         if limits.max_runtime is None:
@@ -277,11 +296,11 @@ class Run:
     def _conclude(self, crew: Crew | None, store: RunFolder | None) -> None:
         stopped = self._stopped  # what comes after the last image stops nothing
         complete = stopped is None
-        walker = self._discovery.walker
-        summary = replace(self._tally.fill(self.summary), complete=complete, other_files=walker.passed_over)
+        search = self._discovery.search
+        summary = replace(self._tally.fill(self.summary), complete=complete, other_files=search.passed_over)
         if store is not None:
             if complete:  # or the rest of the walk might have met them
-                store.settle_gone(walker.walked)
+                store.settle_gone(search.walked)
             store.finish()
             summary = replace(
                 summary,
@@ -310,18 +329,3 @@ class Run:
     def _notice(self, message: str) -> None:
         for observer in self._observers:
             observer.notice(message)
-
-    def _count(self) -> None:
-        """Counts the inputs beside the run, so that people see how long it will take; a pipe can be read but once."""
-        source = self._config.source
-        if not self._observers or source.piped:
-            return
-
-        def tell() -> None:
-            with suppress(UsageError):  # gone since the start
-                images = count(source, skip=self._config.output)
-                for observer in self._observers:
-                    observer.total(images)
-
-        with suppress(WorkerError):  # then nobody sees how long it will take
-            start_thread(tell, "yolocli-count")

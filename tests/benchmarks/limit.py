@@ -16,7 +16,7 @@ from pathlib import Path
 
 from yolocli.config import DetectorConfig, SourceConfig
 from yolocli.detector import Detector, load_detector
-from yolocli.images.decode import decode, read
+from yolocli.images.decode import decode
 from yolocli.machine.cpus import usable_cpus
 from yolocli.machine.memory import keep_freed_memory
 from yolocli.measure.cells import Cell, Row
@@ -25,6 +25,7 @@ from yolocli.measure.runs import run_cell
 from yolocli.results import ImageRef
 from yolocli.runtimes import RUNTIMES
 from yolocli.runtimes.choose import prepare_detector
+from yolocli.sources import read
 from yolocli.sources.discover import discover
 
 STAGES = ("decode", "prepare", "infer", "post")
@@ -66,15 +67,15 @@ def _stages(detector: Detector, refs: Sequence[ImageRef]) -> dict[str, float]:
     """Median seconds of each stage, one image and one stage at a time."""
     seconds: dict[str, list[float]] = {name: [] for name in STAGES}
     for ref in refs:
-        data, suffix = read(ref), os.path.splitext(ref.source)[1].lower()
+        data, suffix = read(ref.source), os.path.splitext(ref.source)[1].lower()
         marks = [time.perf_counter()]
-        pixels = decode(data, suffix, channels=detector.channels, max_pixels=10**9)
+        picture = decode(data, suffix, channels=detector.channels, max_pixels=10**9)
         marks.append(time.perf_counter())
-        canvas = detector.prepare(pixels)
+        (canvas,) = detector.prepare(picture)
         marks.append(time.perf_counter())
         raw = detector.infer([canvas])[0]
         marks.append(time.perf_counter())
-        detector.finish(raw, canvas)
+        detector.finish([raw], [canvas])
         marks.append(time.perf_counter())
         for name, (start, end) in zip(STAGES, itertools.pairwise(marks), strict=True):
             seconds[name].append(end - start)

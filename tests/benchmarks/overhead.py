@@ -18,6 +18,7 @@ import numpy as np
 
 from yolocli.config import DetectorConfig, RunConfig, SourceConfig
 from yolocli.images.letterbox import Canvas
+from yolocli.images.picture import Picture
 from yolocli.machine.memory import peak_memory
 from yolocli.pipeline import Run
 from yolocli.results import Detection
@@ -36,13 +37,13 @@ class FakeDetector:
     task = Detect()
     model = "fake.pt"
 
-    def prepare(self, pixels: Any) -> Canvas:
-        return Canvas(pixels, pixels.shape[1], pixels.shape[0])
+    def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
+        return (Canvas(picture.pixels, picture.width, picture.height),)
 
     def infer(self, batch: Sequence[Canvas]) -> list[Any]:
         return [Raw(np.zeros((1, 6), np.float32)) for _ in batch]
 
-    def finish(self, raw: Raw, canvas: Canvas) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
         return (Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),)
 
 

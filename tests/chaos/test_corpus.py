@@ -14,7 +14,8 @@ from tests.chaos import corpus
 from tests.chaos.harness import MODES, Launcher, Running, assert_whole, table, wait_until
 from tests.support import records
 from yolocli.config import DEFAULT_MAX_PIXELS
-from yolocli.images.decode import ImageError, decode
+from yolocli.errors import ImageError
+from yolocli.images.decode import decode
 
 MEMORY = 2 * 1000**3
 STALL_SECONDS = 60.0
@@ -90,9 +91,9 @@ def test_hostile_files(launcher: Launcher, tmp_path: Path, long_form: bool) -> N
 
 def test_every_orientation_is_turned_upright(tmp_path: Path) -> None:
     upright = dict(corpus.oriented())["1.jpg"]
-    expected = decode(upright, ".jpg", max_pixels=10**6).shape
+    expected = decode(upright, ".jpg", max_pixels=10**6).pixels.shape
     for name, data in corpus.oriented():
-        height, width, _ = decode(data, Path(name).suffix, max_pixels=10**6).shape
+        height, width, _ = decode(data, Path(name).suffix, max_pixels=10**6).pixels.shape
         turned = name.split(".")[0] in {"5", "6", "7", "8"} and name != "6.tiff"
         assert (width, height) == (expected[0], expected[1]) if turned else (expected[1], expected[0]), name
 
@@ -106,7 +107,7 @@ def test_no_bytes_make_the_decoder_do_anything_but_decode_or_refuse(data: st.Dat
     suffix = data.draw(st.sampled_from([Path(name).suffix, *(f".{suffix}" for suffix in corpus.SUFFIXES)]))
     channels = data.draw(st.sampled_from([1, 3]))
     try:
-        pixels = decode(healthy, suffix, channels=channels, max_pixels=DEFAULT_MAX_PIXELS // 100)
+        pixels = decode(healthy, suffix, channels=channels, max_pixels=DEFAULT_MAX_PIXELS // 100).pixels
     except ImageError:
         pass
     else:

@@ -68,7 +68,7 @@ class Finds:
     def infer(self, batch: Sequence[Canvas]) -> list[Any]:
         return [None] * len(batch)
 
-    def finish(self, candidates: object, canvas: Canvas) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[object], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
         return self.boxes
 
 

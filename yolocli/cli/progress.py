@@ -21,17 +21,21 @@ LAST_LINE_SECONDS = 300.0
 """Time between two progress lines: at first, and at most; each wait is twice the one before it."""
 BAR_FORMAT = "{n_fmt}/{total_fmt}{postfix}, {rate_fmt}, {remaining} left |{bar}|"
 """The count comes first, as a narrow terminal shows only the beginning."""
+OPEN_FORMAT = "{{n_fmt}} of at least {found}{{postfix}}, {{rate_fmt}}"
+"""While the end of the inputs has not been seen."""
 FAILURES_SHOWN = 10
 
 
 class Bar(Silent):
     """A tqdm bar with images/s, time left and failures so far; it appears when the models are loaded."""
 
+    counts = True
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._bar: Any = None
-        self._failures = self._skipped = 0
-        self._total: int | None = None
+        self._failures = self._skipped = self._total = 0
+        self._whole = False
 
     def started(self) -> None:
         """See `Observer`."""
@@ -46,9 +50,9 @@ class Bar(Silent):
         self._skipped = images
         self._set_total()
 
-    def total(self, images: int) -> None:
+    def total(self, images: int, whole: bool) -> None:
         """See `Observer`."""
-        self._total = images
+        self._total, self._whole = images, whole
         self._set_total()
 
     def outcome(self, outcome: Outcome) -> None:
@@ -72,8 +76,10 @@ class Bar(Silent):
                 self._bar.close()
 
     def _set_total(self) -> None:
-        if self._total is not None and self._bar is not None:
-            self._bar.total = max(self._total - self._skipped, 0)
+        if self._total and self._bar is not None:
+            total = max(self._total - self._skipped, 0)
+            self._bar.total = total if self._whole else None
+            self._bar.bar_format = BAR_FORMAT if self._whole else OPEN_FORMAT.format(found=total)
 
     def _say(self, text: str) -> None:
         with suppress(OSError):
@@ -95,10 +101,10 @@ class Lines(Silent):
             clock: Seconds from any moment on.
         """
         self._stream = stream
-        self._reports = reports
+        self.counts = self._reports = reports
         self._clock = clock
-        self._total: int | None = None
-        self._done = self._failures = self._skipped = 0
+        self._done = self._failures = self._skipped = self._total = 0
+        self._whole = False
         self._wait = FIRST_LINE_SECONDS
         self._started = self._last = clock()
 
@@ -110,9 +116,9 @@ class Lines(Silent):
         """See `Observer`."""
         self._skipped = images
 
-    def total(self, images: int) -> None:
+    def total(self, images: int, whole: bool) -> None:
         """See `Observer`."""
-        self._total = images
+        self._total, self._whole = images, whole
 
     def outcome(self, outcome: Outcome) -> None:
         """See `Observer`."""
@@ -135,8 +141,9 @@ class Lines(Silent):
         parts = [f"{self._done:,} images", f"{rate:.1f} images/s", f"{self._failures:,} failed"]
         if self._total:
             total = self._total - self._skipped
-            parts[0] = f"{self._done:,} of {total:,} images"
-            parts.append(f"{timedelta(seconds=round(max(total - self._done, 0) / rate))} left")
+            parts[0] = f"{self._done:,} of {'' if self._whole else 'at least '}{total:,} images"
+            if self._whole:
+                parts.append(f"{timedelta(seconds=round(max(total - self._done, 0) / rate))} left")
         self._say(", ".join(parts))
 
     def _say(self, text: str) -> None:

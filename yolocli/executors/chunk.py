@@ -9,13 +9,15 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yolocli.detector import Detector
-from yolocli.errors import ModelError, YolocliError
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.errors import ImageError, ModelError, YolocliError
+from yolocli.images.decode import decode
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
+from yolocli.images.picture import Picture
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
+from yolocli.sources import read
 from yolocli.tasks.base import Raw
 
 BATCHES_PER_CHUNK = 2
@@ -29,7 +31,7 @@ class _Job:
 
     ref: ImageRef
     timings: dict[str, float] = field(default_factory=dict)
-    canvas: Canvas | None = None
+    parts: list[_Part] = field(default_factory=list)
     outcome: Outcome | None = None
 
     @contextmanager
@@ -48,6 +50,16 @@ class _Job:
     def fail(self, stage: str, error: Exception) -> None:
         kind = error.kind if isinstance(error, ImageError) else type(error).__name__
         self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
+        self.parts.clear()
+
+
+@dataclass(slots=True)
+class _Part:
+    """A canvas of an image, and what the network found on it."""
+
+    job: _Job
+    canvas: Canvas
+    found: Raw | None = None
 
 
 def chunk_size(batch: int) -> int:
@@ -75,29 +87,29 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
         ModelError: If the network fails on everything.
     """
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
-    shapes: dict[tuple[int, ...], list[_Job]] = {}
+    shapes: dict[tuple[int, ...], list[_Part]] = {}
     for job in jobs.values():
         _load(detector, job, max_pixels)
-        if job.canvas is not None:
-            shapes.setdefault(job.canvas.shape, []).append(job)
+        for part in job.parts:
+            shapes.setdefault(part.canvas.shape, []).append(part)
     for same in shapes.values():
         for start in range(0, len(same), batch):
-            for job, raw in _infer(detector, same[start : start + batch]):
-                _finish(detector, job, raw)
+            for job in _infer(detector, same[start : start + batch]):
+                _finish(detector, job)
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
 def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
-    data, pixels = b"", None
+    data, picture = b"", None
     with job.stage("read"):
-        data = read(job.ref)
+        data = read(job.ref.source)
     if job.outcome is None:
         with job.stage("decode"):
             suffix = os.path.splitext(job.ref.source)[1].lower()
-            pixels = decode(data, suffix, channels=detector.channels, max_pixels=max_pixels)
-    if pixels is not None:
+            picture = decode(data, suffix, channels=detector.channels, max_pixels=max_pixels)
+    if picture is not None:
         with job.stage("prepare"):
-            job.canvas = detector.prepare(pixels)
+            job.parts = [_Part(job, canvas) for canvas in detector.prepare(picture)]
 
 
 def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
@@ -113,9 +125,9 @@ def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
     """
     import numpy as np
 
-    blanks = [] if canvas is None else [Canvas(np.full_like(canvas.pixels, PADDING_VALUE), canvas.width, canvas.height)]
+    blanks = [] if canvas is None else [replace(canvas, pixels=np.full_like(canvas.pixels, PADDING_VALUE))]
     for height, width in ORDINARY:
-        blanks.append(detector.prepare(np.full((height, width, detector.channels), PADDING_VALUE, np.uint8)))
+        blanks += detector.prepare(Picture(np.full((height, width, detector.channels), PADDING_VALUE, np.uint8)))
     failure: Exception | None = None
     for blank in {blank.shape: blank for blank in blanks}.values():
         answer = _attempt(detector, [blank])
@@ -129,21 +141,24 @@ def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
     )
 
 
-def _infer(detector: Detector, batch: list[_Job], last: bool = False) -> Iterator[tuple[_Job, Raw]]:
-    canvases = [job.canvas for job in batch if job.canvas is not None]
+def _infer(detector: Detector, batch: list[_Part], last: bool = False) -> Iterator[_Job]:
+    """Runs the network; yields the images of which it has seen all parts."""
+    canvases = [part.canvas for part in batch]
     started = time.perf_counter()
     answer = _attempt(detector, canvases)
     if not isinstance(answer, Exception):
         share = (time.perf_counter() - started) * 1000 / len(batch)
-        for job, raw in zip(batch, answer, strict=True):
-            job.timings["infer"] = share
-            yield job, raw
+        for part, found in zip(batch, answer, strict=True):
+            job, part.found = part.job, found
+            job.timings["infer"] = job.timings.get("infer", 0.0) + share
+            if job.outcome is None and all(other.found is not None for other in job.parts):
+                yield job
     elif len(batch) > 1:
         middle = len(batch) // 2
         yield from _infer(detector, batch[:middle])
         yield from _infer(detector, batch[middle:])
     elif last:
-        batch[0].fail("infer", answer)
+        batch[0].job.fail("infer", answer)
     else:
         check_network(detector, canvases[0])
         yield from _infer(detector, batch, last=True)  # memory may have been short for a moment
@@ -157,13 +172,12 @@ def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[Raw] | Exce
         return error.with_traceback(None)
 
 
-def _finish(detector: Detector, job: _Job, raw: Raw) -> None:
-    canvas = job.canvas
-    assert canvas is not None
+def _finish(detector: Detector, job: _Job) -> None:
+    canvases = [part.canvas for part in job.parts]
     with job.stage("post"):
-        detections = detector.finish(raw, canvas)
-        job.outcome = ImageResult(job.ref, canvas.width, canvas.height, detections, job.timings)
-    job.canvas = None
+        detections = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
+        job.outcome = ImageResult(job.ref, canvases[0].width, canvases[0].height, detections, job.timings)
+    job.parts.clear()  # they hold the job in turn, and are large
 
 
 def _outcome(job: _Job) -> Outcome:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from yolocli.executors.base import Executor, Loaded
 from yolocli.executors.feed import STUCK_SECONDS, Feed
@@ -76,7 +76,7 @@ class Crew:
         self._executor = executor
         self._notice = notice
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._feed: Feed | None = None
+        self._feed: Feed[Any] | None = None
         self._start = threading.Event()
         self._threads: list[threading.Thread] = []
         self._loading = self._not_opened = 0
@@ -137,14 +137,13 @@ class Crew:
         self._stopped = self._stopped or time.monotonic()
         self._messages.put(_Stopped())
 
-    def run(self, feed: Feed, *, ordered: bool = False) -> Iterator[Outcome]:
+    def run(self, feed: Feed[Any], *, ordered: bool = False) -> Iterator[Outcome]:
         """Yields outcomes as they end, or in input order.
 
         Raises:
             YolocliError: For a failure that is not an image's.
         """
         self._feed = feed
-        feed.start()
         self._start.set()
         try:
             chunks = self._chunks(feed)
@@ -154,7 +153,7 @@ class Crew:
         finally:
             feed.close()
 
-    def _chunks(self, feed: Feed) -> Iterator[_Chunk]:
+    def _chunks(self, feed: Feed[Any]) -> Iterator[_Chunk]:
         ended = 0
         while ended < len(self._threads) and not self._overdue():
             while len(self._threads) < min(self.most, feed.unfinished) and self._loading < self._at_once:

@@ -1,4 +1,4 @@
-"""One file to pixels, safely: read, check, decode.
+"""The bytes of a file to a picture, safely: check, decode.
 
 Pixels are what Ultralytics' own reader gives (`ultralytics.utils.patches.imread`): 8-bit BGR, upright by EXIF, first
 page of a TIFF. What it skips or dies of is read by Pillow or an ImageError here. What a file gives depends on its bytes
@@ -7,84 +7,25 @@ and its suffix alone, never on what was decoded before.
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-from yolocli.config import DEFAULT_MAX_PIXELS
-from yolocli.errors import ImageError as ImageError
+from yolocli.errors import ImageError
 from yolocli.images import pillow, tiff
-from yolocli.results import ImageRef
+from yolocli.images.header import Header, check_header, unsupported
+from yolocli.images.picture import Picture
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pixels: TypeAlias = NDArray[np.uint8]
-
-DECODE_BYTES = 6
-"""Most memory a pixel takes while it is decoded: three channels in OpenCV's own array and in numpy's."""
-WIDE_BYTES: Mapping[str, int] = MappingProxyType({"AVIF": 21, "HEIF": 21, "TIFF": 21, "JPEG2000": 16, "GIF": 9})
-"""The same for formats whose decoders hold more, TIFF where Pillow decodes it; measured."""
 LARGE_BYTES = 200 << 20
 """Images that take more than this are decoded one at a time in a process."""
-MOST_BYTES = 700_000_000
-"""Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
-MOST_SCANS = 500
-"""A progressive JPEG has ten or so. Each is a pass over the whole image, so a thousand in a small file take minutes."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-START_OF_SCAN = b"\xff\xda"
-SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1, 0xC9})
-"""Second bytes of the markers (ITU-T T.81, table B.1) of frames that are not progressive."""
-
 ANIMATION_CHUNKS = frozenset({b"acTL", b"fcTL", b"fdAT"})
 """Of a PNG (third edition, 11.3.4)."""
 
 _large_lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """What is known before decoding.
-
-    Attributes:
-        format: As Pillow calls it; None when it knows none.
-        decode_bytes: Most memory that decoding takes; None when that cannot be told.
-        page: The first of a TIFF.
-    """
-
-    format: str | None = None
-    decode_bytes: int | None = None
-    page: tiff.Page | None = None
-
-
-def read(ref: ImageRef) -> bytes:
-    """Returns the bytes of a file.
-
-    Raises:
-        OSError: If it cannot be opened or read.
-        ImageError: If it is not a regular file, or empty, or larger than an image can be.
-    """
-    # O_NONBLOCK: a FIFO put in the file's place since the walk must not hang the worker
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with os.fdopen(os.open(ref.source, flags), "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("NotAFile", "not a regular file")
-        if status.st_size > MOST_BYTES:
-            raise ImageError("FileTooLarge", f"{status.st_size / 1e9:.1f} GB, more than any image that can be decoded")
-        data = stream.read()
-    if not data:
-        raise ImageError("EmptyFile", "the file has no bytes")
-    return data
-
-
-def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> Pixels:
+def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> Picture:
     """Returns the upright image.
 
     Args:
@@ -93,16 +34,13 @@ def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> P
         channels: 3 for BGR, 1 for grey.
         max_pixels: Larger images are refused by their header, before their pixels are allocated.
 
-    Returns:
-        Array of shape (height, width, channels).
-
     Raises:
         ImageError: If the bytes are no image, a broken one, or one that is too large.
     """
     import cv2
     import numpy as np
 
-    header = _check_header(data, max_pixels)
+    header = check_header(data, max_pixels)
     large = header.decode_bytes is None or header.decode_bytes > LARGE_BYTES
     try:
         with _large_lock if large else nullcontext():
@@ -114,15 +52,15 @@ def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> P
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
-        raise _unsupported(header.page or f"pixels of type {pixels.dtype}")
+        raise unsupported(header.page or f"pixels of type {pixels.dtype}")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.shape[2] != channels:
         raise ImageError("UnsupportedPixels", f"{pixels.shape[2]} channels where the model takes {channels}")
-    return pixels  # type: ignore[no-any-return]
+    return Picture(pixels, header.format, header.stored, header.orientation)
 
 
-def _decode(data: bytes, suffix: str, channels: int, header: _Header) -> Any:
+def _decode(data: bytes, suffix: str, channels: int, header: Header) -> Any:
     import cv2
     import numpy as np
 
@@ -179,7 +117,7 @@ def _still(data: bytes) -> bytes:
     return b"".join(data[start:end] for start, end in parts) if len(parts) > 1 else data[: parts[0][1]]
 
 
-def _failure(data: bytes, header: _Header) -> ImageError:
+def _failure(data: bytes, header: Header) -> ImageError:
     """Returns the error of a file in which nobody found pixels."""
     page = header.page
     if header.format is None:
@@ -187,71 +125,5 @@ def _failure(data: bytes, header: _Header) -> ImageError:
     if page is not None:
         image = pillow.opened(data)
         if image is None or not (page.suits_opencv or pillow.is_plain(image)):
-            return _unsupported(page)
+            return unsupported(page)
     return ImageError("TruncatedImage", f"the {header.format} data is cut off or damaged")
-
-
-def _unsupported(what: object) -> ImageError:
-    return ImageError("UnsupportedPixels", f"{what}: save the image as grey or RGB with 8 or 16 bits")
-
-
-def _check_header(data: bytes, max_pixels: int) -> _Header:
-    """Returns what the header says.
-
-    Raises:
-        ImageError: If it promises more than `max_pixels`, or more memory than images of so many pixels take, or pixels
-            that nobody can read, or if the file is one that OpenCV had better not be given.
-    """
-    if data.startswith(b"#?"):  # OpenCV would copy it to a temporary file first
-        raise ImageError("NotAnImage", "a Radiance HDR picture, which is none of the formats that can be read")
-
-    page = tiff.first_page(data)
-    if page is not None:
-        known, width, height = "TIFF", page.width, page.height
-        bytes_per_pixel = _bytes_of_tiff(page)
-    else:
-        image = pillow.opened(data)
-        if image is None:  # OpenCV may still know better
-            return _Header()
-        known, (width, height) = str(image.format), image.size
-        bytes_per_pixel = WIDE_BYTES.get(known, DECODE_BYTES)
-    decode_bytes = width * height * bytes_per_pixel
-    if width * height > max_pixels:
-        raise ImageError(
-            "TooManyPixels", f"{width}x{height} is more than --max-pixels {max_pixels}; raise it if this is meant"
-        )
-    if page is not None and not page.suits_opencv:
-        if page.compression not in tiff.COMPRESSIONS:
-            raise ImageError("UnsupportedCompression", f"{page}: save it uncompressed, or with LZW, Deflate or JPEG")
-        if not page.suits_pillow:
-            raise _unsupported(page)
-    if decode_bytes > max(max_pixels, DEFAULT_MAX_PIXELS) * DECODE_BYTES:
-        raise ImageError(
-            "TooMuchMemory",
-            f"decoding this {known} of {width}x{height} takes up to {decode_bytes / 1e9:.1f} GB, more than other "
-            f"images of --max-pixels {max_pixels} take; raise it if this is meant",
-        )
-    if known in {"JPEG", "MPO"} and not _has_one_scan(data) and data.count(START_OF_SCAN) > MOST_SCANS:
-        raise ImageError("TooManyScans", f"a JPEG of more than {MOST_SCANS} scans, which would take minutes to decode")
-    return _Header(known, decode_bytes, page)
-
-
-def _has_one_scan(data: bytes) -> bool:
-    """Tells whether the first scan of a JPEG is all of it, as it mostly is; False for any header that is unusual."""
-    at, components = 2, 0
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == START_OF_SCAN[1]:
-            return components > 0 and data[at + 4] == components
-        if marker in SEQUENTIAL_FRAMES:
-            components = data[at + 9]
-        at += 2 + length
-    return False
-
-
-def _bytes_of_tiff(page: tiff.Page) -> int:
-    """Returns the most memory that decoding takes for each pixel."""
-    if not page.suits_opencv:
-        return WIDE_BYTES["TIFF"]
-    wide = -(-page.bits // 8)  # wide samples are decoded wide
-    return max(3, page.samples) * 2 * wide + (3 if wide == 2 else 0)

@@ -14,24 +14,32 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from yolocli.images.decode import Pixels
+    from yolocli.images.picture import Pixels
 
 PADDING_VALUE = 114
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """An image as the network takes it.
+    """An image, or a part of one, as the network takes it, and how to get back from there.
 
     Attributes:
         pixels: uint8 array (height, width, channels), padded to the network's stride or to the full square.
-        width: Of the image before letterboxing, in pixels.
-        height: Of the image before letterboxing, in pixels.
+        width: Of the whole image before letterboxing, in pixels.
+        height: Of the whole image before letterboxing, in pixels.
+        gain_x: Canvas pixels to a pixel of the image.
+        gain_y: Canvas pixels to a pixel of the image.
+        left: Where the image begins, in canvas pixels; less than 0 on a canvas of a part that lies further in.
+        top: Where the image begins, in canvas pixels.
     """
 
     pixels: Pixels
     width: int
     height: int
+    gain_x: float = 1.0
+    gain_y: float = 1.0
+    left: int = 0
+    top: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +88,20 @@ def letterbox(image: Pixels, frame: Frame) -> Canvas:
     if left or top or right or bottom:
         grey = (PADDING_VALUE,) * 3
         resized = cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
-    return Canvas(resized.reshape(*resized.shape[:2], image.shape[2]), width, height)
+    pixels = resized.reshape(*resized.shape[:2], image.shape[2])
+    return Canvas(pixels, width, height, *_way_back(width, height, *pixels.shape[1::-1]))
+
+
+def _way_back(width: int, height: int, canvas_width: int, canvas_height: int) -> tuple[float, float, int, int]:
+    """Returns gains and offsets of a canvas, as Ultralytics works them out.
+
+    It has the two sizes alone, so this need not be what was done: where rounding has left the frame less than a pixel
+    short, it takes another gain.
+    """
+    gain = min(canvas_height / height, canvas_width / width)
+    inner_width, inner_height = max(round(width * gain), 1), max(round(height * gain), 1)
+    left, top = round((canvas_width - inner_width) / 2 - 0.1), round((canvas_height - inner_height) / 2 - 0.1)
+    return inner_width / width, inner_height / height, left, top
 
 
 def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
@@ -95,13 +116,8 @@ def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    canvas_height, canvas_width = canvas.shape[:2]
-    gain = min(canvas_height / canvas.height, canvas_width / canvas.width)
-    inner_height, inner_width = max(round(canvas.height * gain), 1), max(round(canvas.width * gain), 1)
-    left, top = round((canvas_width - inner_width) / 2 - 0.1), round((canvas_height - inner_height) / 2 - 0.1)
-    gain_x, gain_y = inner_width / canvas.width, inner_height / canvas.height
-    offset = np.array([left, top, left, top], np.float32)
-    gains = np.array([gain_x, gain_y, gain_x, gain_y], np.float32)
+    offset = np.array([canvas.left, canvas.top, canvas.left, canvas.top], np.float32)
+    gains = np.array([canvas.gain_x, canvas.gain_y, canvas.gain_x, canvas.gain_y], np.float32)
     limits = np.array([canvas.width, canvas.height, canvas.width, canvas.height], np.float32)
     mapped: NDArray[np.float32] = np.clip((boxes - offset) / gains, 0, limits) + 0  # + 0 turns -0.0 into 0.0
     return mapped

@@ -39,6 +39,8 @@ KINDS: Mapping[int, str] = MappingProxyType({1: "integers", 2: "signed integers"
 PHOTOMETRICS: Mapping[int, str] = MappingProxyType(
     {0: "grey", 1: "grey", RGB: "RGB", PALETTE: "palette", CMYK: "CMYK", YCBCR: "YCbCr", 8: "CIE L*a*b*", 32803: "raw"}
 )
+ORIENTATION = 274
+EXIF_PREFIX = b"Exif\0\0"
 TILE_UNIT = 1024
 """OpenCV's libtiff refuses uncompressed tiles of any other size than a multiple of this."""
 
@@ -68,6 +70,7 @@ class Page:
         compression: Of strips and tiles.
         planar: Whether each sample has strips of its own.
         tile_bytes: Of a tile before compression; 0 when there are strips.
+        orientation: How the image lies in it, 1 to 8; 1 is upright.
     """
 
     width: int
@@ -80,6 +83,7 @@ class Page:
     compression: int
     planar: bool
     tile_bytes: int
+    orientation: int
 
     @property
     def suits_opencv(self) -> bool:
@@ -142,7 +146,22 @@ def first_page(data: bytes) -> Page | None:
         compression=number(259, UNCOMPRESSED),
         planar=planar,
         tile_bytes=tile_bits // 8,
+        orientation=_orientation(tags),
     )
+
+
+def orientation(exif: bytes) -> int:
+    """Returns how an image lies in its file, 1 to 8; 1, which is upright, when that is not said.
+
+    Args:
+        exif: What the file has of EXIF, which is a TIFF without pixels; empty when it has none.
+    """
+    return _orientation(_tags(exif.removeprefix(EXIF_PREFIX)))
+
+
+def _orientation(tags: Mapping[int, tuple[int, ...]]) -> int:
+    value = tags.get(ORIENTATION, (1,))[0]
+    return value if 1 <= value <= 8 else 1
 
 
 def _tags(data: bytes) -> dict[int, tuple[int, ...]]:

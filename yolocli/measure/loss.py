@@ -100,7 +100,7 @@ def compare(
                 started = time.perf_counter()
                 candidates = detector.infer([canvas])[0]
                 seconds[detector].append(time.perf_counter() - started)
-                boxes[detector] = detector.finish(candidates, canvas)
+                boxes[detector] = detector.finish([candidates], [canvas])
             if repeat:
                 continue
             sure, faint = _split(boxes[fp32], confidence)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from yolocli.config import DetectorConfig, Precision, SourceConfig
 from yolocli.detector import Detector, load_detector
-from yolocli.errors import ModelError, OutputError, UsageError
-from yolocli.images.decode import ImageError, decode, read
+from yolocli.errors import ImageError, ModelError, OutputError, UsageError
+from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
 from yolocli.measure.loss import Comparison, compare, floor
@@ -22,6 +22,7 @@ from yolocli.results import ImageRef
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.openvino.model_folder import SUFFIX
 from yolocli.runtimes.openvino.quantise import quantise
+from yolocli.sources import read
 from yolocli.sources.discover import discover
 
 Notice = Callable[[str], None]
@@ -148,7 +149,7 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
     usable: dict[bytes, ImageRef] = {}
     for ref in refs:
         try:
-            data = read(ref)
+            data = read(ref.source)
             decode(data, _suffix(ref), max_pixels=DetectorConfig().max_pixels)
         except (OSError, ImageError) as error:
             notice(f"left out {ref.path}: {error}")
@@ -163,8 +164,10 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
 
 
 def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
-    pixels = decode(read(ref), _suffix(ref), channels=detector.channels, max_pixels=DetectorConfig().max_pixels)
-    return detector.prepare(pixels)
+    limit = DetectorConfig().max_pixels
+    picture = decode(read(ref.source), _suffix(ref), channels=detector.channels, max_pixels=limit)
+    (canvas,) = detector.prepare(picture)
+    return canvas
 
 
 def _suffix(ref: ImageRef) -> str:

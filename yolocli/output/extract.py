@@ -18,7 +18,7 @@ from yolocli.output.partial import PARTIAL
 from yolocli.output.projection import names_of, opened, outcomes_of, project_all, roots_of
 from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult
-from yolocli.sources.walk import Notice
+from yolocli.sources.base import Notice
 from yolocli.tasks.classes import class_ids
 
 

@@ -20,8 +20,8 @@ from yolocli.output.past import heads, replay
 from yolocli.output.run_file import read_json
 from yolocli.output.sink import ImageFiles, Sink
 from yolocli.results import ImageResult, Outcome
+from yolocli.sources.base import Notice
 from yolocli.sources.names import Root
-from yolocli.sources.walk import Notice
 from yolocli.tasks import DEFAULT_TASK
 
 

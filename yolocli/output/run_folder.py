@@ -15,7 +15,7 @@ from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
 from yolocli.output.formats.base import Context, Format, Writer
-from yolocli.output.gone import can_be_listed, is_gone, upwards
+from yolocli.output.gone import upwards
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
 from yolocli.output.overwrite import clear
@@ -24,8 +24,9 @@ from yolocli.output.past import Known, Past
 from yolocli.output.projection import Totals, WhereMissing, below_nameless, names_of, project, roots_of
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.results import ImageFailure, Item, Outcome
+from yolocli.sources import source_of
+from yolocli.sources.base import Notice
 from yolocli.sources.names import Names, Root
-from yolocli.sources.walk import Notice
 from yolocli.summary import RunSummary
 from yolocli.tasks import DEFAULT_TASK
 
@@ -158,9 +159,9 @@ class RunFolder:
             source = self._source(head)
             if not any(folder in walked for folder in upwards(source)):
                 continue
-            if head.stage == "discover" and can_be_listed(source):
+            if head.stage == "discover" and source_of(source).can_list(source):
                 self._drop(head)
-            elif is_gone(source):
+            elif source_of(source).gone(source):
                 self.vanished += 1
                 if self._config.prune:
                     self._drop(head)

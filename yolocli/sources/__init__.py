@@ -1,1 +1,54 @@
-"""Where images come from: inputs to a stream of files, each once and by one name."""
+"""Where images come from: inputs to a stream of files, each once and by one name.
+
+A source is one module and one row here. Whatever begins with its scheme is found and read by it: inputs, lines of a
+list, and the `source` of a record, from which workers read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+
+from yolocli.errors import ImageError
+from yolocli.sources.base import SCHEME, Source
+
+DISK = ""
+"""The row of names without a scheme, and with one that no row has: the disk refuses those that are no files."""
+SOURCES: Mapping[str, str] = MappingProxyType({DISK: "yolocli.sources.disk:Disk"})
+"""By scheme, in lower case and without `://`."""
+
+
+def scheme_of(name: str) -> str:
+    """Returns which row a name is for."""
+    scheme, mark, _ = name.partition(SCHEME)
+    return scheme.lower() if mark and scheme.lower() in SOURCES else DISK
+
+
+def source_of(name: str) -> Source:
+    """Returns the source of a file."""
+    return _made(SOURCES[scheme_of(name)])
+
+
+@cache
+def _made(row: str) -> Source:
+    module, _, name = row.partition(":")
+    source: Source = getattr(import_module(module), name)()
+    return source
+
+
+def read(source: str) -> bytes:
+    """Returns the bytes of a file, wherever it lies.
+
+    Args:
+        source: See `ImageRef.source`.
+
+    Raises:
+        OSError: If it cannot be opened or read.
+        ImageError: If it is no file, or empty, or larger than an image can be.
+    """
+    data = source_of(source).read(source)
+    if not data:
+        raise ImageError("EmptyFile", "the file has no bytes")
+    return data

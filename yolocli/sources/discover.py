@@ -6,35 +6,26 @@ stream, so it is never lost.
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import os
-import stat
-import sys
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 
 from yolocli.config import SourceConfig
-from yolocli.errors import UsageError
-from yolocli.results import ImageFailure, ImageRef, file_version
-from yolocli.sources.foreign import foreign
-from yolocli.sources.names import Names, Root, base_of_file, base_of_folder, current_folder, lies_in
-from yolocli.sources.patterns import expand, fixed_part
-from yolocli.sources.walk import Found, Notice, Walker, is_image
-
-LONGEST_NAME = 2**16
-"""Bytes of a listed name that are kept. It is more than any system takes: Linux 4,096, Windows 32,767 characters."""
-MOST_WITHOUT_NAME = 2**24
-"""Bytes of a list without a name in them, such as those of /dev/zero, after which nobody expects another."""
+from yolocli.errors import ImageError, UsageError
+from yolocli.results import ImageFailure, ImageRef
+from yolocli.sources import scheme_of, source_of
+from yolocli.sources.base import Found, Lister, Notice, Search
+from yolocli.sources.listed import names_in
+from yolocli.sources.names import Names, Root, lies_in, root_at
 
 
 class Discovery:
     """What the inputs hold, to be iterated over once: each file once, in input order, a folder's entries by name.
 
     Attributes:
-        walker: What it has walked so far, and passed over.
+        search: What it looks for, and has met so far.
     """
 
     def __init__(
@@ -50,17 +41,14 @@ class Discovery:
         Raises:
             UsageError: If an input neither exists nor is a pattern, or is the output folder.
         """
+        self.search = Search(config, skip, notice)
+        self._listers: dict[str, Lister] = {}
         for name in config.inputs:
-            if not glob.has_magic(name) or foreign(name) is not None:
-                _check_that_it_is_there(name)
-            if skip is not None and os.path.realpath(name) == os.path.realpath(skip):
+            self._lister(name).check(name)
+            if skip is not None and os.path.realpath(name) == self.search.skip:
                 raise UsageError(
                     f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}"
                 )
-        self.walker = Walker(config, skip, notice)
-        self._config = config
-        self._notice = notice
-        self._here = current_folder()
 
     def __iter__(self) -> Iterator[Found]:
         """Yields what was found.
@@ -68,9 +56,9 @@ class Discovery:
         Raises:
             UsageError: If the list cannot be read.
         """
-        inputs = self._config.inputs
-        found = self._all()
-        one_walk = len(inputs) == 1 and self._config.files_from is None and os.path.isdir(inputs[0])
+        config, found = self.search.config, self._all()
+        one = config.inputs[0] if len(config.inputs) == 1 and config.files_from is None else None
+        one_walk = one is not None and (not glob.has_magic(one) or os.path.isdir(one))
         return found if one_walk else _distinct(found)  # one walk finds no file twice
 
     def bases(self, names: Names) -> list[Root]:
@@ -79,60 +67,29 @@ class Discovery:
         Args:
             names: Those of the output folder; files that it has a root for need no other.
         """
-        files = [name for name in self._config.inputs if os.path.lexists(name) and not os.path.isdir(name)]
-        folders = [name if os.path.lexists(name) else fixed_part(name) for name in self._config.inputs]
-        searched = [base_of_folder(name) for name in folders if os.path.isdir(name)]
-        own = (_real(name)[0] for name in files)
-        alone = (f for f in own if not names.covers(f) and not any(lies_in(f, base.path) for base in searched))
-        return searched + [base_of_file(folder, self._here) for folder in alone]
+        inputs = self.search.config.inputs
+        by_scheme = {scheme: [name for name in inputs if scheme_of(name) == scheme] for scheme in self._listers}
+        return [base for scheme, own in by_scheme.items() for base in self._listers[scheme].bases(own, names.covers)]
 
     def why_none(self) -> str:
-        """Returns what to say when the walk is over and has found no image."""
-        others = self.walker.passed_over
+        """Returns what to say when the inputs are at their end and held no image."""
+        others = self.search.passed_over
         seen = f", but {others:,} other file{'s' * (others != 1)}" if others else ""
         return f"no image found{seen}; see --help for the suffixes and filters that apply"
 
     def _all(self) -> Iterator[Found]:
-        for name in self._config.inputs:
-            if os.path.isdir(name):
-                yield from self.walker.walk(name)
-            elif os.path.lexists(name):
-                yield from self._named(name)
-            else:
-                yield from self._glob(name)
-        if self._config.files_from is not None:
-            for name in _listed(self._config.files_from, b"\0" if self._config.null else b"\n"):
-                if os.path.isdir(name):
-                    yield from self.walker.walk(name, base=base_of_file(os.path.realpath(name), self._here))
-                else:
-                    yield from self._named(name)
+        config = self.search.config
+        for name in config.inputs:
+            yield from self._lister(name).list(name, listed=False)
+        if config.files_from is not None:
+            for name in names_in(config.files_from, null=config.null):
+                yield from self._lister(name).list(name, listed=True)
 
-    def _named(self, name: str) -> Iterator[Found]:
-        folder, base = _real(name)
-        if self.walker.wanted(base, _as_given(name)):
-            yield Found(folder, base, base_of_file(folder, self._here), walked=False)
-
-    def _glob(self, pattern: str) -> Iterator[Found]:
-        matches = expand(pattern, hidden=self._config.hidden, follow=self._config.follow_symlinks, notice=self._notice)
-        if not matches:
-            self._notice(f"{pattern}: the pattern matches nothing")
-        fixed = fixed_part(pattern)
-        base = base_of_folder(fixed)
-        for name in matches:
-            if os.path.isdir(name):
-                if "**" not in pattern:  # a '**' pattern names the files below each folder by itself
-                    yield from self.walker.walk(name, _slashes(os.path.relpath(name, fixed)), base)
-            elif is_image(name) and self.walker.wanted(os.path.basename(name), name):
-                yield Found(*_real(name), base)
-
-
-def count(config: SourceConfig, *, skip: Path | None = None) -> int:
-    """Returns how many images there are, without a look at each.
-
-    Raises:
-        UsageError: As `Discovery` does.
-    """
-    return sum(1 for _ in Discovery(config, skip=skip))
+    def _lister(self, name: str) -> Lister:
+        scheme = scheme_of(name)
+        if scheme not in self._listers:
+            self._listers[scheme] = source_of(name).lister(self.search)
+        return self._listers[scheme]
 
 
 def discover(
@@ -150,7 +107,7 @@ def discover(
 
 
 def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageFailure]:
-    """Yields what was found by its name, after a look at the file.
+    """Yields what was found by its name, after a look at the file where its listing did not tell its version.
 
     Args:
         found: Files and folders.
@@ -159,17 +116,21 @@ def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageF
     for file in found:
         if not names.covers(file.folder):
             # a pattern may lead through a link out of the folder that it is about
-            names.add(file.base if lies_in(file.folder, file.base.path) else base_of_folder(file.folder))
-        yield _stat(file, names)
+            names.add(file.base if lies_in(file.folder, file.base.path) else root_at(file.folder))
+        yield _identified(file, names)
 
 
-def _check_that_it_is_there(name: str) -> None:
+def _identified(file: Found, names: Names) -> ImageRef | ImageFailure:
+    source = file.source
+    if file.error is not None:
+        ref = ImageRef(names.of_folder(file.folder), source)
+        return ImageFailure(ref, "discover", file.error.kind, str(file.error))
+    path = names.of(file.folder, file.name)
     try:
-        os.lstat(name)
-    except FileNotFoundError:
-        raise UsageError(f"{name}: {foreign(name) or 'no such file or folder'}") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+        version = file.version or source_of(source).version(source, walked=file.walked)
+    except ImageError as error:
+        return ImageFailure(ImageRef(path, source), "read", error.kind, str(error))
+    return ImageRef(path, source, version)
 
 
 def _distinct(found: Iterable[Found]) -> Iterator[Found]:
@@ -180,102 +141,3 @@ def _distinct(found: Iterable[Found]) -> Iterator[Found]:
         if digest not in seen:
             seen.add(digest)
             yield file
-
-
-def _stat(file: Found, names: Names) -> ImageRef | ImageFailure:
-    source = file.source
-    if file.error is not None:
-        ref = ImageRef(names.of_folder(file.folder), source)
-        return _failure(ref, "discover", file.error, "the folder cannot be listed")
-    ref = ImageRef(names.of(file.folder, file.name), source)
-    if not file.walked and (kind := foreign(file.name)) is not None:
-        return ImageFailure(ref, "read", "NotAnImage", kind)
-    try:
-        status = os.stat(source)
-    except FileNotFoundError as error:
-        if os.path.islink(source):
-            return _failure(ref, "read", error, "a link that leads nowhere")
-        kind = None if file.walked else foreign(source)
-        if kind is not None:
-            return ImageFailure(ref, "read", "NotAnImage", kind)
-        return _failure(ref, "read", error, "gone since it was listed" if file.walked else "there is no such file")
-    except OSError as error:
-        return _failure(ref, "read", error, "a link that loops" if os.path.islink(source) else "it cannot be looked at")
-    except ValueError:
-        return ImageFailure(
-            ref, "read", "InvalidName", "a NUL byte in the name; if NUL bytes separate the list, give --null"
-        )
-    if not stat.S_ISREG(status.st_mode):
-        return ImageFailure(ref, "read", "NotAFile", "not a regular file (FIFO, socket, device or folder)")
-    return ImageRef(ref.path, source, file_version(status.st_size, status.st_mtime_ns))
-
-
-def _failure(ref: ImageRef, stage: str, error: OSError, reason: str) -> ImageFailure:
-    return ImageFailure(ref, stage, type(error).__name__, f"{reason}: {error.strerror or error}")
-
-
-def _listed(name: str, separator: bytes) -> Iterator[str]:
-    if name == "-" and sys.stdin is None:
-        raise UsageError("--files-from -: standard input is closed")
-    try:
-        # unbuffered: Python aborts when it ends while a thread waits for standard input with a buffer's lock
-        source = sys.stdin.fileno() if name == "-" else name
-        with open(source, "rb", buffering=0, closefd=name != "-") as stream:
-            yield from _split(stream, separator)
-    except OSError as error:
-        raise UsageError(f"--files-from {name}: {error.strerror or error}") from error
-
-
-def _split(stream: FileIO, separator: bytes) -> Iterator[str]:
-    """Yields the names of a list; of one that no system could have, the beginning, so that it fails by itself.
-
-    Raises:
-        OSError: If there is no end to what is no name.
-    """
-    rest, skipping, nameless = b"", False, 0
-    while block := stream.read(1 << 16):  # what a pipe holds now, so that work starts before the list ends
-        *names, rest = (rest + block).split(separator)
-        if skipping and names:  # the end of what was too long
-            del names[0]
-            skipping = False
-        found = list(_names(names, separator))
-        yield from found
-        if skipping:
-            rest = b""
-        elif len(rest) > LONGEST_NAME:
-            yield os.fsdecode(rest[:LONGEST_NAME])
-            rest, skipping = b"", True
-        nameless = 0 if found else nameless + len(block)
-        if nameless > MOST_WITHOUT_NAME:
-            raise OSError(errno.EINVAL, f"no name in {MOST_WITHOUT_NAME:,} bytes: this is no list of names")
-    yield from _names([rest], separator)
-
-
-def _names(names: Iterable[bytes], separator: bytes) -> Iterator[str]:
-    for name in names:
-        name = name if separator == b"\0" else name.removesuffix(b"\r")
-        if name:
-            yield os.fsdecode(name[:LONGEST_NAME])
-
-
-def _as_given(name: str) -> str:
-    """Returns what patterns see of a file's path: as it was given, but never absolute and never with a '..'."""
-    path = os.path.normpath(name)
-    if os.path.isabs(path) or path.split(os.sep)[0] == os.pardir:
-        path = os.path.abspath(path)
-    return _slashes(os.path.splitdrive(path)[1].lstrip(os.sep))
-
-
-def _real(name: str) -> tuple[str, str]:
-    """Returns the folder of a file, absolute and without links, and the rest of its name."""
-    folder, base = os.path.split(name.rstrip(os.sep))
-    if base in {"", os.curdir, os.pardir}:
-        folder, base = os.path.split(os.path.abspath(name))
-    try:
-        return os.path.realpath(folder or os.curdir), base  # before a '..' is taken away, as it may follow a link
-    except ValueError:  # a NUL byte in a listed name
-        return os.path.abspath(folder), base
-
-
-def _slashes(path: str) -> str:
-    return path.replace(os.sep, "/") if os.sep != "/" else path

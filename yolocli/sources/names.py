@@ -26,7 +26,7 @@ class Root:
     """A folder that names are relative to.
 
     Attributes:
-        path: Absolute, without links.
+        path: Absolute, without links; with the scheme of its source, if it has one.
         name: First part of the names of its files; empty for none.
     """
 
@@ -78,11 +78,9 @@ class Names:
         if not unknown:
             return []
         if not self._names:
-            try:
-                self.add(Root(os.path.commonpath([base.path for base in unknown])))
-            except ValueError:  # drives of Windows have nothing in common
-                pass
-            else:
+            common = _in_common([base.path for base in unknown])
+            if common is not None:
+                self.add(Root(common))
                 return []
         return [self.add(base) for base in unknown if not self.covers(base.path)]
 
@@ -126,7 +124,7 @@ class Names:
         root = self._root_of(folder)
         assert root is not None, folder
         name = self._names[root]
-        inner = os.path.relpath(folder, root).replace(os.sep, "/") if folder != root else ""
+        inner = folder[len(root) :].replace(os.sep, "/").lstrip("/")
         if not name and inner:
             first = inner.split("/", 1)[0]
             if first == ASIDE or first.casefold() in self._named:
@@ -155,10 +153,9 @@ class Names:
         return name
 
 
-def base_of_folder(path: str) -> Root:
-    """Returns a folder as a root, named like it."""
-    real = os.path.realpath(path)
-    return Root(real, os.path.basename(real) or _anchor_name(real))
+def root_at(folder: str) -> Root:
+    """Returns a folder, absolute and without links, as a root, named like it."""
+    return Root(folder, os.path.basename(folder) or _anchor_name(folder))
 
 
 def lies_in(path: str, folder: str) -> bool:
@@ -166,26 +163,16 @@ def lies_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def current_folder() -> Root | None:
-    """Returns the current folder as a root, None if it has been removed."""
-    try:
-        return base_of_folder(os.getcwd())
-    except OSError:
-        return None
-
-
-def base_of_file(folder: str, here: Root | None) -> Root:
-    """Returns the root for a file that is named by itself: the current folder if it lies there, else the whole disk.
-
-    Args:
-        folder: Where the file lies, absolute and without links.
-        here: See `current_folder`.
-    """
-    if here is not None and lies_in(folder, here.path):
-        return here
-    drive, tail = os.path.splitdrive(folder)
-    anchor = drive + tail[:1]
-    return Root(anchor, _anchor_name(anchor))
+def _in_common(folders: list[str]) -> str | None:
+    """Returns the innermost folder that all of them lie in; None where there is none, as with two schemes."""
+    common = folders[0]
+    for folder in folders:
+        while not lies_in(folder, common):
+            above = os.path.dirname(common)
+            if above in {common, ""}:
+                return None
+            common = above
+    return common
 
 
 def _anchor_name(path: str) -> str:

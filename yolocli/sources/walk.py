@@ -6,74 +6,31 @@ Memory holds the names of the folders being walked, not of the tree.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TypeAlias
 
-from yolocli.config import SourceConfig
-from yolocli.errors import UsageError
+from yolocli.errors import ImageError
 from yolocli.machine.bounded import read_bounded
-from yolocli.sources.names import Root, base_of_folder
+from yolocli.sources.base import Found, Search, is_image
+from yolocli.sources.names import Root
+from yolocli.sources.paths import base_of_folder
 from yolocli.sources.patterns import Patterns
-
-IMAGE_SUFFIXES = frozenset(
-    (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
-)
-"""The image suffixes of Ultralytics 8.4 (`ultralytics.data.utils.IMG_FORMATS`), compared without case."""
 
 IGNORE_FILE = ".yolocliignore"
 """A file of patterns, one a line: files and folders that match one are skipped, in its folder and below."""
 LARGEST_IGNORE_FILE = 2**20
 
-Notice: TypeAlias = Callable[[str], None]
 _Listing: TypeAlias = "Iterator[Found | _Listing]"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file, or a folder that cannot be listed, before it has a name.
-
-    Attributes:
-        folder: Where it lies, absolute and without links; with the name, this is the same however it was found.
-        name: Last part of its path; empty for a folder that cannot be listed.
-        base: What its name is to be relative to, where the output folder knows no root for it.
-        walked: It was seen in its folder, and not named by somebody.
-        error: Why a folder cannot be listed.
-    """
-
-    folder: str
-    name: str
-    base: Root
-    walked: bool = True
-    error: OSError | None = None
-
-    @property
-    def source(self) -> str:
-        """What opens it from anywhere."""
-        return os.path.join(self.folder, self.name) if self.name else self.folder
-
-
 class Walker:
-    """Walks directory trees with an explicit stack, so that depth is bounded by the file system alone.
+    """Walks directory trees with an explicit stack, so that depth is bounded by the file system alone."""
 
-    Attributes:
-        walked: Folders that were walked, with all below them: absolute, without links.
-        passed_over: Files that have no suffix of an image.
-    """
-
-    def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
-        self._config = config
-        try:
-            self._include = Patterns(config.include)
-            self._exclude = Patterns(config.exclude)
-        except ValueError as error:
-            raise UsageError(f"--include or --exclude: {error}") from error
-        self._skip = os.path.realpath(skip) if skip is not None else None
-        self._notice = notice
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._config = search.config
+        self._notice = search.notice
         self._visited: set[tuple[int, int]] = set()
-        self.walked: set[str] = set()
-        self.passed_over = 0
 
     def walk(self, root: str, prefix: str = "", base: Root | None = None) -> Iterator[Found]:
         """Yields the images below a directory.
@@ -84,7 +41,7 @@ class Walker:
             base: What the names are to be relative to; the directory if None.
         """
         own = base_of_folder(root)
-        self.walked |= {own.path, os.path.abspath(root)}
+        self._search.walked |= {own.path, os.path.abspath(root)}
         stack = [self._list(root, prefix, own.path, base or own, ())]
         while stack:
             for item in stack[-1]:
@@ -96,10 +53,6 @@ class Walker:
             else:
                 stack.pop()
 
-    def wanted(self, name: str, path: str) -> bool:
-        """Tells whether a file passes the include and exclude patterns."""
-        return not self._exclude.match(name, path) and (not self._config.include or self._include.match(name, path))
-
     def _list(
         self, folder: str, path: str, real: str, base: Root, ignored: tuple[tuple[str, Patterns], ...]
     ) -> _Listing:
@@ -107,12 +60,13 @@ class Walker:
 
         `ignored` holds (path of the folder with the ignore file, its patterns) from all the folders above.
         """
-        if real == self._skip or (self._config.follow_symlinks and not self._first_visit(folder)):
+        if real == self._search.skip or (self._config.follow_symlinks and not self._first_visit(folder)):
             return
         try:
             names, folders = self._scan(folder)
         except OSError as error:
-            yield Found(real, "", base, error=error)
+            reason = f"the folder cannot be listed: {error.strerror or error}"
+            yield Found(real, "", base, error=ImageError(type(error).__name__, reason))
             return
         if os.fsencode(IGNORE_FILE) in names:
             ignored += ((path, self._patterns(os.path.join(folder, IGNORE_FILE))),)
@@ -123,9 +77,9 @@ class Walker:
                 continue
             below = os.path.join(folder, name)
             if name in folders:
-                if self._config.recursive and not self._exclude.match(name, inner):
+                if self._config.recursive and not self._search.exclude.match(name, inner):
                     yield self._list(below, inner, *self._enter(below, real, name, base), ignored)
-            elif is_image(name) and self.wanted(name, inner):
+            elif is_image(name) and self._search.wanted(name, inner):
                 yield Found(real, name, base)
 
     def _patterns(self, ignore_file: str) -> Patterns:
@@ -143,7 +97,7 @@ class Walker:
         if not (self._config.follow_symlinks and os.path.islink(folder)):
             return os.path.join(above, name), base
         real = os.path.realpath(folder)
-        self.walked |= {real, os.path.join(above, name)}
+        self._search.walked |= {real, os.path.join(above, name)}
         return real, Root(real, name)
 
     def _scan(self, folder: str) -> tuple[list[bytes], set[str]]:
@@ -157,7 +111,7 @@ class Walker:
                 if self._is_folder(entry):
                     folders.add(entry.name)
                 elif not (is_image(entry.name) or entry.name == IGNORE_FILE):
-                    self.passed_over += 1
+                    self._search.passed_over += 1
                     continue
                 names.append(os.fsencode(entry.name))
         names.sort(reverse=True)
@@ -185,11 +139,6 @@ class Walker:
             return False
         self._visited.add(identity)
         return True
-
-
-def is_image(name: str) -> bool:
-    """Tells whether a name has the suffix of an image."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _is_ignored(path: str, name: str, ignored: tuple[tuple[str, Patterns], ...]) -> bool:

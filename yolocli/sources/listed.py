@@ -1,0 +1,69 @@
+"""The names in a list of inputs: a file, or what a pipe gives, as it comes and whatever it holds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from io import FileIO
+
+from yolocli.errors import UsageError
+
+LONGEST_NAME = 2**16
+"""Bytes of a listed name that are kept. It is more than any system takes: Linux 4,096, Windows 32,767 characters."""
+MOST_WITHOUT_NAME = 2**24
+"""Bytes of a list without a name in them, such as those of /dev/zero, after which nobody expects another."""
+
+
+def names_in(name: str, *, null: bool) -> Iterator[str]:
+    """Yields the names of a list.
+
+    Args:
+        name: Of the list; `-` is standard input.
+        null: NUL bytes separate the names, and not newlines.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    if name == "-" and sys.stdin is None:
+        raise UsageError("--files-from -: standard input is closed")
+    try:
+        # unbuffered: Python aborts when it ends while a thread waits for standard input with a buffer's lock
+        source = sys.stdin.fileno() if name == "-" else name
+        with open(source, "rb", buffering=0, closefd=name != "-") as stream:
+            yield from _split(stream, b"\0" if null else b"\n")
+    except OSError as error:
+        raise UsageError(f"--files-from {name}: {error.strerror or error}") from error
+
+
+def _split(stream: FileIO, separator: bytes) -> Iterator[str]:
+    """Yields the names of a list; of one that no system could have, the beginning, so that it fails by itself.
+
+    Raises:
+        OSError: If there is no end to what is no name.
+    """
+    rest, skipping, nameless = b"", False, 0
+    while block := stream.read(1 << 16):  # what a pipe holds now, so that work starts before the list ends
+        *names, rest = (rest + block).split(separator)
+        if skipping and names:  # the end of what was too long
+            del names[0]
+            skipping = False
+        found = list(_names(names, separator))
+        yield from found
+        if skipping:
+            rest = b""
+        elif len(rest) > LONGEST_NAME:
+            yield os.fsdecode(rest[:LONGEST_NAME])
+            rest, skipping = b"", True
+        nameless = 0 if found else nameless + len(block)
+        if nameless > MOST_WITHOUT_NAME:
+            raise OSError(errno.EINVAL, f"no name in {MOST_WITHOUT_NAME:,} bytes: this is no list of names")
+    yield from _names([rest], separator)
+
+
+def _names(names: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    for name in names:
+        name = name if separator == b"\0" else name.removesuffix(b"\r")
+        if name:
+            yield os.fsdecode(name[:LONGEST_NAME])
