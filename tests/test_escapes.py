@@ -16,7 +16,7 @@ from tests.support import REPOSITORY, ref, write_image, yolocli
 from yolocli.builtin import WEIGHTS
 from yolocli.cli.progress import Bar, Lines
 from yolocli.cli.terminal import tell, tell_traceback
-from yolocli.pipeline import Observer
+from yolocli.observer import Observer
 from yolocli.results import ImageFailure
 from yolocli.summary import RunSummary
 

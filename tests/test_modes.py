@@ -37,7 +37,8 @@ from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.executors.feed import AHEAD, Feed
 from yolocli.executors.settle import settle, worker_spec
 from yolocli.images.letterbox import Canvas
-from yolocli.pipeline import Run, Silent
+from yolocli.observer import Silent
+from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.runtimes.plan import Prepared
 from yolocli.summary import RunSummary

@@ -18,7 +18,7 @@ from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, DetectorConfig, Limits, Run
 from yolocli.errors import NoImagesError, UsageError
 
 if TYPE_CHECKING:
-    from yolocli.pipeline import Observer
+    from yolocli.observer import Observer
     from yolocli.summary import RunSummary
 
 SOURCE, DETECTOR, LIMITS = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits

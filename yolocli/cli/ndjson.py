@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO
 
 from yolocli.cli.terminal import write
-from yolocli.pipeline import Silent
+from yolocli.observer import Silent
 from yolocli.results import Outcome, to_json
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 from yolocli.cli.terminal import tell
 from yolocli.errors import printable
-from yolocli.pipeline import Observer, Silent
+from yolocli.observer import Observer, Silent
 from yolocli.results import ImageFailure, Outcome
 
 FIRST_LINE_SECONDS = 5.0
