@@ -14,9 +14,10 @@ import pytest
 from tests.support import REPOSITORY, prepared
 from yolocli.errors import ModelError
 from yolocli.runtimes.base import ConversionError
+from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino import convert
 from yolocli.runtimes.openvino.convert import converted_model, drawn_picture
-from yolocli.runtimes.openvino.model_folder import is_openvino_model, read_metadata
+from yolocli.runtimes.openvino.model_folder import is_openvino_model
 from yolocli.runtimes.torch import load as torch
 from yolocli.tasks.base import Raw
 

@@ -10,10 +10,11 @@ import pytest
 
 from tests.support import prepared
 from yolocli.config import Precision
+from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino import load as openvino
 from yolocli.runtimes.openvino.anchors import OUTSIDE, _around
 from yolocli.runtimes.openvino.graph import for_images
-from yolocli.runtimes.openvino.model_folder import graph_file, read_metadata
+from yolocli.runtimes.openvino.model_folder import graph_file
 from yolocli.runtimes.openvino.network import Network, Setting
 from yolocli.tasks.rows import CONFIDENCE
 

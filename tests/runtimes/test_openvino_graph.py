@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from yolocli.config import Precision
+from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino import graph as openvino_graph
 from yolocli.runtimes.openvino.graph import anchors, for_images
-from yolocli.runtimes.openvino.model_folder import graph_file, read_metadata
+from yolocli.runtimes.openvino.model_folder import graph_file
 from yolocli.runtimes.openvino.network import Network, Setting
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.tasks.detect import Detect
@@ -95,6 +96,6 @@ def test_strides_are_told_from_the_number_of_anchors(sizes: tuple[int, ...], exp
 
 
 def _metadata(stride: int) -> Any:
-    from yolocli.runtimes.openvino.model_folder import Metadata
+    from yolocli.runtimes.metadata import Metadata
 
     return Metadata({0: "x"}, stride, (640, 640), Detect(), 3, False)

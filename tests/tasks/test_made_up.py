@@ -175,7 +175,7 @@ def test_openvino_gives_the_columns_of_the_task(openvino: None, tmp_path: Path) 
 
 def test_what_the_task_asks_for_is_kept_beside_a_model(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
-    from yolocli.runtimes.openvino.model_folder import Metadata, read_metadata, write_metadata
+    from yolocli.runtimes.metadata import Metadata, read_metadata, write_metadata
 
     metadata = Metadata(NAMES, 32, (64, 96), made_up.Turned(), 3, False, {"full_turn": 8})
     write_metadata(tmp_path, metadata)

@@ -22,8 +22,9 @@ from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import cache_folder, find_cached
 from yolocli.models import sha256
 from yolocli.runtimes.base import ConversionError
+from yolocli.runtimes.metadata import Metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino, openvino_version
-from yolocli.runtimes.openvino.model_folder import MODEL, SUFFIX, Metadata, write_metadata
+from yolocli.runtimes.openvino.model_folder import MODEL, SUFFIX
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks.base import Raw
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
+from yolocli.runtimes.metadata import Metadata
 from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
-from yolocli.runtimes.openvino.model_folder import Metadata
 from yolocli.runtimes.openvino.nodes import before
 from yolocli.runtimes.openvino.rewrite import rewrite
 from yolocli.tasks.base import Raw

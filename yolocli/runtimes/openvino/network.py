@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError
+from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.library import import_openvino
-from yolocli.runtimes.openvino.model_folder import graph_file, is_quantised, read_metadata
+from yolocli.runtimes.openvino.model_folder import graph_file, is_quantised
 from yolocli.tasks.base import Raw
 
 if TYPE_CHECKING:

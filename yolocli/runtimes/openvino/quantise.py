@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yolocli.errors import ModelError, install_hint
 from yolocli.images.letterbox import Canvas
+from yolocli.runtimes.metadata import read_metadata, write_metadata
 from yolocli.runtimes.openvino.library import import_openvino
-from yolocli.runtimes.openvino.model_folder import MODEL, graph_file, is_quantised, read_metadata, write_metadata
+from yolocli.runtimes.openvino.model_folder import MODEL, graph_file, is_quantised
 
 if TYPE_CHECKING:
     import numpy as np

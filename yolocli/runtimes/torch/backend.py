@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError, install_hint
-from yolocli.runtimes.openvino.model_folder import check_metadata, check_sizes
+from yolocli.runtimes.metadata import check_metadata, check_sizes
 from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.confined import ConfinedError, confined
 from yolocli.tasks import DEFAULT_TASK, find_task
