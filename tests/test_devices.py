@@ -27,7 +27,9 @@ from yolocli.results import ImageRef, ImageResult
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.device_nms import suppress_on_device
+from yolocli.tasks.base import ModelFacts, Raw
 from yolocli.tasks.boxes import suppress
+from yolocli.tasks.detect import Detect
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ def test_a_runtime_that_suppresses_on_its_device_finds_the_same(
 @pytest.mark.parametrize("suppressed", [False, True])
 def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
     class Overflown:
-        names: ClassVar = {0: "a"}
+        facts: ClassVar = ModelFacts({0: "a"})
+        task: ClassVar = Detect()
         channels, best_batch, description = 3, 1, ""
 
         def __init__(self) -> None:
@@ -98,10 +101,10 @@ def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
         bad[row][row % 6] = (np.nan, np.inf, -np.inf)[row // 6]
     canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
     detector = YoloDetector(Overflown(), FakeLoader().prepare(DetectorConfig(), (), None))  # type: ignore[arg-type]
-    expected = detector.finish([np.array(good, np.float32)], [canvas])
+    expected = detector.finish([Raw(np.array(good, np.float32))], [canvas])
     assert [box.confidence for box in expected] == [0.9, 0.8]
-    assert detector.finish([np.array([*bad[:9], *good, *bad[9:]], np.float32)], [canvas]) == expected
-    assert detector.finish([np.array(bad, np.float32)], [canvas]) == ()
+    assert detector.finish([Raw(np.array([*bad[:9], *good, *bad[9:]], np.float32))], [canvas]) == expected
+    assert detector.finish([Raw(np.array(bad, np.float32))], [canvas]) == ()
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from yolocli.runtimes.openvino.export_folder import read_metadata
 
 from tests.support import assert_same_boxes, clean_environment, projections, records, run, write_image, yolocli
 from tests.support import detector as load_real
@@ -24,6 +23,7 @@ from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.images.picture import Picture
 from yolocli.results import Detection
+from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino import network as openvino_network
 from yolocli.runtimes.openvino.network import FIXED_GRAPHS, Network, Setting
 
@@ -43,7 +43,7 @@ def setting(folder: Path, **fields: Any) -> Setting:
 
 def output(network: Network, images: np.ndarray) -> np.ndarray:
     """All rows of all images, in memory of their own."""
-    return np.stack(network.candidates(images, -1.0))
+    return np.stack([raw.rows for raw in network.candidates(images, -1.0)])
 
 
 def is_static(network: Network, images: np.ndarray) -> bool:
@@ -139,11 +139,11 @@ def f32_ultralytics(monkeypatch: pytest.MonkeyPatch, openvino: None) -> None:
     monkeypatch.setattr(Core, "compile_model", compile_f32)
 
 
-def test_an_int8_export_gives_what_ultralytics_makes_of_it(
-    int8_export: Path, photos: list[Path], f32_ultralytics: None, ultralytics: Callable[[Path], Any]
+def test_an_int8_model_gives_what_ultralytics_makes_of_it(
+    int8_model: Path, photos: list[Path], f32_ultralytics: None, ultralytics: Callable[[Path], Any]
 ) -> None:
-    predict = ultralytics(int8_export)
-    detector = load_real(int8_export, threads=1)
+    predict = ultralytics(int8_model)
+    detector = load_real(int8_model, threads=1)
     assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"
     assert detector.prepare(picture(photos[0]))[0].shape == (640, 640, 3)  # it takes no other size
     for path in photos[:8]:
@@ -157,12 +157,12 @@ def ultralytics() -> Callable[[Path], Any]:
     return _ultralytics
 
 
-def test_a_batch_larger_than_an_export_takes_is_cut(int8_export: Path, photos: list[Path]) -> None:
-    detector = load_real(int8_export, threads=1)
+def test_a_batch_larger_than_a_model_takes_is_cut(int8_model: Path, photos: list[Path]) -> None:
+    detector = load_real(int8_model, threads=1)
     canvases = [canvas for path in photos[:3] for canvas in detector.prepare(picture(path))]
     alone = [detector.infer([canvas])[0] for canvas in canvases]
     for one, together in zip(alone, detector.infer(canvases), strict=True):
-        assert np.array_equal(one, together)
+        assert np.array_equal(one.rows, together.rows)
 
 
 def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
@@ -175,7 +175,7 @@ def test_no_image_changes_another_in_its_batch(converted: Path) -> None:
 
 def test_candidates_outlive_the_next_image(converted: Path) -> None:
     detector = load_real(converted, threads=1, confidence=0.0)
-    first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0]
+    first = detector.infer([Canvas(noise(1, 64, 96, 3)[0], 96, 64)])[0].rows
     before = first.copy()
     detector.infer([Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)])
     assert np.array_equal(first, before)
@@ -192,7 +192,7 @@ from yolocli.runtimes.openvino.network import Network, Setting
 images = [np.random.default_rng(index).integers(0, 256, (1, 64, 32 * (2 + index), 3), np.uint8) for index in range(8)]
 setting, found = Setting(Path(sys.argv[1]), Precision.fp32, 1), {}
 def rows(network, image):
-    return network.candidates(image, -1.0)[0]
+    return network.candidates(image, -1.0)[0].rows
 def build(index):
     network = Network(setting)
     found[index] = [rows(network, images[index]) for _ in range(5)]
@@ -249,7 +249,7 @@ def test_bf16_is_used_when_asked_for_and_only_then(converted: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["metadata gone", "metadata damaged", "graph gone", "graph damaged", "weights gone"])
-def test_a_damaged_export_is_named(converted: Path, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_model_is_named(converted: Path, tmp_path: Path, damage: str) -> None:
     import shutil
 
     folder = tmp_path / "x_openvino_model"
@@ -283,10 +283,10 @@ def test_metadata_of_older_versions_is_text(tmp_path: Path) -> None:
     assert (metadata.imgsz, dict(metadata.names), metadata.end_to_end) == ((480, 640), {0: "a", 1: "b"}, True)
 
 
-def test_an_export_runs_from_the_command_with_its_own_fingerprint(
-    int8_export: Path, photos: list[Path], tmp_path: Path
+def test_an_int8_model_runs_from_the_command_with_its_own_fingerprint(
+    int8_model: Path, photos: list[Path], tmp_path: Path
 ) -> None:
-    _, this = run(photos[0], model=str(int8_export), runtime="auto", workers=1, output=tmp_path / "out")
+    _, this = run(photos[0], model=str(int8_model), runtime="auto", workers=1, output=tmp_path / "out")
     assert this.summary.runtime.startswith("openvino int8 on cpu")
     assert len(records(tmp_path / "out/results.jsonl")) == 1
     assert records_of_run(tmp_path / "out")["fingerprint"]["precision"] == "int8"
@@ -347,7 +347,7 @@ def test_a_graph_that_is_a_fifo_is_not_waited_for(converted: Path, tmp_path: Pat
     shutil.copytree(converted, folder)
     (folder / "model.xml").unlink()
     os.mkfifo(folder / "model.xml")
-    _assert_refused(folder, tmp_path, b"x_openvino_model: an OpenVINO export holds an .xml")
+    _assert_refused(folder, tmp_path, b"x_openvino_model: a model for OpenVINO is an .xml")
 
 
 def _assert_refused(folder: Path, tmp_path: Path, why: bytes, *options: str) -> None:

@@ -16,6 +16,7 @@ from yolocli.config import DetectorConfig
 from yolocli.detector import Detector, YoloDetector
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas, Frame
+from yolocli.images.picture import Picture
 from yolocli.measure.match import match
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks import TASKS
@@ -64,14 +65,14 @@ class Loader(fakes.FakeLoader):
         return YoloDetector(Runtime(), prepared)
 
 
-def found(detector: Detector, picture: np.ndarray) -> list[tuple[str, float, float]]:
-    canvas = detector.prepare(picture)
-    detections = detector.finish(detector.infer([canvas])[0], canvas)
+def found(detector: Detector, picture: Picture) -> list[tuple[str, float, float]]:
+    canvases = detector.prepare(picture)
+    detections = detector.finish(detector.infer(canvases), canvases)
     return [(box.name, box.confidence, box.more["degrees"]) for box in detections]
 
 
 def test_the_detector_asks_the_task() -> None:
-    picture = np.zeros((128, 128, 3), np.uint8)
+    picture = Picture(np.zeros((128, 128, 3), np.uint8))
     assert found(YoloDetector(Runtime(), prepared()), picture) == [
         ("cat", 0.9, 180.0),
         ("cat", 0.5, 90.0),
