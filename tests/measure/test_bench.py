@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from tests.chaos.harness import Running, lines_in, wait_until
 from tests.support import clean_environment, write_image
@@ -114,14 +115,13 @@ def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_benchmark_with_failures_does_not_end_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from yolocli.cli import commands
+    from yolocli.cli.app import app
 
     row = Row("x", "m.pt", Cell("m.pt"), [1.0], [1.0], dict.fromkeys(SUMMARY["stages"], 1.0), failures=1)
     monkeypatch.setattr("yolocli.measure.bench.bench", lambda config, say: [row])
-    monkeypatch.setattr(commands, "_end_on_signals", lambda: None)
-    options: dict[str, Any] = {"modes": ["thread"], "runtimes": ["torch"], "workers": [0], "batches": [0]}
-    options |= {"precisions": [], "images": 2, "repeats": 1, "baseline": False, "as_json": True}
-    assert commands.run_bench(str(tmp_path), ["m.pt"], **options) == 1
+    monkeypatch.setattr("yolocli.cli.signals.end_on_signals", lambda: None)
+    answer = CliRunner().invoke(app, ["bench", str(tmp_path), "--model", "m.pt", "--runtime", "torch", "--json"])
+    assert answer.exit_code == 1, answer.output
 
 
 def test_what_cannot_run_is_refused_before_anything_is_timed(weights: Path, pictures: Path) -> None:
