@@ -20,7 +20,7 @@ from yolocli.tasks.base import ModelFacts, Raw, Task
 from yolocli.tasks.rows import BOX, CLASS, COLUMNS, CONFIDENCE
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
-CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640)
+CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640, gain_x=0.5, gain_y=0.5)
 """Twice as large as the network sees it."""
 MADE_UP = {**TASKS, "turned": made_up.ROW}
 
