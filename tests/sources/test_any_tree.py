@@ -146,5 +146,5 @@ def _put(folders: list[str], path: str, kind: str, other: str) -> None:
     elif kind == "ignore zero":
         os.symlink("/dev/zero", os.path.join(os.path.dirname(path), IGNORE_FILE))
     else:
-        write_nothing = os.open(f"{path}.jpg", os.O_CREAT | os.O_WRONLY)
+        write_nothing = os.open(f"{path}.jpg", os.O_CREAT | os.O_EXCL | os.O_WRONLY)  # a FIFO of this name would wait
         os.close(write_nothing)
