@@ -169,12 +169,23 @@ def test_locked_mode_runs_the_network_in_the_thread_that_built_it(many: Path, mo
 
 
 class _ThreadForEach(Executor):
-    """Runs every call in a thread of its own."""
+    """Runs every call in a thread of its own; they end together, as the number of one that has ended is used again."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **names: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        threading.Thread(target=lambda: future.set_result(function(*args, **names))).start()
+
+        def call() -> None:
+            future.set_result(function(*args, **names))
+            self._ended.wait()
+
+        threading.Thread(target=call, daemon=True).start()
         return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._ended.set()
 
 
 @pytest.fixture
