@@ -7,7 +7,7 @@ import os
 import pickle
 import pty
 import re
-import select
+import selectors
 import shlex
 import signal
 import struct
@@ -275,8 +275,10 @@ def test_each_line_is_out_before_the_next_image_is_known(photos_folder: Path, en
         assert process.stdout is not None
         for path in sorted(photos_folder.iterdir()):
             process.stdin.write(os.fsencode(path) + b"\0")
-            ready, _, _ = select.select([process.stdout], [], [], 60)
-            assert ready, "no line although its image has been given"
+            lines = selectors.DefaultSelector()  # select itself takes no number above 1,023
+            lines.register(process.stdout, selectors.EVENT_READ)
+            assert lines.select(60), "no line although its image has been given"
+            lines.close()
             assert json.loads(process.stdout.readline())["path"] == str(path).lstrip("/")
         process.stdin.close()
         assert process.stdout.read() == b""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import itertools
 import json
@@ -401,3 +402,19 @@ def test_json_objects_come_back(folder: OutputFolder) -> None:
     (folder.root / "bad.json").write_bytes(b"\xff{")
     (folder.root / "list.json").write_bytes(b"[]")
     assert [read_json(folder, name) for name in ("gone.json", "bad.json", "list.json")] == [None] * 3
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc on this system")
+def test_a_folder_that_nobody_closes_leaves_no_number_open(tmp_path: Path) -> None:
+    def use() -> None:
+        folder = OutputFolder(tmp_path / "out")
+        folder.create()
+        folder.write(Path("a.json"), b"{}")
+
+    use()
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        use()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -69,6 +70,7 @@ class Anchors:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.fspath(root)
         self._open: OrderedDict[str, _Open] = OrderedDict()  # the one used last is the last
+        weakref.finalize(self, _close_all, self._open)  # where nobody has closed them
         self._known: dict[str, tuple[int, int]] = {}
         self._made: set[str] = set()
 
@@ -127,8 +129,7 @@ class Anchors:
 
     def close(self) -> None:
         """Closes all folders; they are opened again when they are used."""
-        for name in list(self._open):
-            self._forget(name)
+        _close_all(self._open)
 
     def _look_up(self, name: str, make: bool) -> Place:
         place = self._open_folder(None, self._root)
@@ -179,4 +180,11 @@ class Anchors:
     def _forget(self, name: str) -> None:
         held = self._open.pop(name, None)
         if held is not None and held.place.fd is not None:
+            os.close(held.place.fd)
+
+
+def _close_all(folders: OrderedDict[str, _Open]) -> None:
+    while folders:
+        _, held = folders.popitem()
+        if held.place.fd is not None:
             os.close(held.place.fd)
