@@ -87,6 +87,7 @@ def test_a_frame_is_a_multiple_of_the_stride(imgsz: tuple[int, int], expected: t
     assert (frame.height, frame.width) == expected
 
 
+@pytest.mark.slow
 def test_a_mixed_batch_is_padded_to_squares_by_ultralytics_and_not_here(
     weights: Path, photos: list[Path], reference: dict[Path, tuple[Detection, ...]]
 ) -> None:

@@ -132,6 +132,7 @@ def closing(redirections: str, *arguments: object, env: dict[str, str]) -> subpr
     return subprocess.run(command, env=env, capture_output=True, timeout=PATIENCE, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["thread", "process"])
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_matter_to_a_run_that_writes_files(

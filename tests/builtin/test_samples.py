@@ -85,6 +85,7 @@ def _overlap(a: dict[str, float], b: list[float]) -> float:
     return w * h / (areas - w * h)
 
 
+@pytest.mark.slow
 def test_every_mark_wider_than_32_pixels_is_found(samples: Path, labels: dict[str, Any], detector: Any) -> None:
     missed = []
     for path, entry in labels.items():

@@ -242,6 +242,7 @@ def _faked(fake_detectors: list[FakeDetector]) -> None:
     """No network."""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_faked")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(_commands, min_size=2, max_size=8), follow=st.booleans())

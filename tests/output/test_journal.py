@@ -248,6 +248,7 @@ def damaged(content: bytes, kind: str, *places: int) -> bytes:
     return rest if kind == "cut" else rest[:other] + span + rest[other:]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(written=st.lists(outcomes, min_size=1, max_size=6), damages=_damages)
 def test_no_damage_loses_an_undamaged_record_or_counts_one_twice(

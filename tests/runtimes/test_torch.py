@@ -70,6 +70,7 @@ def test_every_convolution_is_replaced_and_none_finds_anything_else(fused_conv: 
         torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.slow
 @on_x86
 @pytest.mark.parametrize("shape", [(384, 640), (640, 480), (320, 640), (256, 256)])
 def test_an_image_depends_neither_on_its_batch_nor_on_threads(shape: tuple[int, int]) -> None:
