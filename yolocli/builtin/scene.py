@@ -38,10 +38,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture, BGR of shape (height, width, 3), and the true boxes of its marks."""
+    """A drawn picture and where its marks truly are.
+
+    Attributes:
+        image: BGR, shape (height, width, 3).
+        boxes: A box a mark.
+        outlines: An outline a mark, in the boxes' order; where a mark is cut off it goes on outside the picture.
+    """
 
     image: Image
     boxes: tuple[Box, ...]
+    outlines: tuple[Outline, ...]
 
 
 @dataclass
@@ -49,7 +56,7 @@ class Layout:
     """A scene while it is being put together."""
 
     image: Image
-    boxes: list[Box] = field(default_factory=list)
+    outlines: list[Outline] = field(default_factory=list)
     taken: list[Bounds] = field(default_factory=list)
 
     @property
@@ -127,16 +134,17 @@ def _add_marks(rng: np.random.Generator, layout: Layout, share: tuple[float, flo
             1.0, roll, yaw, pitch, bend, bool(rng.random() < 0.7),
         )  # fmt: skip
         shaped = bent(patch, pose)
-        found = [_clipped(outline, layout.size) for outline in outlines(shaped, pose)]
+        found = outlines(shaped, pose)
         cut = 0.75 if rng.random() < 0.15 else 0.995
-        if any(part < cut or min(b.x2 - b.x1, b.y2 - b.y1) < 6 for b, part in found):
+        clipped = (_clipped(outline, layout.size) for outline in found)
+        if any(part < cut or min(b.x2 - b.x1, b.y2 - b.y1) < 6 for b, part in clipped):
             continue
         whole = _bounds(shaped, pose)
         if any(_overlap(whole, other) for other in layout.taken):
             continue
         paste(layout.image, shaped, pose, 0.0 if flat else rng.uniform(0, 0.6))
         layout.taken.append(whole)
-        layout.boxes += [box for box, _ in found]
+        layout.outlines += found
         return
 
 
@@ -199,10 +207,10 @@ def _sheet(rng: np.random.Generator, height: int, width: int) -> Layout:
         for column in range(columns):
             patch = SURFACES["sticker"][2](rng, [panel(rng, draw(rng, name, side), side, colours)])
             pose = Pose(((column + 0.5) * cell_w, (row + 0.5) * cell_h), 1.0, roll)
-            found = [_clipped(outline, layout.size) for outline in outlines(patch, pose)]
-            if all(part > 0.97 for _, part in found):
+            found = outlines(patch, pose)
+            if all(_clipped(outline, layout.size)[1] > 0.97 for outline in found):
                 paste(layout.image, patch, pose)
-                layout.boxes += [box for box, _ in found]
+                layout.outlines += found
     return layout
 
 
@@ -236,7 +244,7 @@ def _close(rng: np.random.Generator, height: int, width: int) -> Layout:
     x, y = rng.uniform(left, right), rng.uniform(top, bottom)
     pose = replace(pose, centre=(x, y), scale=scale)
     paste(layout.image, shaped, pose, 0.0 if flat else rng.uniform(0, 0.6))
-    layout.boxes += [_clipped(outline, layout.size)[0] for outline in outlines(shaped, pose)]
+    layout.outlines += outlines(shaped, pose)
     return layout
 
 
@@ -279,5 +287,6 @@ def make(seed: int, index: int, size: tuple[int, int] | None = None, kind: str |
     chosen = list(KINDS)[int(rng.choice(len(shares), p=shares / shares.sum()))]
     _, amount, compose = KINDS[kind or chosen]
     layout = compose(rng, size[1], size[0])
-    smallest = min((max(b.x2 - b.x1, b.y2 - b.y1) for b in layout.boxes), default=60.0)
-    return Scene(degrade(rng, layout.image, smallest, amount), tuple(layout.boxes))
+    boxes = tuple(_clipped(outline, layout.size)[0] for outline in layout.outlines)
+    smallest = min((max(b.x2 - b.x1, b.y2 - b.y1) for b in boxes), default=60.0)
+    return Scene(degrade(rng, layout.image, smallest, amount), boxes, tuple(layout.outlines))

@@ -31,7 +31,7 @@ def strip(sources: Sequence[Path], target: Path) -> dict[str, Any]:
     model.criterion = None
     model.args = dict(arguments)
     model.pt_path = None
-    model.yaml = {**model.yaml, "yaml_file": "yolo11n-codes.yaml"}
+    model.yaml = {**model.yaml, "yaml_file": Path(model.yaml["yaml_file"]).name}
     for extra in ("task", "overrides"):
         model.__dict__.pop(extra, None)
     for parameter in model.parameters():
