@@ -33,11 +33,11 @@ class Model:
 
 MODELS: Final = (
     Model("segment-yolo11", "segment", "11/yolo11-seg.yaml", epochs=20),
-    Model("pose-yolo11", "pose", "11/yolo11-pose.yaml", "segment-yolo11"),
+    Model("pose-yolo11", "pose", "11/yolo11-pose.yaml", "segment-yolo11", epochs=12),
     Model("obb-yolo11", "obb", "11/yolo11-obb.yaml", "segment-yolo11"),
     Model("classify-yolo11", "classify", "11/yolo11-cls.yaml", "segment-yolo11"),
     Model("segment-yolo26", "segment", "26/yolo26-seg.yaml", epochs=20),
-    Model("pose-yolo26", "pose", "26/yolo26-pose.yaml", "segment-yolo26"),
+    Model("pose-yolo26", "pose", "26/yolo26-pose.yaml", "segment-yolo26", epochs=12),
     Model("obb-yolo26", "obb", "26/yolo26-obb.yaml", "segment-yolo26"),
     Model("semantic-yolo26", "semantic", "26/yolo26-sem.yaml", "segment-yolo26"),
     Model("depth-yolo26", "depth", "26/yolo26-depth.yaml", "segment-yolo26"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.tasks.material import MODELS, Model
+from yolocli.builtin import CODES
 from yolocli.builtin.extra import main
 from yolocli.runtimes.torch.library import import_ultralytics
 
@@ -34,6 +35,7 @@ def architecture(model: Model, folder: Path) -> Path:
 
     description = YAML.load(Path(ultralytics.__file__).parent / "cfg" / "models" / model.architecture)
     description["scales"] = {"n": list(SCALE)}
+    description["nc"] = len(CODES)  # so that branches for classes fit those a model begins with
     if model.task == "pose":
         description["kpt_shape"] = [4, 3]
     if model.task == "depth":
@@ -50,6 +52,7 @@ def fit(model: Model, start: Path | None, data: Path, folder: Path) -> Path:
     from ultralytics import YOLO
 
     torch.set_num_threads(1)
+    torch.manual_seed(SEED)  # Ultralytics seeds later: layers that the start lacks are drawn here
     network = YOLO(str(architecture(model, folder)))
     if start is not None:
         network.load(str(start))
@@ -76,7 +79,7 @@ def fit(model: Model, start: Path | None, data: Path, folder: Path) -> Path:
         amp=False,  # it would try itself out on a downloaded model first
         mosaic=0.0,
         scale=0.25,
-        translate=0.15,
+        translate=0.4 if model.task == "pose" else 0.15,  # corners learn to be outside the picture
         fliplr=0.5,
         erasing=0.0,
         auto_augment=None,
