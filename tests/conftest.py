@@ -42,11 +42,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that see something else where there are weights and photographs of COCO, and chaos as slow."""
+    """Marks tests that see something else where there are weights and photographs of COCO, and some files as slow."""
     for item in items:
         if {"weights", "images"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("coco")
-        if item.nodeid.startswith("tests/chaos/"):
+        if item.nodeid.startswith(("tests/chaos/", "tests/tasks/test_material.py")):
             item.add_marker("slow")
 
 
