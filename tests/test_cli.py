@@ -28,7 +28,7 @@ from tests.support import clean_environment, records, write_image, yolocli
 from tests.test_layers import HEAVY
 from yolocli.cli.app import app, main
 from yolocli.config import RunConfig
-from yolocli.sources.base import IMAGE_SUFFIXES
+from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {

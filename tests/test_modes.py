@@ -37,7 +37,7 @@ from yolocli.executors.crew import AT_ONCE, WORKER_BYTES, Crew
 from yolocli.executors.feed import AHEAD, Feed
 from yolocli.executors.settle import settle, worker_spec
 from yolocli.images.letterbox import Canvas
-from yolocli.observer import Silent
+from yolocli.observer import Observer
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.runtimes.plan import Prepared
@@ -452,7 +452,7 @@ def test_a_run_that_has_run_says_so_and_keeps_its_summary(many: Path) -> None:
 # How many workers
 
 
-class Notices(Silent):
+class Notices(Observer):
     """Keeps what a run says."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from yolocli.measure.optimize import OptimizeConfig
 from yolocli.output.formats import FORMATS, every_format, files_of
 from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz
 from yolocli.runtimes import RUNTIMES
-from yolocli.sources.base import IMAGE_SUFFIXES
+from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 MODES = list(EXECUTORS)
 CHOSEN_RUNTIMES = [AUTO, *RUNTIMES]

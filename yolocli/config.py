@@ -108,8 +108,8 @@ class DetectorConfig:
     verbose: bool = False
 
     def __post_init__(self) -> None:
-        _check_share("--conf", self.confidence)
-        _check_share("--iou", self.iou)
+        check_share("--conf", self.confidence)
+        check_share("--iou", self.iou)
         _check_count("--max-det", self.max_detections, 1)
         _check_count("--max-pixels", self.max_pixels, 1)
         _check_count("--threads-per-worker", self.threads, 0)
@@ -205,7 +205,12 @@ def build(kind: type[Config], given: Mapping[str, Any]) -> Config:
     return kind(**{entry.name: given[entry.name] for entry in fields(kind) if entry.name in given})
 
 
-def _check_share(option: str, value: float) -> None:
+def check_share(option: str, value: float) -> None:
+    """Makes sure that a number is a share.
+
+    Raises:
+        UsageError: If it is not in [0, 1].
+    """
     _check(isinstance(value, Real) and 0 <= value <= 1, f"{option} {value}: must be a number in [0, 1]")
 
 

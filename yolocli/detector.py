@@ -15,8 +15,8 @@ from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.plan import Prepared
 from yolocli.tasks.base import Raw, Task
+from yolocli.tasks.candidates import usable
 from yolocli.tasks.classes import class_ids
-from yolocli.tasks.rows import usable
 
 if TYPE_CHECKING:
     from yolocli.runtimes.base import Lock, Runtime

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from yolocli.results import Outcome
 
 
-class Observer(Protocol):
-    """Watches a run. All methods are called from the thread that consumes the run.
+class Observer:
+    """Watches a run, and does nothing about it: others override what they want to know.
+
+    All methods are called from the thread that consumes the run.
 
     Attributes:
         counts: It wants to know how many images there are, for which the inputs are listed far ahead of the work.
     """
 
-    counts: bool
+    counts = False
 
     def started(self) -> None:
         """Models are loaded."""
@@ -33,27 +33,3 @@ class Observer(Protocol):
 
     def finished(self) -> None:
         """No more will come."""
-
-
-class Silent:
-    """Shows nothing; the base of observers that watch for one thing only."""
-
-    counts = False
-
-    def started(self) -> None:
-        """See `Observer`."""
-
-    def skipped(self, images: int) -> None:
-        """See `Observer`."""
-
-    def total(self, images: int, whole: bool) -> None:
-        """See `Observer`."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """See `Observer`."""
-
-    def notice(self, message: str) -> None:
-        """See `Observer`."""
-
-    def finished(self) -> None:
-        """See `Observer`."""

@@ -103,18 +103,18 @@ class Run:
             crew = None
             if load_first and self._stopped is None:
                 crew = self._open_crew(stack, feed)
-            store = self._open_store(stack)
-            names = store.names if store else Names()
-            (store or names).start(self._discovery.bases(names))
-            feed.turn(lambda found: store.pending(identify(found, names)) if store else identify(found, names))
+            folder = self._open_folder(stack)
+            names = folder.names if folder else Names()
+            (folder or names).start(self._discovery.bases(names))
+            feed.turn(lambda found: folder.pending(identify(found, names)) if folder else identify(found, names))
             feed.wait(several)
             if feed.seen and self._stopped is None:
                 crew = crew or self._open_crew(stack, feed)
-                if store is not None and self._ready is not None:
-                    store.knows_model(self._ready.names, self._ready.task)
+                if folder is not None and self._ready is not None:
+                    folder.knows_model(self._ready.names, self._ready.task)
                 if self._stopped is None:
-                    yield from self._detect(crew, feed, store)
-            self._conclude(crew, store)
+                    yield from self._detect(crew, feed, folder)
+            self._conclude(crew, folder)
 
     def stop(self, code: ExitCode) -> None:
         """Takes no more images; those in flight are finished. Safe to call from a signal handler or another thread.
@@ -128,7 +128,7 @@ class Run:
         if self._feed is not None:
             self._feed.stop()
 
-    def _open_store(self, stack: ExitStack) -> RunFolder | None:
+    def _open_folder(self, stack: ExitStack) -> RunFolder | None:
         if self._config.output is None:
             return None
         return stack.enter_context(RunFolder(self._config, self._settled, self._notice))
@@ -183,7 +183,7 @@ class Run:
         small = ready.best_batch <= BATCH_OF_MANY_THREADS
         return 1 if small and self._config.source.piped else ready.best_batch
 
-    def _detect(self, crew: Crew, feed: Feed[Found], store: RunFolder | None) -> Iterator[Outcome]:
+    def _detect(self, crew: Crew, feed: Feed[Found], folder: RunFolder | None) -> Iterator[Outcome]:
         config = self._config
         loaded = time.perf_counter()
         for observer in self._observers:
@@ -193,7 +193,7 @@ class Run:
         feed.open(self.summary.batch, crew.most, list_ahead=count)
         for outcome in crew.run(feed, ordered=config.ordered):
             self._tell_how_many(feed)
-            self._take(outcome, store)
+            self._take(outcome, folder)
             if self._first:
                 self._mark("first result")
                 self._first = False
@@ -201,12 +201,12 @@ class Run:
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
 
-    def _take(self, outcome: Outcome, store: RunFolder | None) -> None:
+    def _take(self, outcome: Outcome, folder: RunFolder | None) -> None:
         started = time.perf_counter()
-        if store is not None:
-            store.add(outcome)
-            if store.skipped != self._skipped:
-                self._skipped = store.skipped
+        if folder is not None:
+            folder.add(outcome)
+            if folder.skipped != self._skipped:
+                self._skipped = folder.skipped
                 for observer in self._observers:
                     observer.skipped(self._skipped)
         for observer in self._observers:
@@ -241,23 +241,23 @@ class Run:
 
         start_thread(stop, "yolocli-max-runtime")
 
-    def _conclude(self, crew: Crew | None, store: RunFolder | None) -> None:
+    def _conclude(self, crew: Crew | None, folder: RunFolder | None) -> None:
         stopped = self._stopped  # what comes after the last image stops nothing
         complete = stopped is None
         search = self._discovery.search
         summary = replace(self._tally.fill(self.summary), complete=complete, other_files=search.passed_over)
-        if store is not None:
+        if folder is not None:
             if complete:  # or the rest of the walk might have met them
-                store.settle_gone(search.walked)
-            store.finish()
+                folder.settle_gone(search.walked)
+            folder.finish()
             summary = replace(
                 summary,
-                skipped=store.skipped,
-                skipped_failures=store.skipped_failures,
-                vanished=store.vanished,
-                pruned=store.pruned,
-                damaged=store.damaged,
-                folder=asdict(store.totals),
+                skipped=folder.skipped,
+                skipped_failures=folder.skipped_failures,
+                vanished=folder.vanished,
+                pruned=folder.pruned,
+                damaged=folder.damaged,
+                folder=asdict(folder.totals),
             )
         failed = summary.failures + summary.skipped_failures
         self.summary = replace(
@@ -266,8 +266,8 @@ class Run:
             exit_code=stopped or (ExitCode.SOME_FAILED if failed else ExitCode.OK),
             peak_memory_bytes=peak_memory() + (crew.peak_memory if crew else 0),
         )
-        if store is not None:
-            store.conclude(self.summary)
+        if folder is not None:
+            folder.conclude(self.summary)
 
     def _mark(self, event: str) -> None:
         """Says, with --verbose, how long the start took so far."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import statistics
 import tempfile
 import time
@@ -27,6 +26,7 @@ from yolocli.runtimes import RUNTIMES
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.sources import read
 from yolocli.sources.discover import discover
+from yolocli.sources.suffixes import suffix_of
 
 STAGES = ("decode", "prepare", "infer", "post")
 WARM = 60
@@ -67,7 +67,7 @@ def _stages(detector: Detector, refs: Sequence[ImageRef]) -> dict[str, float]:
     """Median seconds of each stage, one image and one stage at a time."""
     seconds: dict[str, list[float]] = {name: [] for name in STAGES}
     for ref in refs:
-        data, suffix = read(ref.source), os.path.splitext(ref.source)[1].lower()
+        data, suffix = read(ref.source), suffix_of(ref.source)
         marks = [time.perf_counter()]
         picture = decode(data, suffix, channels=detector.channels, max_pixels=10**9)
         marks.append(time.perf_counter())

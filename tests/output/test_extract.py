@@ -80,7 +80,7 @@ def test_the_command(whole: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (["--conf", "0.9"], b"--output"),
         (["--conf", "0.9", "-o", tmp_path / "new"], b"is not empty"),
-        (["--conf", "2", "-o", tmp_path / "newer"], b"must be in [0, 1]"),
+        (["--conf", "2", "-o", tmp_path / "newer"], b"must be a number in [0, 1]"),
     ):
         answer = yolocli("export", whole, *arguments)
         assert (answer.returncode, answer.stderr.count(b"\n")) == (2, 1), answer.stderr

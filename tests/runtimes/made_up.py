@@ -18,6 +18,10 @@ from yolocli.tasks.detect import Detect
 PRELOAD = "tests.runtimes.made_up"
 
 
+def installed() -> bool:
+    return True
+
+
 def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:
     return model.suffix == ".made", "it is made for this"
 

@@ -17,7 +17,7 @@ from yolocli.runtimes import RUNTIMES, find_engine, load_runtime
 from yolocli.runtimes.base import Runtime
 from yolocli.runtimes.plan import Prepared
 from yolocli.tasks import TASKS
-from yolocli.tasks.rows import COLUMNS, CONFIDENCE
+from yolocli.tasks.candidates import COLUMNS, CONFIDENCE
 
 MADE_UP = {**RUNTIMES, "made-up": "tests.runtimes.made_up"}
 CONFIDENCE_ASKED = 0.2

@@ -16,7 +16,7 @@ from yolocli.runtimes.openvino.anchors import OUTSIDE, _around
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.model_folder import graph_file
 from yolocli.runtimes.openvino.network import Network, Setting
-from yolocli.tasks.rows import CONFIDENCE
+from yolocli.tasks.candidates import CONFIDENCE
 
 
 def network(folder: Path, few_boxes: bool) -> Network:

@@ -13,8 +13,9 @@ import pytest
 
 import yolocli.sources
 from yolocli.errors import ImageError, UsageError
-from yolocli.sources.base import Found, Search, check_size, is_image
+from yolocli.sources.base import Found, Search, check_size
 from yolocli.sources.names import Root, root_at
+from yolocli.sources.suffixes import is_image
 
 ROW = {"pack": "tests.sources.pack:Pack"}
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.sources.support import bounded_memory, find, paths
 from yolocli.results import ImageRef
-from yolocli.sources.base import IMAGE_SUFFIXES
 from yolocli.sources.patterns import expand
+from yolocli.sources.suffixes import IMAGE_SUFFIXES
 from yolocli.sources.walk import IGNORE_FILE
 
 _parts = st.text(
@@ -52,7 +52,8 @@ def test_any_tree_gives_each_image_once_in_an_order_of_its_own(
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
         )
         found = paths(first)
-        assert sorted(found) == there
+        # what lies in a folder called ~ is put aside, as `names` says
+        assert sorted(found) == sorted(f"~/{path}" if path.startswith("~/") else path for path in there)
         again = [(os.path.dirname(path).split("/"), os.path.basename(path), "") for path in there]
         shuffle.shuffle(again)  # type: ignore[attr-defined]
         _grow(second, again)

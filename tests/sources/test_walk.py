@@ -12,8 +12,8 @@ import pytest
 from tests.sources.support import failures, find, paths, touch
 from tests.support import without_privileges
 from yolocli.config import SourceConfig
-from yolocli.sources.base import IMAGE_SUFFIXES
 from yolocli.sources.discover import discover
+from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 
 def test_takes_the_suffixes_that_ultralytics_reads() -> None:

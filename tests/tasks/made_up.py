@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.tasks.base import ModelFacts, Raw
+from yolocli.tasks.candidates import OWN
 from yolocli.tasks.detect import Detect
-from yolocli.tasks.rows import OWN
 
 ROW = "tests.tasks.made_up:Turned"
 

@@ -17,7 +17,7 @@ from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
 from yolocli.tasks.base import ModelFacts, Raw, Task
-from yolocli.tasks.rows import BOX, CLASS, COLUMNS, CONFIDENCE
+from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
 CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640, gain_x=0.5, gain_y=0.5)

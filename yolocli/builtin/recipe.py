@@ -5,8 +5,10 @@ two hours and twenty minutes. A GPU runs the same recipe.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
@@ -132,6 +134,30 @@ def _finished(checkpoint: Path) -> bool:
     return checkpoint.is_file() and torch_safe_load(str(checkpoint), safe_only=True)[0]["epoch"] == -1
 
 
+SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {
+        "optimizer": "AdamW",
+        "lrf": 0.02,
+        "cos_lr": True,
+        "warmup_bias_lr": 0.0,
+        "weight_decay": 5e-4,
+        "amp": False,  # it would try itself out on a downloaded model first
+        # Scenes are varied enough as they come: what is left is what costs nothing to add.
+        "mosaic": 0.0,
+        "scale": 0.25,
+        "translate": 0.1,
+        "fliplr": 0.5,
+        "flipud": 0.2,
+        "hsv_s": 0.5,
+        "hsv_v": 0.3,
+        "erasing": 0.0,
+        "val": False,
+        "plots": False,
+    }
+)
+"""Of every stage, for Ultralytics' trainer."""
+
+
 def fit(
     data: Path, out: Path, plan: tuple[Stage, ...], seed: int, device: str, workers: int, resume: bool = False
 ) -> tuple[Path, ...]:
@@ -171,25 +197,9 @@ def fit(
             seed=seed,
             device=device,
             workers=workers,
-            optimizer="AdamW",
-            lrf=0.02,
-            cos_lr=True,
             warmup_epochs=0.3 if number else 0.5,
-            warmup_bias_lr=0.0,
-            weight_decay=5e-4,
             nbs=stage.batch,  # a step a batch: the default gathers 64 pictures first
-            amp=False,  # it would try itself out on a downloaded model first
-            # Scenes are varied enough as they come: what is left is what costs nothing to add.
-            mosaic=0.0,
-            scale=0.25,
-            translate=0.1,
-            fliplr=0.5,
-            flipud=0.2,
-            hsv_s=0.5,
-            hsv_v=0.3,
-            erasing=0.0,
-            val=False,
-            plots=False,
+            **SETTINGS,
             **{key: value for key, value in asdict(stage).items() if key != "splits"},
         )
         start = last

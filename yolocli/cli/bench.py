@@ -13,6 +13,7 @@ from yolocli.cli.terminal import tell
 from yolocli.config import DEFAULT_MODEL
 from yolocli.errors import ExitCode
 from yolocli.executors import EXECUTORS
+from yolocli.runtimes import RUNTIMES, find_engine
 
 
 def bench(
@@ -36,10 +37,9 @@ def bench(
     from yolocli.cli.tables import print_bench
     from yolocli.measure.bench import bench as measure
     from yolocli.measure.cells import BenchConfig, cells, to_dict
-    from yolocli.runtimes.openvino.library import openvino_installed
 
     given = given_in(ctx)
-    installed = ["torch", *(["openvino"] if openvino_installed() else [])]
+    installed = [name for name in RUNTIMES if find_engine(name).installed()]
     models = given.get("models", [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL])
     ways = cells(
         models,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import IO
 
 from yolocli.cli.terminal import write
-from yolocli.observer import Silent
+from yolocli.observer import Observer
 from yolocli.results import Outcome, to_json
 
 
-class Ndjson(Silent):
+class Ndjson(Observer):
     """A record a line, flushed, as images end."""
 
     def __init__(self, stream: IO[bytes], timings: bool) -> None:

@@ -15,7 +15,7 @@ from yolocli.config import AUTO, DEFAULT_MODEL, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
 from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
 from yolocli.runtimes import RUNTIMES
-from yolocli.sources.base import IMAGE_SUFFIXES
+from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))

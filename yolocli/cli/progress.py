@@ -13,7 +13,7 @@ from typing import Any, Protocol, TextIO
 
 from yolocli.cli.terminal import tell
 from yolocli.errors import printable
-from yolocli.observer import Observer, Silent
+from yolocli.observer import Observer
 from yolocli.results import ImageFailure, Outcome
 
 FIRST_LINE_SECONDS = 5.0
@@ -26,7 +26,7 @@ OPEN_FORMAT = "{{n_fmt}} of at least {found}{{postfix}}, {{rate_fmt}}"
 FAILURES_SHOWN = 10
 
 
-class Bar(Silent):
+class Bar(Observer):
     """A tqdm bar with images/s, time left and failures so far; it appears when the models are loaded."""
 
     counts = True
@@ -89,7 +89,7 @@ class Bar(Silent):
                 self._bar.write(printable(text), file=self._stream)
 
 
-class Lines(Silent):
+class Lines(Observer):
     """Lines with a time of day, for logs: failures, notices, and how far it is, less and less often."""
 
     def __init__(self, stream: TextIO, *, reports: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
@@ -160,7 +160,7 @@ def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:
         bar: Show progress; if not, notices and failures alone.
     """
     if quiet:
-        return Silent()
+        return Observer()
     if not bar:
         return Lines(stream, reports=False)
     return Bar(stream) if stream.isatty() else Lines(stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -46,8 +46,13 @@ def check_mode(config: RunConfig) -> None:
     """
     factory = find_executor(config.mode)
     if factory.shares and len(config.devices) > 1:
-        raise UsageError(f"--mode {config.mode} has one model, on one --device; use thread or process for several")
+        others = _that(lambda other: not other.shares)
+        raise UsageError(f"--mode {config.mode} has one model, on one --device; use {others} for several")
     if config.limits.timeout is not None and not factory.ends_images:
-        raise UsageError(
-            f"--timeout needs --mode process: a thread of --mode {config.mode} that hangs cannot be killed"
-        )
+        able = _that(lambda other: other.ends_images)
+        raise UsageError(f"--timeout needs --mode {able}: a thread of --mode {config.mode} that hangs cannot be killed")
+
+
+def _that(can: Callable[[ExecutorFactory], bool]) -> str:
+    """Returns the modes that can do something."""
+    return " or ".join(name for name in EXECUTORS if can(find_executor(name)))

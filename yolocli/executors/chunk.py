@@ -5,7 +5,6 @@ Every mode calls it; what differs is only whose Detector it is given.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.images.picture import Picture
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.sources import read
+from yolocli.sources.suffixes import suffix_of
 from yolocli.tasks.base import Raw
 
 BATCHES_PER_CHUNK = 2
@@ -105,8 +105,7 @@ def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
         data = read(job.ref.source)
     if job.outcome is None:
         with job.stage("decode"):
-            suffix = os.path.splitext(job.ref.source)[1].lower()
-            picture = decode(data, suffix, channels=detector.channels, max_pixels=max_pixels)
+            picture = decode(data, suffix_of(job.ref.source), channels=detector.channels, max_pixels=max_pixels)
     if picture is not None:
         with job.stage("prepare"):
             job.parts = [_Part(job, canvas) for canvas in detector.prepare(picture)]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yolocli.config import DetectorConfig, Precision, SourceConfig
+from yolocli.config import DetectorConfig, Precision, SourceConfig, check_share
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ImageError, ModelError, OutputError, UsageError
 from yolocli.images.decode import decode
@@ -24,6 +24,7 @@ from yolocli.runtimes.openvino.model_folder import SUFFIX
 from yolocli.runtimes.openvino.quantise import quantise
 from yolocli.sources import read
 from yolocli.sources.discover import discover
+from yolocli.sources.suffixes import suffix_of
 
 Notice = Callable[[str], None]
 
@@ -60,10 +61,8 @@ class OptimizeConfig:
     trust_weights: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.confidence <= 1:
-            raise UsageError(f"--conf {self.confidence}: must be in [0, 1]")
-        if not 0 <= self.max_loss <= 1:
-            raise UsageError(f"--max-loss {self.max_loss}: must be in [0, 1]")
+        check_share("--conf", self.confidence)
+        check_share("--max-loss", self.max_loss)
         if not self.target.name.endswith(SUFFIX):
             raise UsageError(f"--output {self.output}: the name must end in {SUFFIX}, by which models are known")
 
@@ -150,7 +149,7 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
     for ref in refs:
         try:
             data = read(ref.source)
-            decode(data, _suffix(ref), max_pixels=DetectorConfig().max_pixels)
+            decode(data, suffix_of(ref.source), max_pixels=DetectorConfig().max_pixels)
         except (OSError, ImageError) as error:
             notice(f"left out {ref.path}: {error}")
             continue
@@ -165,13 +164,9 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
 
 def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
     limit = DetectorConfig().max_pixels
-    picture = decode(read(ref.source), _suffix(ref), channels=detector.channels, max_pixels=limit)
+    picture = decode(read(ref.source), suffix_of(ref.source), channels=detector.channels, max_pixels=limit)
     (canvas,) = detector.prepare(picture)
     return canvas
-
-
-def _suffix(ref: ImageRef) -> str:
-    return os.path.splitext(ref.source)[1].lower()
 
 
 @contextmanager

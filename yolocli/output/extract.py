@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from yolocli.config import check_share
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
@@ -35,8 +36,8 @@ class Choice:
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise UsageError(f"--conf {self.confidence}: must be in [0, 1]")
+        if self.confidence is not None:
+            check_share("--conf", self.confidence)
 
 
 def extract(

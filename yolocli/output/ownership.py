@@ -130,8 +130,8 @@ def _is_json(place: Place, name: str) -> bool:
         json.loads(place.start(name, _READ_OF_SETTINGS))
     except ValueError:
         return False
-    except OSError:
-        pass
+    except OSError:  # it cannot be known, so it is left alone
+        return True
     return True
 
 

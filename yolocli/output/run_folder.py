@@ -15,7 +15,6 @@ from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
 from yolocli.output.formats.base import Context, Format, Writer
-from yolocli.output.gone import upwards
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
 from yolocli.output.overwrite import clear
@@ -26,7 +25,7 @@ from yolocli.output.run_file import conclude, now, read_json, settings_of, versi
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources import source_of
 from yolocli.sources.base import Notice
-from yolocli.sources.names import Names, Root
+from yolocli.sources.names import Names, Root, upwards
 from yolocli.summary import RunSummary
 from yolocli.tasks import DEFAULT_TASK
 

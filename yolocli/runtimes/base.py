@@ -44,6 +44,10 @@ class Engine(Protocol):
 
     PRELOAD: str
 
+    def installed(self) -> bool:
+        """Tells whether there is a library to run it with."""
+        ...
+
     def suits(self, model: Path, devices: Sequence[str]) -> tuple[bool, str]:
         """Tells whether `auto` should take it for a model, and why, or why not."""
         ...

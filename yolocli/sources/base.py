@@ -13,10 +13,6 @@ from yolocli.errors import ImageError, UsageError
 from yolocli.sources.names import Root
 from yolocli.sources.patterns import Patterns
 
-IMAGE_SUFFIXES = frozenset(
-    (".avif", ".bmp", ".dng", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
-)
-"""The image suffixes of Ultralytics 8.4 (`ultralytics.data.utils.IMG_FORMATS`), compared without case."""
 MOST_BYTES = 700_000_000
 """Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
 SCHEME = "://"
@@ -159,11 +155,6 @@ class Source(Protocol):
     def can_list(self, folder: str) -> bool:
         """Tells whether a folder can be listed, which may have failed before."""
         ...
-
-
-def is_image(name: str) -> bool:
-    """Tells whether a name has the suffix of an image."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def check_size(size: int) -> None:

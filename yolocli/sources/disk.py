@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from yolocli.errors import ImageError, UsageError
 from yolocli.results import file_version
-from yolocli.sources.base import Found, Search, check_size, is_image
+from yolocli.sources.base import Found, Search, check_size
 from yolocli.sources.foreign import foreign
 from yolocli.sources.names import Root, lies_in
 from yolocli.sources.paths import as_given, base_of_file, base_of_folder, current_folder, real, slashes
 from yolocli.sources.patterns import expand, fixed_part
+from yolocli.sources.suffixes import is_image
 from yolocli.sources.walk import Walker
 
 

@@ -12,8 +12,9 @@ roots alone, not on which inputs led to it. No two files can have one name, and 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 LONGEST = 8192
 """Characters of a path, beyond which no system has a folder; a line of a list can be longer by far."""
@@ -134,14 +135,7 @@ class Names:
         return f"{prefix}/" if prefix else ""
 
     def _root_of(self, folder: str) -> str | None:
-        if len(folder) > LONGEST:  # or going up a path of a million parts would take hours
-            folder = os.path.dirname(folder[:LONGEST])
-        while folder not in self._names:
-            parent = os.path.dirname(folder)
-            if parent == folder:
-                return None
-            folder = parent
-        return folder
+        return next((place for place in chain([folder], upwards(folder)) if place in self._names), None)
 
     def _free(self, wanted: str) -> str:
         """Returns the name, or one made from it, that no name in the folder begins with."""
@@ -151,6 +145,14 @@ class Names:
             number += 1
             name = f"{wanted}{ASIDE}{number}"
         return name
+
+
+def upwards(path: str) -> Iterator[str]:
+    """Yields the folders that hold a path, the nearest first; of a path that no system has, those that could be."""
+    path = path[: LONGEST + 1]  # or going up one of a million parts would take hours
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
 
 
 def root_at(folder: str) -> Root:

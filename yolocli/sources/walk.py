@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from yolocli.errors import ImageError
 from yolocli.machine.bounded import read_bounded
-from yolocli.sources.base import Found, Search, is_image
+from yolocli.sources.base import Found, Search
 from yolocli.sources.names import Root
 from yolocli.sources.paths import base_of_folder
 from yolocli.sources.patterns import Patterns
+from yolocli.sources.suffixes import is_image
 
 IGNORE_FILE = ".yolocliignore"
 """A file of patterns, one a line: files and folders that match one are skipped, in its folder and below."""

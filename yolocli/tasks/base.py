@@ -19,7 +19,7 @@ class Raw:
     """What a network found on one canvas.
 
     Attributes:
-        rows: Array (n, 6 + k) of candidates, see `rows`; k is what the task says.
+        rows: Array (n, 6 + k) of candidates, see `candidates`; k is what the task says.
         maps: What a task needs beside them, such as the prototypes of masks; None where it needs nothing.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from yolocli.tasks.rows import BOX, CLASS, CONFIDENCE
+from yolocli.tasks.candidates import BOX, CLASS, CONFIDENCE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ def suppress(rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.fl
     Greedy NMS, as in torchvision.ops.nms: by falling score, drop all that overlap a kept box by more than `iou`.
 
     Args:
-        rows: Array (n, 6 + k), see `rows`.
+        rows: Array (n, 6 + k), see `candidates`.
         iou: Intersection over union above which the lesser box is dropped, in [0, 1].
         limit: Boxes kept at most.
 

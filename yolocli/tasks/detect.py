@@ -9,7 +9,7 @@ from yolocli.images.letterbox import Canvas, to_image
 from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection
 from yolocli.tasks.base import ModelFacts, Raw
 from yolocli.tasks.boxes import iou, suppress
-from yolocli.tasks.rows import BOX, CLASS, CONFIDENCE
+from yolocli.tasks.candidates import BOX, CLASS, CONFIDENCE
 
 if TYPE_CHECKING:
     import numpy as np

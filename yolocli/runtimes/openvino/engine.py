@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 PRELOAD = "yolocli.runtimes.openvino.preload"
 
 
+def installed() -> bool:
+    """See `Engine.installed`."""
+    return openvino_installed()
+
+
 def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:
     """See `Engine.suits`."""
     if is_openvino_model(model):

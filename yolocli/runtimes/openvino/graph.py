@@ -14,7 +14,7 @@ from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
 from yolocli.runtimes.openvino.nodes import before
 from yolocli.runtimes.openvino.rewrite import rewrite
 from yolocli.tasks.base import Raw
-from yolocli.tasks.rows import CONFIDENCE, side_by_side
+from yolocli.tasks.candidates import CONFIDENCE, side_by_side
 
 if TYPE_CHECKING:
     import numpy as np

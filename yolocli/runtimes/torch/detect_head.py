@@ -13,7 +13,7 @@ from torch import nn
 from ultralytics.nn.modules.head import Detect
 from ultralytics.utils.tal import dist2bbox, make_anchors
 
-from yolocli.tasks.rows import side_by_side
+from yolocli.tasks.candidates import side_by_side
 
 LOGIT_MARGIN = 1e-3
 """How far below the confidence, before the sigmoid, a score is looked at: more than float32 can be wrong by."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yolocli.tasks.boxes import CLASS_OFFSET
-from yolocli.tasks.rows import BOX, CLASS, CONFIDENCE
+from yolocli.tasks.candidates import BOX, CLASS, CONFIDENCE
 
 if TYPE_CHECKING:
     import torch

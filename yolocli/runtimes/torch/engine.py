@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 PRELOAD = "yolocli.runtimes.torch.preload"
 
 
+def installed() -> bool:
+    """See `Engine.installed`; PyTorch comes with yolocli."""
+    return True
+
+
 def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:
     """See `Engine.suits`; it takes what no other does."""
     return True, ""

@@ -20,7 +20,7 @@ from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trai
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.tasks.base import Raw
-from yolocli.tasks.rows import COLUMNS, CONFIDENCE, side_by_side
+from yolocli.tasks.candidates import COLUMNS, CONFIDENCE, side_by_side
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""The rows of what a network finds, a candidate each: which column holds what is known here and in the tasks alone."""
+"""What a network finds, a row for each candidate: which column holds what is known here and in the tasks alone."""
 
 from __future__ import annotations
 
