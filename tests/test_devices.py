@@ -14,9 +14,10 @@ import pytest
 from tests.fakes import FakeDetector, FakeLoader
 from tests.support import prepared, run_config, write_image
 from yolocli.builtin import WEIGHTS
-from yolocli.config import DetectorConfig
+from yolocli.config import DetectorConfig, Limits
 from yolocli.detector import YoloDetector, YoloLoader
 from yolocli.errors import ModelError, UsageError
+from yolocli.executors import EXECUTORS, find_executor
 from yolocli.executors.chunk import detect_images
 from yolocli.executors.settle import settle
 from yolocli.images.letterbox import Canvas
@@ -128,6 +129,23 @@ def test_workers_are_dealt_over_devices(tmp_path: Path) -> None:
     config = run_config(tmp_path, workers=4, devices=("cuda:0", "cuda:1"))
     assert len(list(Run(config, loader=Noting()))) == 4
     assert sorted(given, key=str) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+
+
+@pytest.mark.parametrize("mode", EXECUTORS)
+def test_a_mode_with_one_model_takes_one_device(mode: str) -> None:
+    config = run_config("x", mode=mode, devices=("cuda:0", "cuda:1"))
+    if find_executor(mode).shares:
+        with pytest.raises(UsageError, match="on one --device; use thread or process for several"):
+            settle(config, FakeLoader(), print)
+    else:
+        settle(config, FakeLoader(), print)
+    settle(run_config("x", mode=mode, devices=("cuda:0",)), FakeLoader(), print)
+
+
+def test_images_with_a_limit_of_time_go_one_by_one() -> None:
+    for timeout, batch in ((None, 8), (1.0, 1)):
+        config = run_config("x", mode="process", batch=8, limits=Limits(timeout=timeout))
+        assert settle(config, FakeLoader(), print).batch == batch
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources.discover import discover
+from yolocli.sources.names import LONGEST, upwards
 
 
 def test_a_list_in_a_pipe_gives_names_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,3 +137,10 @@ def test_of_a_listed_name_too_long_for_any_system_the_beginning_is_recorded(tmp_
 def test_a_missing_list_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--files-from"):
         find(files_from=str(tmp_path / "gone"))
+
+
+def test_going_up_a_path_that_no_system_has_ends_soon() -> None:
+    assert list(upwards("/a/b/c")) == ["/a/b", "/a", "/"]
+    folders = list(upwards("/a" * 1_000_000))
+    assert len(folders) <= LONGEST
+    assert folders[-3:] == ["/a/a", "/a", "/"]
