@@ -293,6 +293,7 @@ def _session_of(pid: str) -> int | None:
     return None if fields[0] == "Z" else int(fields[3])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc on this system")
 def test_no_process_outlives_the_command(photos_folder: Path, env: dict[str, str]) -> None:
     for number in range(20):  # so that it is still at work when the first record has been read
@@ -541,7 +542,7 @@ def test_a_side_below_the_stride_is_warned_of(one: Path, env: dict[str, str]) ->
     assert b"rounded up" not in yolocli("detect", one, "--imgsz", "64", env=env, cwd=one.parent).stderr
 
 
-@pytest.mark.parametrize("name", ["folder/gone.pt", "no-such-model.pt"])
+@pytest.mark.parametrize("name", ["folder/gone.pt", pytest.param("no-such-model.pt", marks=pytest.mark.slow)])
 def test_a_missing_model_is_exit_code_4(one: Path, name: str) -> None:
     _says(yolocli("detect", one, "-m", name, cwd=one.parent), 4, name, "--model")
 
@@ -668,12 +669,14 @@ def test_a_terminal_sees_a_bar_and_a_table(photos_folder: Path, env: dict[str, s
     assert b"images/s" in without
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_sees_the_count(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
     terminal = env | {"TERM": "xterm-256color"}
     seen = _on_a_terminal("detect", photos_folder, "-o", tmp_path / "out", env=terminal, columns=40)
     assert b"\r3/3, " in seen, "first on the line, so that nothing pushes it out"
 
 
+@pytest.mark.slow
 def test_a_folder_given_twice_is_counted_once(photos_folder: Path, env: dict[str, str], tmp_path: Path) -> None:
     for number in range(30):  # so that the walk has been counted before the end
         os.link(photos_folder / "a.jpg", photos_folder / f"{number}.jpg")
@@ -730,6 +733,7 @@ def test_a_full_disk_behind_stdout_is_exit_code_4_and_no_defect(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_fail_fast_offers_a_command_that_gets_past_the_failure(tmp_path: Path, env: dict[str, str]) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/bad.jpg").write_text("no image")

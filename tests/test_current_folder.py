@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import REPOSITORY, clean_environment, write_image
 from yolocli.executors import EXECUTORS
+from yolocli.runtimes import RUNTIMES
 
 NAMES = sorted(sys.stdlib_module_names | {"cv2", "numpy", "torch", "ultralytics", "openvino", "nncf", "PIL", "yolocli"})
 PACKAGES = ("multiprocessing", "yolocli", "numpy", "torch")
@@ -56,9 +57,13 @@ def start(*words: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, cwd=cwd, env=clean_environment(), timeout=280, check=False)
 
 
-@pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=[pytest.mark.slow] * (mode != "process")) for mode in EXECUTORS]
+    ("mode", "runtime"),
+    [
+        pytest.param(mode, runtime, marks=[pytest.mark.slow] * ((mode, runtime) != ("process", "openvino")))
+        for mode in EXECUTORS
+        for runtime in RUNTIMES
+    ],
 )
 def test_detect_and_export(mode: str, runtime: str, trap: Path) -> None:
     if runtime == "openvino":

@@ -18,7 +18,10 @@ from yolocli.builtin import WEIGHTS
 PAGES = ["README.md", "docs/promises.md", "docs/speed.md"]
 OF_CI = {"make demo", "make test", "make test-all", "make check", "make chaos", ".ci/run", "pip install '.[openvino]'"}
 """What installs, and what would run this test: `.ci/run` does it."""
-SMALLER = ((r"--images \d+ --repeats \d+", ""), (r"^(yolocli bench .*)$", r"\1 --images 2 --repeats 1 --no-baseline"))
+SMALLER = (
+    (r"--images \d+ --repeats \d+", ""),
+    (r"^(yolocli bench .*)$", r"\1 --images 2 --repeats 1 --no-baseline --mode thread"),
+)
 ELSEWHERE = (("/data/incoming", "photos"), ("/models/best.pt", "yolo11n.pt"), ("/data/results", "results"))
 
 

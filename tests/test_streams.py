@@ -97,6 +97,7 @@ def test_a_broken_stderr_changes_neither_the_work_nor_the_exit_code(
     assert json.loads((tmp_path / "out/summary.json").read_bytes())["exit_code"] == 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_does_not_leave_the_summary_of_the_one_before(
     pictures: list[Path], env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_messages_of_a_run_without_stderr_do_not_land_in_its_data(pictures: list
     assert (lost.returncode, lost.stdout) == (2, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--stdout", "--summary-json", "--dry-run"])
 def test_data_for_a_closed_stdout_is_refused_in_one_line(
     pictures: list[Path], env: dict[str, str], tmp_path: Path, option: str

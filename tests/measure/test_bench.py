@@ -157,27 +157,6 @@ def test_a_signal_leaves_no_child_and_no_file(
     assert len(run.stderr.removeprefix(before).splitlines()) <= 1
 
 
-@pytest.mark.slow
-def test_nothing_in_the_current_folder_is_run(weights: Path, pictures: Path, tmp_path: Path) -> None:
-    trap, marker = tmp_path / "trap", tmp_path / "marker"
-    (trap / "yolocli").mkdir(parents=True)
-    for name in ("yolocli/__init__.py", "yolocli/__main__.py", "selectors.py", "json.py", "ultralytics.py", "torch.py"):
-        (trap / name).write_text(f"open({str(marker)!r}, 'a').write(__file__ + chr(10))\n")
-    words = ["bench", str(pictures), "-m", str(weights), "--runtime", "torch", "--images", "2", "--repeats", "1"]
-    words += ["--mode", "thread", "--mode", "process"]
-    paths = [os.path.abspath(path) for path in sys.path if path]
-    start = f"import sys; sys.path[:] = {paths!r}; sys.argv[0] = 'yolocli'; from yolocli.__main__ import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", start, *words],
-        capture_output=True,
-        cwd=trap,
-        env=clean_environment(),
-        check=False,
-    )
-    assert not marker.exists(), marker.read_text()
-    assert done.returncode == 0, done.stderr.decode()
-
-
 def test_a_child_finds_what_this_process_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "here.py").write_text("")
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -181,6 +182,7 @@ def test_candidates_outlive_the_next_image(converted: Path) -> None:
     assert np.array_equal(first, before)
 
 
+@pytest.mark.slow
 def test_threads_that_build_networks_at_once_get_the_same_answers(converted: Path) -> None:
     """In a process of its own: OpenVINO's binding is at risk the first time alone."""
     code = """
@@ -357,3 +359,14 @@ def _assert_refused(folder: Path, tmp_path: Path, why: bytes, *options: str) -> 
     assert done.returncode == 4, done.stderr
     assert why in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_that_there_can_be_no_more_threads_is_said_with_what_to_do(converted: Path) -> None:
+    class Core:
+        def compile_model(self, *arguments: object) -> None:
+            raise RuntimeError("Exception from src/plugins/intel_cpu:\n" + os.strerror(errno.EAGAIN))
+
+    network = Network(Setting(converted, Precision.fp32, 1))
+    network._core = Core()
+    with pytest.raises(ModelError, match=r"temporarily unavailable; raise the limit of processes and threads"):
+        network.candidates(np.zeros((1, 96, 160, 3), np.uint8), 0.5)

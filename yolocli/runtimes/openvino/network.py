@@ -7,6 +7,8 @@ against 52 to 55, for some 45 MiB a worker more.
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError
+from yolocli.machine.threads import LIMITED
 from yolocli.runtimes.metadata import read_metadata
 from yolocli.runtimes.openvino.graph import for_images
 from yolocli.runtimes.openvino.library import import_openvino
@@ -167,7 +170,9 @@ class Network:
         try:
             return self._core.compile_model(model, "CPU", self._properties).create_infer_request()
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot compile the model: {_first_line(error)}") from error
+            reason = _first_line(error)
+            advice = f"; {LIMITED}" if os.strerror(errno.EAGAIN) in reason else ""  # it may not start its threads
+            raise ModelError(f"OpenVINO cannot compile the model: {reason}{advice}") from error
 
     def _needs_fixed_shapes(self, folder: Path) -> bool:
         """Tells of the CPUs on which OpenVINO crashes when it runs INT8 with dynamic shapes (AMX; its issue 37577)."""
