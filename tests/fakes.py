@@ -22,7 +22,7 @@ from yolocli.detector import Detector, YoloLoader
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.images.picture import Picture
-from yolocli.results import Detection
+from yolocli.results import Detection, Findings
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks.base import Raw
 from yolocli.tasks.detect import Detect
@@ -93,9 +93,9 @@ class FakeDetector:
             with self._counting:
                 self._inside -= 1
 
-    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> Findings:
         x1, y1, x2, y2, score, class_id = found[0].rows[0].tolist()
-        return (Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),)
+        return Findings((Detection(f"pid {os.getpid()}", int(class_id), score, (x1, y1, x2, y2)),))
 
 
 @dataclass
@@ -156,8 +156,8 @@ class CountingLoader(YoloLoader):
             counted.append(torch.get_num_threads())
             return plain(batch)
 
-        def finish(found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
-            return tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted)
+        def finish(found: Sequence[Raw], canvases: Sequence[Canvas]) -> Findings:
+            return Findings(tuple(Detection(f"{count} threads", 0, 0.5, (0, 0, 1, 1)) for count in counted))
 
         detector.infer, detector.finish = infer, finish  # type: ignore[method-assign]
         return detector

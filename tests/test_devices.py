@@ -102,10 +102,10 @@ def test_what_is_no_number_becomes_no_box(suppressed: bool) -> None:
         bad[row][row % 6] = (np.nan, np.inf, -np.inf)[row // 6]
     canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
     detector = YoloDetector(Overflown(), FakeLoader().prepare(DetectorConfig(), (), None))  # type: ignore[arg-type]
-    expected = detector.finish([Raw(np.array(good, np.float32))], [canvas])
+    expected = detector.finish([Raw(np.array(good, np.float32))], [canvas]).detections
     assert [box.confidence for box in expected] == [0.9, 0.8]
-    assert detector.finish([Raw(np.array([*bad[:9], *good, *bad[9:]], np.float32))], [canvas]) == expected
-    assert detector.finish([Raw(np.array(bad, np.float32))], [canvas]) == ()
+    assert detector.finish([Raw(np.array([*bad[:9], *good, *bad[9:]], np.float32))], [canvas]).detections == expected
+    assert detector.finish([Raw(np.array(bad, np.float32))], [canvas]).detections == ()
 
 
 @pytest.mark.parametrize("text", ["gpu", "cuda:x", "1,,2", "-1"])

@@ -17,7 +17,7 @@ from yolocli.executors.chunk import detect_images
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas, Frame, letterbox, to_image
 from yolocli.images.picture import Picture
-from yolocli.results import Detection, ImageFailure, ImageRef, ImageResult
+from yolocli.results import Detection, Findings, ImageFailure, ImageRef, ImageResult
 
 STORED = (24, 40)
 
@@ -77,9 +77,9 @@ class Halves(FakeDetector):
         super().infer(batch)
         return [np.array([[0, 0, c.shape[1], c.shape[0], 0.5, 0]], np.float32) for c in batch]
 
-    def finish(self, found: Sequence[NDArray[np.float32]], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[NDArray[np.float32]], canvases: Sequence[Canvas]) -> Findings:
         mapped = [to_image(rows[:, :4], canvas)[0].tolist() for rows, canvas in zip(found, canvases, strict=True)]
-        return tuple(Detection("half", 0, 0.5, (x1, y1, x2, y2)) for x1, y1, x2, y2 in mapped)
+        return Findings(tuple(Detection("half", 0, 0.5, (x1, y1, x2, y2)) for x1, y1, x2, y2 in mapped))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8])

@@ -19,6 +19,9 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 DEFAULT_MODEL = "yolo11n.pt"
 DEFAULT_MODE: Final = "thread"
+MASKS: Final = ("polygon", "rle", "none")
+"""Forms that masks can have in records: outlines in pixels, the run-length encoding of COCO, or none at all."""
+DEFAULT_MASKS: Final = "polygon"
 AUTO: Final = "auto"
 """The runtime that is chosen by the machine and the model."""
 DEFAULT_OUTPUT = Path("yolocli-out")
@@ -89,6 +92,8 @@ class DetectorConfig:
         iou: Boxes of a class that overlap more than this are merged by NMS, in [0, 1].
         max_detections: Boxes kept of an image.
         classes: Names or ids of the classes to keep; None keeps all.
+        masks: Form of masks in records, of `MASKS`; for models that give some.
+        save_maps: Give the map of pixels as a file, too; for models that give one.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
         max_pixels: Larger images are failures, found by their header before their pixels are allocated.
         verbose: Let the library's own messages through, on stderr.
@@ -103,6 +108,8 @@ class DetectorConfig:
     iou: float = 0.7
     max_detections: int = 300
     classes: tuple[str, ...] | None = None
+    masks: str = DEFAULT_MASKS
+    save_maps: bool = False
     trust_weights: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     verbose: bool = False

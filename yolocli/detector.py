@@ -1,4 +1,4 @@
-"""Pixels in, detections out, in three steps, so that only the middle one needs the network."""
+"""Pixels in, findings out, in three steps, so that only the middle one needs the network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from yolocli.config import DetectorConfig
-from yolocli.images.letterbox import Canvas, letterbox
+from yolocli.images.fit import fit
+from yolocli.images.letterbox import Canvas
 from yolocli.images.picture import Picture
-from yolocli.results import Detection
+from yolocli.results import Findings
 from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.plan import Prepared
-from yolocli.tasks.base import Raw, Task
+from yolocli.tasks.base import Raw, Task, Wanted
 from yolocli.tasks.candidates import usable
 from yolocli.tasks.classes import class_ids
 
@@ -45,15 +46,15 @@ class Detector(Protocol):
     model: str
 
     def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
-        """Letterboxes one image: onto one canvas, or onto several that show parts of it."""
+        """Fits one image into the network's input: onto one canvas, or onto several that show parts of it."""
         ...
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; gives what it found on each."""
         ...
 
-    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
-        """Turns what was found on each canvas of one image into its detections."""
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> Findings:
+        """Turns what was found on each canvas of one image into what is recorded of it."""
         ...
 
 
@@ -70,22 +71,23 @@ class YoloDetector:
         self.names = runtime.facts.names
         self.task = runtime.task
         self.model = str(prepared.model)
-        self._wanted = None if asked.classes is None else class_ids(asked.classes, self.names, asked.verbose)
+        classes = None if asked.classes is None else frozenset(class_ids(asked.classes, self.names, asked.verbose))
+        self._wanted = Wanted(classes, asked.masks, asked.save_maps)
 
     def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
-        """Letterboxes one image; see `Detector.prepare`."""
-        return (letterbox(picture.pixels, self._runtime.frame),)
+        """Fits one image into the network's input; see `Detector.prepare`."""
+        return (fit(picture.pixels, self._runtime.frame),)
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network; see `Detector.infer`."""
         return self._runtime.infer(batch)
 
-    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> Findings:
         """Has the task suppress and read what is usable; see `Detector.finish`."""
         (raw,), (canvas,) = found, canvases  # as `prepare` makes one of each image
-        rows, limit = usable(raw.rows, self._wanted), self._asked.max_detections
+        rows, limit = usable(raw.rows, self._wanted.classes), self._asked.max_detections
         kept = rows[:limit] if self._runtime.suppressed else self.task.suppress(rows, self._asked.iou, limit)
-        return self.task.read(Raw(kept, raw.maps), canvas, self._runtime.facts)
+        return self.task.read(Raw(kept, raw.maps), canvas, self._runtime.facts, self._wanted)
 
 
 class LockedDetector:

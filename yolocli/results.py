@@ -18,6 +18,10 @@ CONFIDENCE_DIGITS = 4
 """Decimals kept of a confidence: coarser than the float noise between kernels (7e-6)."""
 COMMON_FIELDS = frozenset(("name", "class", "confidence", "box"))
 """Fields of a detection whatever the task."""
+CORNERS = ("x1", "y1", "x2", "y2")
+"""Fields of an upright box."""
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +43,32 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One box.
+    """One thing that was found: an object, or what an image as a whole is said to be.
 
     Attributes:
         name: Class name.
         class_id: Class index in the model.
-        confidence: Score in [0, 1].
-        xyxy: Left, top, right, bottom in pixels of the upright (EXIF-rotated) image.
-        more: Fields that the task of the model adds, ready for JSON; empty for `detect`.
+        confidence: Score in [0, 1]; None where the task gives none (semantic, depth).
+        xyxy: Left, top, right, bottom in pixels of the upright (EXIF-rotated) image; of a rotated box, those of the
+            upright box around it. None where the task gives none (classify, semantic, depth).
+        more: Fields that the task of the model adds, ready for JSON; empty for `detect`. A `box` among them takes the
+            place of the upright one.
     """
 
     name: str
     class_id: int
-    confidence: float
-    xyxy: tuple[float, float, float, float]
+    confidence: float | None = None
+    xyxy: Box | None = None
     more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON form; its fields follow those of Ultralytics' `Results.summary()`."""
-        x1, y1, x2, y2 = self.xyxy
-        box = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-        record = {"name": self.name, "class": self.class_id, "confidence": self.confidence, "box": box}
+        record: dict[str, Any] = {"name": self.name, "class": self.class_id}
+        if self.confidence is not None:
+            record["confidence"] = self.confidence
+        if self.xyxy is not None:
+            x1, y1, x2, y2 = self.xyxy
+            record["box"] = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
         record.update(self.more)
         return record
 
@@ -70,10 +79,35 @@ class Detection:
         Raises:
             KeyError: If a field is missing.
         """
-        box = data["box"]
-        xyxy = (box["x1"], box["y1"], box["x2"], box["y2"])
-        more = {} if len(data) == len(COMMON_FIELDS) else {key: data[key] for key in data if key not in COMMON_FIELDS}
-        return Detection(data["name"], data["class"], data["confidence"], xyxy, more)
+        more = {key: data[key] for key in data if key not in COMMON_FIELDS}
+        box, xyxy = data.get("box"), None
+        if box is not None:
+            xyxy = (box["x1"], box["y1"], box["x2"], box["y2"])
+            if len(box) > len(CORNERS):
+                xyxy, more = _around(box), {"box": box, **more}
+        return Detection(data["name"], data["class"], data.get("confidence"), xyxy, more)
+
+
+def _around(box: Mapping[str, float]) -> Box:
+    """Returns the upright box around corners, given as x1, y1, x2, y2, ..."""
+    across = [value for key, value in box.items() if key.startswith("x")]
+    down = [value for key, value in box.items() if key.startswith("y")]
+    return min(across), min(down), max(across), max(down)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found in one image.
+
+    Attributes:
+        detections: As the task orders them: mostly by falling confidence.
+        more: Fields that the task adds to the record of the image, ready for JSON.
+        files: Files of the image that only who has its pixels can make, by the folder that they belong in.
+    """
+
+    detections: tuple[Detection, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +118,10 @@ class ImageResult:
         ref: The file.
         width: Pixels of the upright image.
         height: Pixels of the upright image.
-        detections: Boxes by falling confidence; may be empty.
+        detections: What was found, mostly by falling confidence; may be empty.
         timings: Milliseconds by stage (read, decode, prepare, infer, post); a batch's time is shared equally.
+        more: Fields that the task adds, ready for JSON.
+        files: See `Findings`; not in the record, and not there when it was read back.
     """
 
     ref: ImageRef
@@ -93,6 +129,8 @@ class ImageResult:
     height: int
     detections: tuple[Detection, ...]
     timings: Mapping[str, float] = field(default_factory=dict, compare=False)
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     status: ClassVar[str] = "ok"
 
@@ -109,6 +147,7 @@ class ImageResult:
             "width": self.width,
             "height": self.height,
             "detections": [detection.to_dict() for detection in self.detections],
+            **self.more,
         }
         return record | _timings(self.timings) if timings else record
 
@@ -152,6 +191,11 @@ class ImageFailure:
 
 Outcome: TypeAlias = ImageResult | ImageFailure
 
+RESULT_FIELDS = frozenset(
+    ("schema", "path", "source", "status", "width", "height", "detections", "timings_ms")
+) | frozenset(("version", "crc", "input", "size", "mtime_ns"))
+"""Fields of a result whatever the task, those of journals among them."""
+
 
 def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     """Returns the Outcome behind a record of the journal.
@@ -166,7 +210,8 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     timings = record.get("timings_ms", {})
     if record["status"] == ImageResult.status:
         detections = tuple(Detection.from_dict(item) for item in record["detections"])
-        return ImageResult(ref, record["width"], record["height"], detections, timings)
+        more = {key: record[key] for key in record if key not in RESULT_FIELDS}
+        return ImageResult(ref, record["width"], record["height"], detections, timings, more)
     if record["status"] == ImageFailure.status:
         return ImageFailure(ref, record["stage"], record["error"], record["message"], timings)
     raise ValueError(f"unknown status {record['status']!r}")

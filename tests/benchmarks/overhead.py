@@ -21,7 +21,7 @@ from yolocli.images.letterbox import Canvas
 from yolocli.images.picture import Picture
 from yolocli.machine.memory import peak_memory
 from yolocli.pipeline import Run
-from yolocli.results import Detection
+from yolocli.results import Detection, Findings
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks.base import Raw
 from yolocli.tasks.detect import Detect
@@ -43,8 +43,8 @@ class FakeDetector:
     def infer(self, batch: Sequence[Canvas]) -> list[Any]:
         return [Raw(np.zeros((1, 6), np.float32)) for _ in batch]
 
-    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
-        return (Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),)
+    def finish(self, found: Sequence[Raw], canvases: Sequence[Canvas]) -> Findings:
+        return Findings((Detection("thing", 0, 0.9, (0.0, 0.0, 1.0, 1.0)),))
 
 
 class FakeLoader:

@@ -25,7 +25,7 @@ from yolocli.measure import optimize as optimize_module
 from yolocli.measure.loss import Comparison, compare
 from yolocli.measure.match import match
 from yolocli.measure.optimize import OptimizeConfig, optimize
-from yolocli.results import Detection
+from yolocli.results import Detection, Findings
 from yolocli.runtimes.openvino.model_folder import is_quantised
 from yolocli.tasks.detect import Detect
 
@@ -68,8 +68,8 @@ class Finds:
     def infer(self, batch: Sequence[Canvas]) -> list[Any]:
         return [None] * len(batch)
 
-    def finish(self, found: Sequence[object], canvases: Sequence[Canvas]) -> tuple[Detection, ...]:
-        return self.boxes
+    def finish(self, found: Sequence[object], canvases: Sequence[Canvas]) -> Findings:
+        return Findings(self.boxes)
 
 
 def compared(fp32: Finds, int8: Finds, confidence: float = 0.25) -> Comparison:

@@ -35,7 +35,7 @@ def picture(path: Path) -> Picture:
 
 def detections(detector: Detector, path: Path) -> tuple[Detection, ...]:
     canvases = detector.prepare(picture(path))
-    return detector.finish(detector.infer(canvases), canvases)
+    return detector.finish(detector.infer(canvases), canvases).detections
 
 
 def setting(folder: Path, **fields: Any) -> Setting:

@@ -16,7 +16,7 @@ from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
-from yolocli.tasks.base import ModelFacts, Raw, Task
+from yolocli.tasks.base import ModelFacts, Raw, Task, Wanted
 from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
@@ -40,7 +40,7 @@ def rows_of(task: Task, *boxes: tuple[float, ...]) -> np.ndarray:
 
 
 def records_of(task: Task, *boxes: tuple[float, ...]) -> tuple[Detection, ...]:
-    return task.read(Raw(rows_of(task, *boxes)), CANVAS, FACTS)
+    return task.read(Raw(rows_of(task, *boxes)), CANVAS, FACTS, Wanted()).detections
 
 
 def test_a_task_is_called_what_its_row_says(task: Task, request: pytest.FixtureRequest) -> None:
@@ -113,7 +113,7 @@ def test_two_runtimes_are_compared_in_every_column(task: Task, end_to_end: bool)
         expected, actual = outputs(task, end_to_end)
         if column is not None:
             actual[1].rows[17, column] += by
-        return task.difference(expected, actual, FACTS, end_to_end=end_to_end)
+        return task.difference([expected], actual, FACTS, end_to_end=end_to_end)
 
     assert difference() is None
     for column in {*range(COLUMNS + task.extra(FACTS))} - {CLASS}:

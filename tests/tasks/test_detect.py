@@ -12,7 +12,7 @@ FACTS = ModelFacts({0: "a", 1: "b", 2: "c"})
 
 
 def difference(expected: np.ndarray, actual: np.ndarray, end_to_end: bool = False) -> str | None:
-    return Detect().difference(expected, [Raw(rows) for rows in actual], FACTS, end_to_end=end_to_end)
+    return Detect().difference([expected], [Raw(rows) for rows in actual], FACTS, end_to_end=end_to_end)
 
 
 def outputs() -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from yolocli.images.picture import Picture
 from yolocli.measure.match import match
 from yolocli.runtimes.plan import Plan, Prepared
 from yolocli.tasks import TASKS
-from yolocli.tasks.base import ModelFacts, Raw
+from yolocli.tasks.base import ModelFacts, Raw, Wanted
 
 NAMES = {0: "cat", 1: "dog"}
 
@@ -67,7 +68,7 @@ class Loader(fakes.FakeLoader):
 
 def found(detector: Detector, picture: Picture) -> list[tuple[str, float, float]]:
     canvases = detector.prepare(picture)
-    detections = detector.finish(detector.infer(canvases), canvases)
+    detections = detector.finish(detector.infer(canvases), canvases).detections
     return [(box.name, box.confidence, box.more["degrees"]) for box in detections]
 
 
@@ -96,17 +97,20 @@ def test_what_the_task_adds_is_in_the_records_and_stays_there(tmp_path: Path, mo
         "box": {"x1": 16.0, "y1": 16.0, "x2": 80.0, "y2": 80.0},
         "degrees": 180.0,
     }
-    assert records(tmp_path / "out/results.jsonl")[0]["detections"] == detections
+    (record,) = records(tmp_path / "out/results.jsonl")
+    assert (record["detections"], record["turned"]) == (detections, 2)
     write_image(tmp_path / "b.png", 128, 128)
     run(tmp_path / "a.png", tmp_path / "b.png", model="x.pt", **options)
     journal = records(tmp_path / "out/results.jsonl")
     assert [record["detections"] for record in journal] == [detections, detections]
+    assert [record["turned"] for record in journal] == [2, 2]
+    assert all(json.loads(file.read_bytes())["turned"] == 2 for file in (tmp_path / "out/json").rglob("*.json"))
 
 
 def test_two_detectors_are_paired_as_the_task_says() -> None:
     canvas = Canvas(np.zeros((64, 64, 3), np.uint8), 64, 64)
     rows = np.array(Runtime.rows[:2], np.float32)
-    quarter, half = made_up.Turned().read(Raw(rows), canvas, Runtime.facts)
+    quarter, half = made_up.Turned().read(Raw(rows), canvas, Runtime.facts, Wanted()).detections
     assert match(made_up.Turned(), [quarter, half], [half], 0.5).pairs == [(half, half, 1.0)]
     assert match(made_up.Turned(), [quarter], [half], 0.5).pairs == []
     assert len(match(made_up.Turned.__base__(), [quarter], [half], 0.5).pairs) == 1
@@ -170,8 +174,8 @@ def test_openvino_gives_the_columns_of_the_task(openvino: None, tmp_path: Path) 
     whole = ov.Core().compile_model(path / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(planes)[0]
     (raw,) = loaded.infer([Canvas(picture, 96, 64)])
     assert raw.rows.shape == (6, 7)
-    assert loaded.task.difference(whole, [raw], ModelFacts(NAMES), end_to_end=False) is None
-    assert loaded.task.difference(whole + 0.01, [raw], ModelFacts(NAMES), end_to_end=False) is not None
+    assert loaded.task.difference([whole], [raw], ModelFacts(NAMES), end_to_end=False) is None
+    assert loaded.task.difference([whole + 0.01], [raw], ModelFacts(NAMES), end_to_end=False) is not None
 
 
 def test_what_the_task_asks_for_is_kept_beside_a_model(tmp_path: Path) -> None:

@@ -174,8 +174,9 @@ def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[Raw] | Exce
 def _finish(detector: Detector, job: _Job) -> None:
     canvases = [part.canvas for part in job.parts]
     with job.stage("post"):
-        detections = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
-        job.outcome = ImageResult(job.ref, canvases[0].width, canvases[0].height, detections, job.timings)
+        found = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
+        width, height = canvases[0].width, canvases[0].height
+        job.outcome = ImageResult(job.ref, width, height, found.detections, job.timings, found.more, found.files)
     job.parts.clear()  # they hold the job in turn, and are large
 
 

@@ -8,13 +8,16 @@ shares a batch with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from yolocli.images.picture import Pixels
+
+Fit: TypeAlias = Literal["letterbox", "stretch", "crop"]
+"""How an image is fitted into a frame; see `fit`."""
 
 PADDING_VALUE = 114
 
@@ -31,6 +34,7 @@ class Canvas:
         gain_y: Canvas pixels to a pixel of the image.
         left: Where the image begins, in canvas pixels; less than 0 on a canvas of a part that lies further in.
         top: Where the image begins, in canvas pixels.
+        clips: What lies outside the image is moved to its edge.
     """
 
     pixels: Pixels
@@ -40,6 +44,7 @@ class Canvas:
     gain_y: float = 1.0
     left: int = 0
     top: int = 0
+    clips: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,12 +61,14 @@ class Frame:
         width: Pixels, a multiple of the stride.
         stride: The network's largest stride.
         rectangular: Pad to the next multiple of the stride only, instead of to the full frame.
+        fit: How they are fitted.
     """
 
     height: int
     width: int
     stride: int
     rectangular: bool
+    fit: Fit = "letterbox"
 
 
 def letterbox(image: Pixels, frame: Frame) -> Canvas:
@@ -105,7 +112,7 @@ def _way_back(width: int, height: int, canvas_width: int, canvas_height: int) ->
 
 
 def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
-    """Maps boxes from canvas pixels to image pixels and clips them to the image.
+    """Maps boxes from canvas pixels to image pixels, and clips them to the image where the canvas says so.
 
     Args:
         boxes: Array (n, 4) of x1, y1, x2, y2 in canvas pixels.
@@ -118,6 +125,21 @@ def to_image(boxes: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
 
     offset = np.array([canvas.left, canvas.top, canvas.left, canvas.top], np.float32)
     gains = np.array([canvas.gain_x, canvas.gain_y, canvas.gain_x, canvas.gain_y], np.float32)
-    limits = np.array([canvas.width, canvas.height, canvas.width, canvas.height], np.float32)
-    mapped: NDArray[np.float32] = np.clip((boxes - offset) / gains, 0, limits) + 0  # + 0 turns -0.0 into 0.0
+    mapped: NDArray[np.float32] = (boxes - offset) / gains
+    if canvas.clips:
+        limits = np.array([canvas.width, canvas.height, canvas.width, canvas.height], np.float32)
+        mapped = np.clip(mapped, 0, limits)
+    return mapped + 0  # turns -0.0 into 0.0
+
+
+def points_to_image(points: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:
+    """Maps points (..., 2) from canvas pixels to image pixels and moves those outside of the image to its edge."""
+    import numpy as np
+
+    offset, gains = (
+        np.array([canvas.left, canvas.top], np.float32),
+        np.array([canvas.gain_x, canvas.gain_y], np.float32),
+    )
+    limits = np.array([canvas.width, canvas.height], np.float32)
+    mapped: NDArray[np.float32] = np.clip((points - offset) / gains, 0, limits) + 0
     return mapped

@@ -100,7 +100,7 @@ def compare(
                 started = time.perf_counter()
                 candidates = detector.infer([canvas])[0]
                 seconds[detector].append(time.perf_counter() - started)
-                boxes[detector] = detector.finish([candidates], [canvas])
+                boxes[detector] = detector.finish([candidates], [canvas]).detections
             if repeat:
                 continue
             sure, faint = _split(boxes[fp32], confidence)
@@ -122,7 +122,7 @@ def compare(
         lost=lost,
         own=own,
         gained=gained,
-        confidence_shift=statistics.fmean(new.confidence - old.confidence for old, new, _ in pairs) if pairs else None,
+        confidence_shift=statistics.fmean(_score(new) - _score(old) for old, new, _ in pairs) if pairs else None,
         iou=statistics.fmean(iou for _, _, iou in pairs) if pairs else None,
         images_per_second=1 / statistics.median(seconds[int8]),
         fp32_images_per_second=1 / statistics.median(seconds[fp32]),
@@ -131,5 +131,10 @@ def compare(
 
 def _split(boxes: Sequence[Detection], confidence: float) -> tuple[list[Detection], list[Detection]]:
     """Returns the boxes at or above the threshold, and those below it that still count as found."""
-    sure = [box for box in boxes if box.confidence >= confidence]
-    return sure, [box for box in boxes if floor(confidence) <= box.confidence < confidence]
+    sure = [box for box in boxes if _score(box) >= confidence]
+    return sure, [box for box in boxes if floor(confidence) <= _score(box) < confidence]
+
+
+def _score(record: Detection) -> float:
+    """Returns the confidence; what has none is sure."""
+    return 1.0 if record.confidence is None else record.confidence

@@ -112,7 +112,7 @@ def _nothing_left(made: OutputFolder) -> Iterator[None]:
 
 
 class _Keep(Protocol):
-    def __call__(self, class_id: int, confidence: float, /) -> bool: ...
+    def __call__(self, class_id: int, confidence: float | None, /) -> bool: ...
 
 
 def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str, str]) -> _Keep:
@@ -133,4 +133,8 @@ def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str,
         known = ", ".join(by_id[index] for index in sorted(missing))
         raise UsageError(f"--classes {known}: the run kept {', '.join(had)} only; that needs a run of its own")
     threshold = choice.confidence or 0.0
-    return lambda class_id, confidence: confidence >= threshold and (wanted is None or class_id in wanted)
+
+    def keep(class_id: int, confidence: float | None) -> bool:
+        return (confidence is None or confidence >= threshold) and (wanted is None or class_id in wanted)
+
+    return keep

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import ModelError, UsageError
-from yolocli.images.letterbox import Canvas, Frame
+from yolocli.images.letterbox import Canvas, Fit, Frame
 from yolocli.tasks.base import ModelFacts, Raw, Task
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Runtime(Protocol):
     Attributes:
         task: What its model is for.
         facts: What its model says of its output.
-        frame: What images must be letterboxed into.
+        frame: What images must be fitted into.
         channels: Of an input image: 3 (BGR) or 1 (grey).
         suppressed: NMS has been done by the network itself, or on its device.
         description: What runs where, for the summary.
@@ -130,7 +130,7 @@ def fixed_imgsz(fixed: Sequence[int], config: DetectorConfig) -> Sequence[int]:
     return fixed
 
 
-def frame_for(imgsz: Sequence[int], stride: int, rectangular: bool) -> Frame:
+def frame_for(imgsz: Sequence[int], stride: int, rectangular: bool, fit: Fit = "letterbox") -> Frame:
     """Returns the frame for an image size, each side rounded up to a multiple of the stride."""
     height, width = (max(-(-side // stride), 1) * stride for side in imgsz)
-    return Frame(height, width, stride, rectangular)
+    return Frame(height, width, stride, rectangular, fit)

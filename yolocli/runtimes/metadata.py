@@ -6,9 +6,10 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from yolocli.errors import ModelError
+from yolocli.images.letterbox import Fit
 from yolocli.machine.bounded import read_bounded
 from yolocli.tasks import find_task
 from yolocli.tasks.base import ModelFacts, Task
@@ -36,6 +37,7 @@ class Metadata:
         channels: Of an input image: 3 (BGR) or 1 (grey).
         end_to_end: The network has done its own NMS.
         more: What else its task asks for, see `ModelFacts`.
+        fit: How images are fitted into its input.
     """
 
     names: Mapping[int, str]
@@ -45,6 +47,7 @@ class Metadata:
     channels: int
     end_to_end: bool
     more: Mapping[str, Any] = field(default_factory=dict)
+    fit: Fit = "letterbox"
 
     @property
     def facts(self) -> ModelFacts:
@@ -73,6 +76,7 @@ def read_metadata(folder: Path) -> Metadata:
             channels=int(values.get("channels", 3)),
             end_to_end=bool(_literal(values.get("end2end", False)) or arguments.get("nms", False)),
             more={key: _literal(values[key]) for key in task.asks if key in values},
+            fit=_fit(values.get("fit", task.fit)),
         )
         check_sizes(metadata.stride, metadata.imgsz)
         if not metadata.names:
@@ -164,9 +168,16 @@ def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False)
         "args": {"batch": 1, "half": False, "int8": quantised, "dynamic": True, "nms": False},
         "channels": metadata.channels,
         "end2end": metadata.end_to_end,
+        "fit": metadata.fit,
         **metadata.more,
     }
     (folder / METADATA).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _fit(value: Any) -> Fit:
+    if value not in get_args(Fit):
+        raise ValueError(f"fit {value!r}")
+    return cast("Fit", value)
 
 
 def _literal(value: Any) -> Any:

@@ -15,7 +15,11 @@ from yolocli.errors import ModelError
 if TYPE_CHECKING:
     from yolocli.tasks.base import Task
 
-TASKS: Mapping[str, str] = MappingProxyType({"detect": "yolocli.tasks.detect:Detect"})
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "detect": "yolocli.tasks.detect:Detect",
+    }
+)
 """By the name that Ultralytics gives them, which is in every model."""
 DEFAULT_TASK = "detect"
 """What a model is taken for that does not say it: one that Ultralytics has not written."""

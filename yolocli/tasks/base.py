@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from yolocli.images.letterbox import Canvas
-from yolocli.results import Detection
+from yolocli.config import DEFAULT_MASKS
+from yolocli.images.letterbox import Canvas, Fit
+from yolocli.results import Detection, Findings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +20,14 @@ class Raw:
     """What a network found on one canvas.
 
     Attributes:
-        rows: Array (n, 6 + k) of candidates, see `candidates`; k is what the task says.
-        maps: What a task needs beside them, such as the prototypes of masks; None where it needs nothing.
+        rows: Array (n, 6 + k) of candidates, see `candidates`; k is what the task says. None are of a task for whole
+            images.
+        maps: What a task needs beside them, such as the prototypes of masks; of a task for whole images, all that the
+            network gives. None where it needs nothing.
     """
 
     rows: NDArray[np.float32]
-    maps: NDArray[np.float32] | None = None
+    maps: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +43,64 @@ class ModelFacts:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for of what a network finds.
+
+    Attributes:
+        classes: Class indices; None for all.
+        masks: Form of the masks of a task that has some, see `MASKS`.
+        maps: Give the map of a task that has one as a file, too.
+    """
+
+    classes: frozenset[int] | None = None
+    masks: str = DEFAULT_MASKS
+    maps: bool = False
+
+
 class Task(Protocol):
     """What a model is for. It has no state: all methods may be called from any number of threads.
 
     Attributes:
         name: In the registry, and in a model's metadata.
         asks: What it must know of a model besides its classes, as Ultralytics' metadata names it: `kpt_shape`, say.
+        fit: How an image is fitted into the input of the network, for models that do not say it.
         columns: Of a table with a row for each record.
+        whole: It is about an image as a whole: what the network gives is in `Raw.maps`, as it is, and there are no
+            rows to be suppressed.
+        maps: A network gives `Raw.maps` beside its rows.
         plain_nms: `suppress` looks at nothing but boxes and classes, so that a runtime may do it on its device.
+        centred: A network that has done its own NMS gives centre x, centre y, width and height in place of corners.
+        likeness_name: What `likeness` is called.
     """
 
     name: str
     asks: tuple[str, ...]
+    fit: Fit
     columns: tuple[str, ...]
+    whole: bool
+    maps: bool
     plain_nms: bool
+    centred: bool
+    likeness_name: str
 
     def extra(self, facts: ModelFacts) -> int:
         """Returns how many columns the rows of a model have beyond the six of every task."""
+        ...
+
+    def place(
+        self, distances: NDArray[np.float32], points: NDArray[np.float32], own: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Makes boxes of what a network says of a few anchors.
+
+        Args:
+            distances: Of the four sides from the anchor, (n, 4): left, top, right, bottom, in units of its stride.
+            points: Anchors (n, 2), in units of their strides.
+            own: What the task has beyond the six columns of every task, (n, k).
+
+        Returns:
+            Array (n, 4) of centre x, centre y, width, height in units of the strides.
+        """
         ...
 
     def suppress(self, rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
@@ -72,13 +116,14 @@ class Task(Protocol):
         """
         ...
 
-    def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts) -> tuple[Detection, ...]:
+    def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """Makes records of what is kept.
 
         Args:
-            raw: Its rows are those to make records of, one each, in their order.
+            raw: Its rows are those to make records of, in their order.
             canvas: Where they were found; coordinates of records are those of its image.
             facts: Of the model.
+            wanted: What of it is asked for; rows of other classes are gone before.
         """
         ...
 
@@ -86,14 +131,19 @@ class Task(Protocol):
         """Returns how much two records of one class agree, in [0, 1]: 1 where they are the same thing."""
         ...
 
+    def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
+        """Returns the records of an image that two detectors are compared by."""
+        ...
+
     def difference(
-        self, expected: NDArray[np.float32], actual: Sequence[Raw], facts: ModelFacts, *, end_to_end: bool
+        self, expected: Sequence[NDArray[np.float32]], actual: Sequence[Raw], facts: ModelFacts, *, end_to_end: bool
     ) -> str | None:
         """Compares what two runtimes make of the same images, with all candidates and before any is suppressed.
 
         Args:
             expected: The output of the network itself: (images, 4 + classes + k, anchors) of centre x, centre y, width,
-                height, the score of each class and what the task adds; or (images, boxes, 6 + k) when end to end.
+                height, the score of each class and what the task adds; or (images, boxes, 6 + k) when end to end; or
+                what a task for whole images has in `maps`. Then what else it has in `maps`.
             actual: Of the runtime that is checked, one for each image.
             facts: Of the model.
             end_to_end: The network has done its own NMS.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -36,7 +36,30 @@ def side_by_side(
     return [*corners, confidence, class_index, *own]
 
 
-def usable(rows: NDArray[np.float32], classes: Sequence[int] | None) -> NDArray[np.float32]:
+def cornered(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns boxes (..., 4) given as centre x, centre y, width, height by their corners x1, y1, x2, y2."""
+    import numpy as np
+
+    centre, half = boxes[..., :2], boxes[..., 2:4] / 2
+    return np.concatenate([centre - half, centre + half], -1)
+
+
+def centred(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Does what `cornered` does the other way round."""
+    import numpy as np
+
+    low, high = boxes[..., :2], boxes[..., 2:4]
+    return np.concatenate([(low + high) / 2, high - low], -1)
+
+
+def no_rows() -> NDArray[np.float32]:
+    """Returns the rows of a network that gives none, (0, 6)."""
+    import numpy as np
+
+    return np.zeros((0, COLUMNS), np.float32)
+
+
+def usable(rows: NDArray[np.float32], classes: Collection[int] | None) -> NDArray[np.float32]:
     """Returns the rows that can become records.
 
     A network that overflows gives rows that are no boxes, for which JSON has no numbers.
@@ -48,4 +71,4 @@ def usable(rows: NDArray[np.float32], classes: Sequence[int] | None) -> NDArray[
     import numpy as np
 
     rows = rows[np.isfinite(rows).all(axis=1)]
-    return rows if classes is None else rows[np.isin(rows[:, CLASS], classes)]
+    return rows if classes is None else rows[np.isin(rows[:, CLASS], list(classes))]

@@ -131,7 +131,8 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
     ov = import_openvino()
     import torch
 
-    from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trained_imgsz
+    from yolocli.runtimes.torch.backend import facts_of, fit_of, load_backend, task_of, trained_imgsz
+    from yolocli.runtimes.torch.canonical import canonical
 
     plan = Plan(DetectorConfig(trust_weights=trust_weights), "", "torch", Precision.fp32)
     backend = load_backend(Prepared(plan, weights), torch.device("cpu"))
@@ -145,11 +146,13 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
         channels=backend.channels,
         end_to_end=bool(backend.end2end),
         more=facts.more,
+        fit=fit_of(backend, task),
     )
     picture = drawn_picture(stride, backend.channels)
-    expected = _torch_output(backend, picture)
     try:
-        ov.save_model(_graph(ov, backend), folder / MODEL, compress_to_fp16=False)
+        network = canonical(backend, task)
+        expected = _torch_output(network, picture)
+        ov.save_model(_graph(ov, network, stride, backend.channels), folder / MODEL, compress_to_fp16=False)
         write_metadata(folder, metadata)
         actual = _openvino_output(folder, picture)
     except Exception as error:  # whatever tracing and two compilers may raise, the way out is the same
@@ -175,34 +178,25 @@ def drawn_picture(stride: int, channels: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.stack([image, image[::-1]])[..., :channels])
 
 
-def _graph(ov: Any, backend: Any) -> Any:
+def _graph(ov: Any, network: Any, stride: int, channels: int) -> Any:
     import warnings
 
     import torch
 
-    from yolocli.runtimes.torch.detect_head import channels_last
-
-    module = backend.backend.model
-    head = module.model[-1]
-    head.export, head.dynamic, head.format = True, True, "openvino"
-    module.model[-1] = channels_last(head)
-    stride = int(backend.stride)
-    example = torch.rand(1, backend.channels, 8 * stride, 10 * stride)
+    example = torch.rand(1, channels, 8 * stride, 10 * stride)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of itself and of every Python number in the head
-        traced = torch.jit.trace(module, example, strict=False, check_trace=False)
-        return ov.convert_model(traced, input=[-1, backend.channels, -1, -1], example_input=example)
+        traced = torch.jit.trace(network, example, strict=False, check_trace=False)
+        return ov.convert_model(traced, input=[-1, channels, -1, -1], example_input=example)
 
 
-def _torch_output(backend: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _torch_output(network: Any, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     import torch
 
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        output = backend((pixels.flip(1) if images.shape[3] == 3 else pixels).float() / 255)
-    output = output[0] if isinstance(output, (list, tuple)) else output
-    result: NDArray[np.float32] = output.clone().numpy()
-    return result
+        output = network((pixels.flip(1) if images.shape[3] == 3 else pixels).float() / 255)
+    return [part.clone().numpy() for part in (output if isinstance(output, tuple) else (output,))]
 
 
 def _openvino_output(folder: Path, images: NDArray[np.uint8]) -> list[Raw]:

@@ -13,8 +13,8 @@ from yolocli.runtimes.metadata import Metadata
 from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
 from yolocli.runtimes.openvino.nodes import before
 from yolocli.runtimes.openvino.rewrite import rewrite
-from yolocli.tasks.base import Raw
-from yolocli.tasks.candidates import CONFIDENCE, side_by_side
+from yolocli.tasks.base import Raw, Task
+from yolocli.tasks.candidates import BOX, CONFIDENCE, cornered, no_rows, side_by_side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,18 +33,21 @@ class Graph:
     """A graph for uint8 images (images, height, width, channels), BGR or grey.
 
     Attributes:
-        model: OpenVINO's own object. Its outputs are (images, boxes, 6 + k) of a network that has done its own NMS, k
-            being the numbers of the task's own. Else they are boxes (images, anchors, 4 + k) as centre x, centre y,
-            width, height and the task's own, or what boxes are made from; the best score of each anchor (images,
-            anchors); and what the best class is found from: (images, anchors, classes) if the network has the numbers
-            of an anchor side by side, else (images, classes, anchors).
+        model: OpenVINO's own object. Its output is that of the network where a task is for whole images, or (images,
+            boxes, 6 + k) of a network that has done its own NMS, k being the numbers of the task's own. Else they are
+            boxes (images, anchors, 4) as centre x, centre y, width, height, or what boxes are made from; the best score
+            of each anchor (images, anchors); what the best class is found from: (images, anchors, classes) if the
+            network has the numbers of an anchor side by side, else (images, classes, anchors); and the task's own
+            (images, anchors, k), if it has some. The maps of a task that has some beside these come last.
+        task: Of the model.
         strides: Of the anchors, if the first output is what boxes are made from: for each side of a box the
             probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances). Else none.
-        branches: Graphs of what comes before that output, for each stride two; see `openvino_anchors.graphs_of`. If
+        branches: Graphs of what comes before that output, for each stride two; see `anchors.graphs_of`. If
             there are some, in place of that output stand the maps they look at, (images, rows, columns, channels).
     """
 
     model: Any
+    task: Task
     strides: tuple[int, ...] = ()
     branches: tuple[tuple[Any, Any], ...] = ()
 
@@ -70,18 +73,30 @@ class Graph:
         """
         import numpy as np
 
-        if len(outputs) == 1:
-            done = outputs[0][image]
-            return Raw(done[done[:, CONFIDENCE] > confidence])
-        *made_from, best, scores = (output[image] for output in outputs)
+        if self.task.whole:
+            return Raw(no_rows(), outputs[0][image].copy())
+        parts = [output[image] for output in outputs]
+        maps = parts.pop().copy() if self.task.maps else None
+        if len(parts) == 1:
+            done = parts[0][parts[0][:, CONFIDENCE] > confidence]
+            if self.task.centred:
+                done[:, BOX] = cornered(done[:, BOX])
+            return Raw(done, maps)
+        made_from, (best, scores, *more) = parts[: self.sources], parts[self.sources :]
         found = (best > confidence).nonzero()[0]
+        own = more[0][found] if more else np.zeros((len(found), 0), np.float32)
         boxes = run(requests, made_from, found) if self.branches else made_from[0][found]
         if self.strides:
-            boxes = _decoded(boxes, *(array[found] for array in anchors(*size, self.strides)))
-        centre, half, own = boxes[:, :2], boxes[:, 2:4] / 2, boxes[:, 4:]
+            points, strides = (array[found] for array in anchors(*size, self.strides))
+            boxes = self.task.place(_distances(boxes), points, own) * strides
         of_found = scores[found] if len(scores) == len(best) else scores[:, found].T
         classes = of_found.argmax(1)[:, None].astype(np.float32)
-        return Raw(np.concatenate(side_by_side((centre - half, centre + half), best[found, None], classes, [own]), 1))
+        return Raw(np.concatenate(side_by_side([cornered(boxes)], best[found, None], classes, [own]), 1), maps)
+
+    @property
+    def sources(self) -> int:
+        """Outputs that boxes are made from."""
+        return len(self.branches) or 1
 
 
 @lru_cache(maxsize=16)
@@ -97,19 +112,15 @@ def anchors(height: int, width: int, strides: tuple[int, ...]) -> tuple[NDArray[
     return np.concatenate(points), np.concatenate(sizes)
 
 
-def _decoded(
-    logits: NDArray[np.float32], points: NDArray[np.float32], strides: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Makes boxes of a few anchors, as Ultralytics' head does of all: a distance is the mean of its distribution."""
+def _distances(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the distances of sides from a few anchors, as Ultralytics' head does of all: means of distributions."""
     import numpy as np
 
     bins = logits.reshape(len(logits), 4, logits.shape[1] // 4)
     shares = np.exp(bins - bins.max(2, keepdims=True))
     shares /= shares.sum(2, keepdims=True)
-    distances = (shares * np.arange(bins.shape[2], dtype=np.float32)).sum(2)
-    low, high = points - distances[:, :2], points + distances[:, 2:]
-    boxes: NDArray[np.float32] = np.concatenate([(low + high) / 2, high - low], 1) * strides
-    return boxes
+    distances: NDArray[np.float32] = (shares * np.arange(bins.shape[2], dtype=np.float32)).sum(2)
+    return distances
 
 
 def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False) -> Graph:
@@ -129,11 +140,15 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
     """
     rewrite(model)
     model = _with_pixels(ov, model, metadata.channels)
+    if metadata.task.whole:
+        return Graph(model, metadata.task)
+    if len(model.outputs) <= metadata.task.maps:
+        raise ModelError(f"{len(model.outputs)} output: that of a task with masks has two")
     rows = model.output(0).partial_shape[1]
     known = 4 + len(metadata.names) + metadata.task.extra(metadata.facts)
     if not metadata.end_to_end and rows.is_static and rows.get_length() != known:
         raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
-    return Graph(model) if metadata.end_to_end else _with_best_score(ov, model, metadata, few_boxes)
+    return Graph(model, metadata.task) if metadata.end_to_end else _with_best_score(ov, model, metadata, few_boxes)
 
 
 def _with_pixels(ov: Any, model: Any, channels: int) -> Any:
@@ -205,27 +220,28 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
 
     whole = model.output(0).get_node().input_value(0)
     node = whole.get_node()
-    logits = None
+    own = metadata.task.extra(metadata.facts)
+    more, logits = [], None
     if node.get_type_name() == "Transpose" and _kind(node, 0) == "Concat" and _kind(before(node, 0), 1) == "Sigmoid":
         joined = before(node, 0)
         boxes, scores = joined.input_value(0), before(joined, 1).input_value(0)
+        more = [joined.input_value(2)] if own else []
         # the best is the best before the sigmoid, too, and only that one needs it
         best = ops.sigmoid(ops.reduce_max(scores, ops.constant([2], ov.Type.i32)))
         logits = _logits(boxes.get_node())
     else:
-        own = metadata.task.extra(metadata.facts)
-        split = ops.variadic_split(whole, 1, [4, -1, own] if own else [4, -1])
+        split = ops.variadic_split(whole, 1, [4, len(metadata.names), own] if own else [4, -1])
         boxes, scores = split.output(0), split.output(1)
-        if own:
-            boxes = ops.concat([boxes, split.output(2)], 1).output(0)
+        more = [ops.transpose(split.output(2), [0, 2, 1])] if own else []
         boxes = ops.transpose(boxes, [0, 2, 1]).output(0)
         best = ops.reduce_max(scores, ops.constant([1], ov.Type.i32))
     strides = () if logits is None else _strides(ov, logits, model, metadata)
     found = branches(logits) if strides and few_boxes else ()
     made_from = [ops.transpose(branch.map, [0, 2, 3, 1]) for branch in found] or [logits if strides else boxes]
-    results = [ops.result(output) for output in (*made_from, best, scores)]
+    maps = [model.output(1).get_node().input_value(0)] if metadata.task.maps else []
+    results = [ops.result(output) for output in (*made_from, best, scores, *more, *maps)]
     graphs = tuple(graphs_of(ov, branch) for branch in found)
-    return Graph(ov.Model(results, model.get_parameters(), "detector"), strides, graphs)
+    return Graph(ov.Model(results, model.get_parameters(), "detector"), metadata.task, strides, graphs)
 
 
 def _logits(boxes: Any) -> Any:

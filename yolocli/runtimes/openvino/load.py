@@ -46,7 +46,7 @@ class OpenVinoRuntime:
         self.best_batch = BATCH_OF_MANY_THREADS if prepared.threads > 1 else 1
         fixed = network.fixed_size
         imgsz = fixed_imgsz(fixed, asked) if fixed else asked.imgsz or metadata.imgsz
-        self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None)
+        self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None, metadata.fit)
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""

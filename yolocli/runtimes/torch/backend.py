@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolocli.config import Precision
 from yolocli.errors import ModelError, install_hint
+from yolocli.images.letterbox import Fit
 from yolocli.runtimes.metadata import check_metadata, check_sizes
 from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.confined import ConfinedError, confined
@@ -153,8 +154,6 @@ def _is_confined(error: BaseException | None) -> bool:
 
 def _check(path: Path, backend: Any) -> None:
     task_of(backend, path)
-    if "RTDETR" in type(_module(backend)).__name__:
-        raise ModelError(f"{path}: an RT-DETR model; only YOLO detection models are supported so far")
     if backend.channels not in {1, 3}:
         raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
     try:
@@ -178,8 +177,21 @@ def task_of(backend: Any, model: object) -> Task:
 
 
 def facts_of(backend: Any, task: Task) -> ModelFacts:
-    """Returns what a model says of its output."""
-    return ModelFacts(dict(backend.names), {key: getattr(backend, key) for key in task.asks if hasattr(backend, key)})
+    """Returns what a model, or the head of its network, says of its output."""
+    module = _module(backend)
+    sources = [backend] if module is None else [backend, module.model[-1]]
+    values = {key: getattr(source, key, None) for key in task.asks for source in reversed(sources)}
+    return ModelFacts(dict(backend.names), {key: value for key, value in values.items() if value is not None})
+
+
+def fit_of(backend: Any, task: Task) -> Fit:
+    """Returns how images are fitted into the input of a model."""
+    return "stretch" if is_rtdetr(backend) else task.fit
+
+
+def is_rtdetr(backend: Any) -> bool:
+    """Tells whether a model gives boxes as shares of its input, as RT-DETR does."""
+    return "RTDETR" in type(_module(backend)).__name__
 
 
 def _module(backend: Any) -> Any:

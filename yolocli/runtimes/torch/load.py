@@ -16,16 +16,17 @@ from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, fixed_imgsz, frame_for
 from yolocli.runtimes.plan import Prepared
-from yolocli.runtimes.torch.backend import facts_of, load_backend, task_of, trained_imgsz
+from yolocli.runtimes.torch.backend import facts_of, fit_of, is_rtdetr, load_backend, task_of, trained_imgsz
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
-from yolocli.tasks.base import Raw
-from yolocli.tasks.candidates import COLUMNS, CONFIDENCE, side_by_side
+from yolocli.tasks.base import Raw, Task
+from yolocli.tasks.candidates import COLUMNS, CONFIDENCE, no_rows, side_by_side
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
-    from yolocli.runtimes.torch.detect_head import RowsDetect
+    from yolocli.runtimes.torch.heads import RowsDetect
 
 LARGEST_BATCH = 32
 ANY_BATCH = frozenset(("pt", "torchscript", "ncnn", "deepx", "axelera"))
@@ -77,6 +78,7 @@ class TorchRuntime:
         self.channels: int = backend.channels
         self._iou = asked.iou
         self._end_to_end = bool(backend.end2end)
+        self._in_shares = is_rtdetr(backend)
         self.suppressed = self._end_to_end or (device.type == "cuda" and self.task.plain_nms)
         self.description = (
             f"torch {(precision or Precision.fp32).value} on {device}"
@@ -88,7 +90,7 @@ class TorchRuntime:
             imgsz: Sequence[int] = asked.imgsz or trained_imgsz(backend)
         else:
             imgsz = fixed_imgsz(backend.imgsz, asked)
-        self.frame = frame_for(imgsz, int(backend.stride), dynamic)
+        self.frame = frame_for(imgsz, int(backend.stride), dynamic, fit_of(backend, self.task))
         # an engine's shapes may be dynamic, but only up to the batch that it was built for
         limited = backend.format == "engine" or not (dynamic or backend.format in ANY_BATCH)
         self._most: int | None = int(backend.batch) if limited else None
@@ -107,18 +109,24 @@ class TorchRuntime:
         import torch
 
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            output = self._backend(self._inputs(batch))
+            inputs = self._inputs(batch)
+            output = self._backend(inputs)
             if self._head is not None:
                 above = (self._head.boxes_above(output, image, self._confidence) for image in range(len(batch)))
-                return [Raw(rows.numpy()) for rows in above]
-            if isinstance(output, (list, tuple)):
-                output = output[0]
-            found = self._candidates(output.float())
+                of_images = on_host(output[-1]) if self.task.maps else [None] * len(batch)
+                return [Raw(rows.numpy(), maps) for rows, maps in zip(above, of_images, strict=True)]
+            main, maps = network_output(output, self.task)
+            if self.task.whole:
+                return [Raw(no_rows(), image) for image in on_host(main)]
+            if self._in_shares:
+                main = in_pixels(main, inputs)
+            found = self._candidates(main.float())
             if self.suppressed and not self._end_to_end:
                 found = suppress_on_device(found, self._iou)
             host = found.cpu().numpy()
+            of_images = [None] * len(batch) if maps is None else on_host(maps)
         ends = np.searchsorted(host[:, 0], np.arange(1, len(batch)))
-        return [Raw(rows) for rows in np.split(host[:, 1:], ends)]
+        return [Raw(rows, image) for rows, image in zip(np.split(host[:, 1:], ends), of_images, strict=True)]
 
     def _inputs(self, batch: Sequence[Canvas]) -> torch.Tensor:
         """Returns (images, channels, height, width) in [0, 1], RGB or grey, on the device."""
@@ -142,7 +150,11 @@ class TorchRuntime:
         if self._end_to_end or output.shape[-1] == COLUMNS + self._extra:  # output: (images, boxes, 6 + k)
             self._end_to_end = self.suppressed = True
             image, box = (output[..., CONFIDENCE] > self._confidence).nonzero(as_tuple=True)
-            return torch.cat([image[:, None].float(), output[image, box]], 1)
+            rows = output[image, box]
+            if self.task.centred:
+                centre, half = rows[:, :2], rows[:, 2:4] / 2
+                rows = torch.cat([centre - half, centre + half, rows[:, CONFIDENCE:]], 1)
+            return torch.cat([image[:, None].float(), rows], 1)
         end, known = output.shape[1] - self._extra, len(self.facts.names)
         if end != 4 + known and known != NAMES_UNKNOWN:
             raise ModelError(f"output of shape {tuple(output.shape)} is not that of a YOLO detector; it cannot be read")
@@ -180,15 +192,51 @@ class TorchRuntime:
         return batch
 
 
+def network_output(output: Any, task: Task) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Returns what AutoBackend gives, apart from what only training needs.
+
+    Args:
+        output: Of AutoBackend: of weights with a part for training after it, of converted models without.
+        task: Of the model.
+
+    Returns:
+        The output that the task is about, and its maps if it has some beside it.
+    """
+    if not isinstance(output, (list, tuple)):
+        return output, None
+    first = output[0]
+    if isinstance(first, (list, tuple)):  # masks of weights
+        return first[0], first[1]
+    return first, output[1] if task.maps else None
+
+
+def in_pixels(output: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Returns rows (images, boxes, 6) with corners in pixels, where a network gives centres and sizes as shares."""
+    import torch
+
+    width, height = inputs.shape[3], inputs.shape[2]  # used as they are, so that a trace of this works for any size
+    x, y, half_x, half_y = output[..., :1], output[..., 1:2], output[..., 2:3] / 2, output[..., 3:4] / 2
+    corners = [(x - half_x) * width, (y - half_y) * height, (x + half_x) * width, (y + half_y) * height]
+    return torch.cat([*corners, output[..., 4:]], -1)
+
+
+def on_host(maps: torch.Tensor) -> NDArray[Any]:
+    """Returns a tensor as an array of its own."""
+    host: NDArray[Any] = (maps.float() if maps.is_floating_point() else maps).cpu().numpy().copy()
+    return host
+
+
 def _make_faster(backend: Any) -> RowsDetect | None:
     """Changes a model on the CPU in place, if it is one that can be; returns its new head then."""
-    from yolocli.runtimes.torch.detect_head import RowsDetect, can_be_rows
     from yolocli.runtimes.torch.fused_conv import fuse_convolutions
+    from yolocli.runtimes.torch.heads import rows_head
 
     model = backend.backend.model
-    if not fuse_convolutions(model, backend.channels, int(backend.stride)) or not can_be_rows(model.model[-1]):
+    if not fuse_convolutions(model, backend.channels, int(backend.stride)):
         return None
-    head = model.model[-1] = RowsDetect(model.model[-1])
+    head = rows_head(model.model[-1])
+    if head is not None:
+        model.model[-1] = head
     return head
 
 

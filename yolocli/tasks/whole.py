@@ -1,0 +1,50 @@
+"""What tasks share that are about an image as a whole: no rows, and so none to suppress or to place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from yolocli.images.letterbox import Fit
+from yolocli.results import Detection
+from yolocli.tasks.base import ModelFacts, Raw
+from yolocli.tasks.detect import different_maps
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Whole:
+    """The part of a `Task` that is the same in all of them."""
+
+    asks: ClassVar[tuple[str, ...]] = ()
+    fit: ClassVar[Fit] = "letterbox"
+    whole: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
+    plain_nms: ClassVar[bool] = False
+    centred: ClassVar[bool] = False
+
+    def extra(self, facts: ModelFacts) -> int:
+        """See `Task.extra`."""
+        return 0
+
+    def place(
+        self, distances: NDArray[np.float32], points: NDArray[np.float32], own: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """See `Task.place`; there are no boxes."""
+        raise NotImplementedError
+
+    def suppress(self, rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
+        """See `Task.suppress`."""
+        return rows
+
+    def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
+        """Returns all; see `Task.judged`."""
+        return records
+
+    def difference(
+        self, expected: Sequence[NDArray[np.float32]], actual: Sequence[Raw], facts: ModelFacts, *, end_to_end: bool
+    ) -> str | None:
+        """See `Task.difference`."""
+        return different_maps(expected[0], actual)
