@@ -155,6 +155,7 @@ VALUES: Mapping[str, Any] = {
     "confidence": 0.5,
     "iou": 0.5,
     "classes": "person",
+    "masks": "rle",
     "files_from": "list",
     "include": "*.png",
     "exclude": ["*.png"],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from yolocli.config import AUTO, DEFAULT_MODE, DEFAULTS, Precision, RunConfig, configure
+from yolocli.config import AUTO, DEFAULT_MASKS, DEFAULT_MODE, DEFAULTS, Precision, RunConfig, configure
 from yolocli.executors import EXECUTORS
 from yolocli.parsing import check_name, entries, parse_devices, parse_failures, parse_precision, sides
 from yolocli.results import Outcome
@@ -34,6 +34,7 @@ def detect(
     iou: float = DETECTOR.iou,
     max_detections: int = DETECTOR.max_detections,
     classes: Sequence[str | int] | str | None = DETECTOR.classes,
+    masks: Literal["polygon", "rle", "none"] = DEFAULT_MASKS,
     max_pixels: int = DETECTOR.max_pixels,
     trust_weights: bool = DETECTOR.trust_weights,
     files_from: PathLike | None = SOURCE.files_from,
@@ -49,6 +50,7 @@ def detect(
     max_runtime: float | None = LIMITS.max_runtime,
     output: PathLike | None = DEFAULTS.output,
     formats: Sequence[str] | str = DEFAULTS.formats,
+    save_maps: bool = DETECTOR.save_maps,
     timings: bool = DEFAULTS.timings,
     overwrite: bool = DEFAULTS.overwrite,
     prune: bool = DEFAULTS.prune,
@@ -74,6 +76,7 @@ def detect(
         iou: Overlap above which NMS drops the lesser box, in [0, 1].
         max_detections: Boxes kept of an image.
         classes: Names or ids of the classes to keep, or one; None keeps all.
+        masks: Masks in the records of a segmentation model: outlines, the run-length encoding of COCO, or none.
         max_pixels: Larger images are failures, before their pixels are allocated.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
         files_from: A file that lists further inputs, one a line; "-" is standard input.
@@ -89,6 +92,8 @@ def detect(
         max_runtime: Seconds after which no more images are taken; None sets no limit.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
         formats: What to write there.
+        save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
+            folder it is in `ImageResult.files`.
         timings: Put the milliseconds of each stage into the records there.
         overwrite: Start anew in a folder that holds results.
         prune: Drop the records there of images that are gone from the folders walked.

@@ -121,6 +121,7 @@ class DetectorConfig:
         _check_count("--max-pixels", self.max_pixels, 1)
         _check_count("--threads-per-worker", self.threads, 0)
         _check(self.classes is None or bool(self.classes), "--classes: name at least one class")
+        _check(self.masks in MASKS, f"--masks {self.masks}: choose from {', '.join(MASKS)}")
         if self.imgsz is not None:
             _check(all(8 <= side <= 16384 for side in self.imgsz), f"--imgsz {self.imgsz}: sides must be 8 to 16384")
 

@@ -42,6 +42,7 @@ def detect(
     iou: options.Iou = DETECTOR.iou,
     max_detections: options.MaxDet = DETECTOR.max_detections,
     classes: options.Classes = None,
+    masks: options.Masks = DETECTOR.masks,
     trust_weights: options.TrustWeights = DETECTOR.trust_weights,
     runtime: options.Runtime = DETECTOR.runtime,
     precision: options.Precision = None,
@@ -58,6 +59,7 @@ def detect(
     fail_incomplete: options.FailIncomplete = LIMITS.fail_incomplete,
     output: options.Output = None,
     formats: options.Formats = None,
+    save_maps: options.SaveMaps = DETECTOR.save_maps,
     stdout: options.Stdout = False,
     ordered: options.Ordered = DEFAULTS.ordered,
     timings: options.Timings = DEFAULTS.timings,
@@ -78,6 +80,8 @@ def detect(
     if not stdout:
         given.setdefault("output", DEFAULT_OUTPUT)
     config = configure(given)
+    if config.detector.save_maps and config.output is None:
+        raise UsageError("--save-maps writes files: give --output")
     if dry_run:
         list_images(config, quiet)
     else:

@@ -98,18 +98,17 @@ Classes = Annotated[
         "--classes CLASS,...", MODEL, "Names or ids of classes to keep, comma-separated or repeated.", default="all"
     ),
 ]
+Masks = Annotated[
+    str,
+    option("--masks FORM", MODEL, "Of a segmentation model: polygon, rle (as COCO) or none.", **one_of(config.MASKS)),
+]
 TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoint that may run code of its own.")]
 
 # How to run
 
 Runtime = Annotated[
     str,
-    option(
-        "--runtime RUNTIME",
-        RUN,
-        "auto (the fastest there is), openvino or torch.",
-        **CHOSEN_RUNTIMES,
-    ),
+    option("--runtime RUNTIME", RUN, "auto (the fastest there is), openvino or torch.", **CHOSEN_RUNTIMES),
 ]
 Precision = Annotated[
     Optional[str],
@@ -197,6 +196,9 @@ Formats = Annotated[
         default=",".join(DEFAULTS.formats),
     ),
 ]
+SaveMaps = Annotated[
+    bool, option("--save-maps", OUTPUT, "Of a semantic or depth model, the map of each image as a file below maps/.")
+]
 Stdout = Annotated[bool, option("--stdout", OUTPUT, "A JSON line per image on stdout, at once.")]
 Ordered = Annotated[bool, option("--ordered", OUTPUT, "Give results in input order.")]
 Timings = Annotated[bool, option("--timings", OUTPUT, "Put the ms of each stage into the records.")]
@@ -219,11 +221,7 @@ RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
 NewFolder = Annotated[
     Optional[Path],
     option(
-        "--output -o FOLDER",
-        OUTPUT,
-        "A new folder, needed by --conf and --classes.",
-        _path,
-        default="FOLDER itself",
+        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes.", _path, default="FOLDER itself"
     ),
 ]
 KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]

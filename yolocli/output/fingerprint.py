@@ -35,6 +35,8 @@ def fingerprint(plan: Plan) -> dict[str, Any]:
         "iou": asked.iou,
         "max_detections": asked.max_detections,
         "classes": sorted(set(asked.classes)) if asked.classes is not None else None,
+        "masks": asked.masks,
+        "save_maps": asked.save_maps,
     }
 
 
@@ -49,6 +51,8 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "iou": "--iou",
         "max_detections": "--max-det",
         "classes": "--classes",
+        "masks": "--masks",
+        "save_maps": "--save-maps",
     }
 )
 """What people call the entries of a fingerprint."""

@@ -10,7 +10,7 @@ from yolocli.output.sink import ImageFiles
 from yolocli.results import ImageResult, Outcome
 from yolocli.tasks import find_task
 
-FILES = ImageFiles("csv", ".csv", start=b"name,class,confidence,x1,")
+FILES = ImageFiles("csv", ".csv", start=b"name,class,")
 
 
 class CsvFiles:

@@ -11,7 +11,7 @@ from yolocli.output.sink import File, Sink
 from yolocli.results import ImageResult, Outcome
 from yolocli.tasks import find_task
 
-DETECTIONS = File("detections.csv", start=b"path,name,class,confidence,x1,")
+DETECTIONS = File("detections.csv", start=b"path,name,class,")
 IMAGES = File("images.csv", start=b"path,status,width,height,detections,")
 
 
