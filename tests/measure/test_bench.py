@@ -106,8 +106,9 @@ def test_few_pictures_are_taken_again_and_again(tmp_path: Path) -> None:
 def test_images_that_fail_are_counted_in_their_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("yolocli.measure.runs.detect", lambda cell, pictures, out: (SUMMARY, 3.0))
     monkeypatch.setattr("yolocli.measure.runs.outcomes", lambda out: ({}, {}))
-    row = Row("x", "m.pt", Cell("m.pt"))
-    run_cell(row, tmp_path, tmp_path, {})
+    monkeypatch.setattr("yolocli.measure.runs.task_of", lambda out: Detect())
+    row = Row("x", "m.pt", Cell("m.pt"), things="boxes")
+    run_cell(row, tmp_path, tmp_path, {}, Detect())
     assert row.failures == 4
     assert "failed" in table([row])
     assert "4" in table([row]).splitlines()[4].split()

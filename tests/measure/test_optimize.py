@@ -30,8 +30,8 @@ from yolocli.runtimes.openvino.model_folder import is_quantised
 from yolocli.tasks.detect import Detect
 
 DETECT = Detect()
-COMPARISON = Comparison(6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
-NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, iou=None)
+COMPARISON = Comparison(DETECT, 6, 2, 0.25, 0.15, 92, 5, 3, 98, 1, 0.0, 0.99, 40.0, 20.0)
+NOTHING = replace(COMPARISON, kept=0, faded=0, lost=0, own=0, gained=0, confidence_shift=None, likeness=None)
 
 
 def box(confidence: float, x: float = 0.0, name: str = "a") -> Detection:
@@ -109,13 +109,13 @@ def test_the_threshold_and_its_margin_can_be_chosen() -> None:
 
 def test_shift_and_iou_are_means_over_what_is_found() -> None:
     comparison = compared(Finds(box(0.5), box(0.3, 500.0)), Finds(box(0.6), box(0.2, 500.0)))
-    assert (comparison.confidence_shift, comparison.iou) == (pytest.approx(0.0), 1.0)
+    assert (comparison.confidence_shift, comparison.likeness) == (pytest.approx(0.0), 1.0)
 
 
 def test_the_loss_is_a_share_of_the_boxes_of_fp32() -> None:
     assert COMPARISON.loss == 0.03
     nothing = compared(Finds(box(0.2)), Finds())
-    assert (nothing.boxes, nothing.loss, nothing.confidence_shift, nothing.iou) == (0, None, None, None)
+    assert (nothing.boxes, nothing.loss, nothing.confidence_shift, nothing.likeness) == (0, None, None, None)
 
 
 def table(comparison: Comparison, width: int = 80) -> str:
@@ -204,7 +204,7 @@ def test_a_model_of_which_nothing_is_known_is_not_written_unless_told_to(
 ) -> None:
     monkeypatch.setattr(optimize_module, "compare", lambda *arguments: NOTHING)
     config = OptimizeConfig(str(weights), str(images), output=tmp_path / "x_openvino_model")
-    with pytest.raises(ModelError, match=r"finds no box with confidence 0\.25 or more in the 2 held-back.*--force"):
+    with pytest.raises(ModelError, match=r"finds no boxes with confidence 0\.25 or more in the 2 held-back.*--force"):
         optimize(config, lambda text: None, lambda comparison: None)
     assert list(tmp_path.iterdir()) == []
     assert optimize(replace(config, force=True), lambda text: None, lambda comparison: None) == config.output
@@ -281,7 +281,7 @@ def test_a_model_is_made_and_runs(weights: Path, images: Path, openvino: None, t
     comparison = told[0]
     assert comparison.calibrated // comparison.held_back == 3
     assert comparison.kept > 5
-    assert comparison.iou > 0.9
+    assert comparison.likeness > 0.9
     assert abs(comparison.confidence_shift) < 0.05
     detector = load_real(path)
     assert detector.description == "openvino int8 on cpu (auto: an OpenVINO model)"

@@ -40,7 +40,7 @@ def print_bench(figures: Mapping[str, Any], console: Console) -> None:
     """Prints what a benchmark measured, and the command line to use."""
     rows = figures["rows"]
     title = f"{figures['images']} images of {figures['folder']}, {', '.join(figures['models'])}"
-    _print_columns(title, BENCH_COLUMNS, rows, console)
+    _print_columns(title, {**BENCH_COLUMNS, rows[0]["things"].replace(" ", "\n"): _agreement}, rows, console)
     _print_columns("milliseconds per image", STAGE_COLUMNS, [row for row in rows if row["cell"]], console)
     sound = [row for row in rows if row["cell"] and not row["failures"]]
     if sound:
@@ -74,7 +74,6 @@ BENCH_COLUMNS: Mapping[str, Column] = MappingProxyType(
         "whole\ns": lambda row: f"{statistics.median(row['wall_seconds']):.1f}",
         "MiB": lambda row: f"{row['peak_memory_bytes'] / 2**20:,.0f}",
         "failed": lambda row: f"{row['failures']:,}" if row["failures"] else "",
-        "boxes": _agreement,
     }
 )
 STAGE_COLUMNS: Mapping[str, Column] = MappingProxyType({name: _stage(name) for name in STAGES})
@@ -112,20 +111,22 @@ def print_comparison(comparison: Comparison, max_loss: float, console: Console) 
 
     ratio = comparison.images_per_second / comparison.fp32_images_per_second
     title = f"{comparison.held_back} held-back pictures, calibrated on {comparison.calibrated} others"
-    caption = f"lost: not found at {comparison.floor:g} either; this is what --max-loss {max_loss:.1%} judges"
+    not_found = "not found" if comparison.task.whole else f"not found at {comparison.floor:g} either"
+    caption = f"lost: {not_found}; this is what --max-loss {max_loss:.1%} judges"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")
     table.add_column("fp32", justify="right")
     table.add_column("int8", justify="right")
-    table.add_row(
-        f"boxes, confidence {comparison.confidence:g} or more", f"{comparison.boxes:,}", f"{comparison.own:,}"
-    )
+    task = comparison.task
+    at = "" if task.whole else f", confidence {comparison.confidence:g} or more"
+    table.add_row(f"{task.things}{at}", f"{comparison.boxes:,}", f"{comparison.own:,}")
     table.add_row("kept", "", share(comparison.kept))
-    table.add_row(f"only at {comparison.floor:g} to {comparison.confidence:g}", "", share(comparison.faded))
+    if not task.whole:
+        table.add_row(f"only at {comparison.floor:g} to {comparison.confidence:g}", "", share(comparison.faded))
     table.add_row("lost", "", share(comparison.lost))
     table.add_row("gained", "", f"{comparison.gained:,}")
     table.add_row("mean shift in confidence", "", figure(comparison.confidence_shift, "+.4f"))
-    table.add_row("mean IoU", "", figure(comparison.iou, ".4f"))
+    table.add_row(f"mean {task.likeness_name}", "", figure(comparison.likeness, ".4f"))
     rates = f"{comparison.fp32_images_per_second:.1f}", f"{comparison.images_per_second:.1f} ({ratio:.2f} x)"
     table.add_row("network, images/s", *rates)
     console.print(table)

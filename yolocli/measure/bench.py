@@ -14,9 +14,10 @@ from yolocli.config import DetectorConfig, Precision
 from yolocli.errors import NoImagesError, UsageError
 from yolocli.measure.cells import BASELINE, BenchConfig, Cell, Row
 from yolocli.measure.pictures import Say, gather, left_out, repeat
-from yolocli.measure.runs import detect, outcomes, run_baseline, run_cell
+from yolocli.measure.runs import detect, outcomes, run_baseline, run_cell, task_of
 from yolocli.results import Detection
 from yolocli.runtimes.choose import prepare_detector
+from yolocli.tasks.base import Task
 
 
 def bench(config: BenchConfig, say: Say) -> list[Row]:
@@ -44,8 +45,8 @@ def bench(config: BenchConfig, say: Say) -> list[Row]:
         names = gather(config.folder, pictures, config.images, say)
         for cell in config.cells:
             _prepare(cell, say)
-        say(f"reference boxes: {config.models[0]} with torch, 1 worker")
-        reference, failed, expected = _reference(config, pictures, root)
+        say(f"reference: {config.models[0]} with torch, 1 worker")
+        reference, failed, task, expected = _reference(config, pictures, root)
         for name in failed:
             (pictures / name).unlink()
         if failed:
@@ -58,10 +59,11 @@ def bench(config: BenchConfig, say: Say) -> list[Row]:
         for number, row in enumerate(runs):
             left = sum(other.wall_seconds[-1] if other.wall_seconds else expected for other in runs[number:])
             say(f"run {number + 1} of {len(runs)}: {row.name} (about {_duration(left)} to go)")
+            row.things = task.things
             if row.cell is None:
-                run_baseline(row, pictures, config.images)
+                run_baseline(row, pictures, config.images, task)
             else:
-                run_cell(row, pictures, root, reference)
+                run_cell(row, pictures, root, reference, task)
     return rows
 
 
@@ -83,13 +85,14 @@ def _prepare(cell: Cell, say: Say) -> None:
 
 def _reference(
     config: BenchConfig, pictures: Path, root: Path
-) -> tuple[dict[str, Sequence[Detection]], dict[str, str], float]:
-    """Returns the boxes of each picture, why others failed, and the seconds a run of `config.images` would take."""
+) -> tuple[dict[str, Sequence[Detection]], dict[str, str], Task, float]:
+    """Returns what is found in each picture, why others failed, the task, and the seconds for `config.images`."""
     out = root / "reference"
     summary, wall = detect(Cell(config.models[0], "thread", "torch", 1, 1), pictures, out)
     boxes, failures = outcomes(out)
     start = wall - summary["wall_seconds"]
-    return boxes, failures, start + config.images * summary["wall_seconds"] / (len(boxes) + len(failures))
+    expected = start + config.images * summary["wall_seconds"] / (len(boxes) + len(failures))
+    return boxes, failures, task_of(out), expected
 
 
 def _duration(seconds: float) -> str:

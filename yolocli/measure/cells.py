@@ -69,9 +69,10 @@ class Row:
         stage_ms: Milliseconds an image of each stage, in the last round; they overlap between workers.
         peak_memory_bytes: Of all processes, the largest of the rounds.
         failures: Images that failed, the most of the rounds; such images are fast, so the rates are not to be trusted.
-        boxes: Boxes of the reference (torch, fp32, one worker).
-        matched: Of these, boxes found here with the same class and an IoU of `MATCH_IOU`.
-        extra: Boxes found here alone.
+        boxes: What the reference (torch, fp32, one worker) finds: boxes, or what else the task of the model finds.
+        matched: Of these, what was found here with the same class and a likeness of `MATCH_IOU`.
+        extra: What was found here alone.
+        things: What is counted.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Row:
     boxes: int = 0
     matched: int = 0
     extra: int = 0
+    things: str = ""
 
     @property
     def median(self) -> float:

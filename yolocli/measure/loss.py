@@ -11,9 +11,10 @@ from yolocli.detector import Detector
 from yolocli.images.letterbox import Canvas
 from yolocli.measure.match import match
 from yolocli.results import Detection
+from yolocli.tasks.base import Task
 
 OVERLAP = 0.5
-"""IoU at which two boxes of a class are the same one."""
+"""Likeness (IoU of boxes) from which on two records of a class are of the same thing."""
 
 MARGIN = 0.1
 """INT8 moves each confidence by some hundredths, so boxes that it sees well cross any threshold, down and up.
@@ -30,21 +31,23 @@ class Comparison:
     """The new model beside fp32, on held-back pictures, at the threshold that it will be used with.
 
     Attributes:
+        task: What both are for.
         calibrated: Pictures it was calibrated on.
         held_back: Pictures it was compared on.
         confidence: The threshold.
         floor: Confidence from which on a box counts as found, below the threshold; see `MARGIN`.
-        kept: Boxes of fp32 that it finds.
-        faded: Boxes of fp32 that it finds below the threshold, so a run with it does not show them.
-        lost: Boxes of fp32 that it does not find.
-        own: Boxes it finds.
-        gained: Of these, boxes that fp32 does not find, below the threshold neither.
-        confidence_shift: Mean change of the confidence of boxes kept or faded; None if there is none.
-        iou: Mean IoU of those with fp32's; None if there is none.
+        kept: Of what fp32 finds (boxes, or what else the task is about), how many it finds, too.
+        faded: How many it finds below the threshold, so a run with it does not show them.
+        lost: How many it does not find.
+        own: How many it finds.
+        gained: Of these, how many fp32 does not find, below the threshold neither.
+        confidence_shift: Mean change of the confidence of what was kept or faded; None if there is none.
+        likeness: Mean likeness of those with fp32's, see `Task.likeness`; None if there is none.
         images_per_second: Of the network, on all CPUs.
         fp32_images_per_second: Of fp32's, measured in turn with it.
     """
 
+    task: Task
     calibrated: int
     held_back: int
     confidence: float
@@ -55,18 +58,18 @@ class Comparison:
     own: int
     gained: int
     confidence_shift: float | None
-    iou: float | None
+    likeness: float | None
     images_per_second: float
     fp32_images_per_second: float
 
     @property
     def boxes(self) -> int:
-        """Boxes of fp32."""
+        """What fp32 finds."""
         return self.kept + self.faded + self.lost
 
     @property
     def loss(self) -> float | None:
-        """Share of the boxes of fp32 that are lost, in [0, 1]; None if there is none."""
+        """Share of what fp32 finds that is lost, in [0, 1]; None if there is none."""
         return self.lost / self.boxes if self.boxes else None
 
 
@@ -100,11 +103,12 @@ def compare(
                 started = time.perf_counter()
                 candidates = detector.infer([canvas])[0]
                 seconds[detector].append(time.perf_counter() - started)
-                boxes[detector] = detector.finish([candidates], [canvas]).detections
+                boxes[detector] = task.judged(detector.finish([candidates], [canvas]).detections)
             if repeat:
                 continue
-            sure, faint = _split(boxes[fp32], confidence)
-            own_sure, own_faint = _split(boxes[int8], confidence)
+            threshold = 0.0 if task.whole else confidence  # what is said of whole images has none
+            sure, faint = _split(boxes[fp32], threshold)
+            own_sure, own_faint = _split(boxes[int8], threshold)
             both = match(task, sure, own_sure, OVERLAP)
             faded = match(task, both.first_only, own_faint, OVERLAP)
             pairs += both.pairs + faded.pairs
@@ -113,6 +117,7 @@ def compare(
             own += len(own_sure)
             gained += len(match(task, both.second_only, faint, OVERLAP).first_only)
     return Comparison(
+        task=task,
         calibrated=calibrated,
         held_back=len(canvases),
         confidence=confidence,
@@ -123,7 +128,7 @@ def compare(
         own=own,
         gained=gained,
         confidence_shift=statistics.fmean(_score(new) - _score(old) for old, new, _ in pairs) if pairs else None,
-        iou=statistics.fmean(iou for _, _, iou in pairs) if pairs else None,
+        likeness=statistics.fmean(likeness for _, _, likeness in pairs) if pairs else None,
         images_per_second=1 / statistics.median(seconds[int8]),
         fp32_images_per_second=1 / statistics.median(seconds[fp32]),
     )

@@ -126,17 +126,18 @@ def _judge(comparison: Comparison, config: OptimizeConfig, notice: Notice) -> No
     Raises:
         ModelError: If it is refused.
     """
-    at = f"confidence {config.confidence:g} or more"
+    things = comparison.task.things
+    found = things if comparison.task.whole else f"{things} with confidence {config.confidence:g} or more"
     if comparison.loss is None and not config.force:
         raise ModelError(
-            f"not written: fp32 finds no box with {at} in the {comparison.held_back} held-back pictures, so nothing is "
-            "known of the loss. Give pictures that show what the model detects, a lower --conf, or --force"
+            f"not written: fp32 finds no {found} in the {comparison.held_back} held-back pictures, so nothing is known "
+            "of the loss. Give pictures that show what the model detects, a lower --conf, or --force"
         )
     if comparison.boxes < FEW_BOXES:
-        notice(f"only {comparison.boxes} boxes to compare: with more pictures the loss would be better known")
+        notice(f"only {comparison.boxes} {things} to compare: with more pictures the loss would be better known")
     if comparison.loss is not None and comparison.loss > config.max_loss and not config.force:
         raise ModelError(
-            f"not written: {comparison.loss:.1%} of the boxes with {at} are lost, more than --max-loss "
+            f"not written: {comparison.loss:.1%} of the {found} are lost, more than --max-loss "
             f"{config.max_loss:.1%}. Calibrate on more pictures, allow more, or use --force"
         )
 

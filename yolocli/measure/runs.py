@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolocli.errors import ExitCode, WorkerError
+from yolocli.errors import ExitCode, UsageError, WorkerError
 from yolocli.executors.chunk import chunk_size
 from yolocli.machine.apart import run_apart
 from yolocli.machine.cache import CACHE_VARIABLE
 from yolocli.measure.cells import Boxes, Cell, Row
 from yolocli.measure.match import match
-from yolocli.output.ownership import JOURNAL
+from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.output.past import replay
 from yolocli.results import STAGES, Detection, ImageFailure
-from yolocli.tasks import DEFAULT_TASK, find_task
+from yolocli.tasks import find_task
 from yolocli.tasks.base import Task
 
 MATCH_IOU = 0.9
-"""Overlap at which a box counts as the reference's, if the class is the same too."""
+"""Likeness (IoU of boxes) at which a record counts as the reference's, if the class is the same too."""
 
 COMMAND = "from yolocli.__main__ import main; main()"
 
@@ -33,31 +33,33 @@ from yolocli.machine.memory import peak_memory
 from yolocli.models import resolve_model
 from yolocli.runtimes.torch.download import Official
 from yolocli.runtimes.torch.library import ENVIRONMENT
-model, folder = resolve_model(sys.argv[1], Official()), sys.argv[2]
+model, folder, task = resolve_model(sys.argv[1], Official()), *sys.argv[2:]
 from yolocli.runtimes.torch.backend import check_format
 os.environ.update(ENVIRONMENT, YOLO_CONFIG_DIR=str(cache_folder("ultralytics")), ULTRALYTICS_SAFE_LOAD="1")
 from ultralytics import YOLO
 check_format(model, False)
-results = YOLO(model, task="detect").predict(folder, stream=True, save=False, verbose=False)
+results = YOLO(model, task=task).predict(folder, stream=True, save=False, verbose=False)
 next(results)  # set-up and the first image are not counted, as they are not for the others
 started = time.perf_counter()
-images = sum(1 for result in results if result.boxes.xyxy.tolist() is not None)
+images = sum(1 for result in results if result.cpu() is not None)
 rate = images / (time.perf_counter() - started)
 print(json.dumps({"images": 1 + images, "images_per_second": rate, "peak_memory_bytes": peak_memory()}))
 """
 """What `yolo predict save=False` does, by its Python form; it leaves out what it cannot read."""
 
 
-def run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
+def run_cell(row: Row, pictures: Path, root: Path, reference: Boxes, task: Task) -> None:
     """Runs a cell once, and adds its figures to its row.
 
     Args:
         row: Of the cell.
         pictures: Folder to run on.
         root: Folder for the results.
-        reference: Boxes to compare with, by path.
+        reference: Records to compare with, by path.
+        task: What they are about.
 
     Raises:
+        UsageError: If the model is one for another task.
         WorkerError: If the run fails.
     """
     assert row.cell is not None
@@ -69,14 +71,17 @@ def run_cell(row: Row, pictures: Path, root: Path, reference: Boxes) -> None:
     row.stage_ms = {name: round(summary["stages"][name] * 1000 / done, 2) for name in STAGES}
     row.peak_memory_bytes = max(row.peak_memory_bytes, summary["peak_memory_bytes"])
     row.failures = max(row.failures, summary["failures"])
-    task = find_task(DEFAULT_TASK, row.model)  # a journal does not say what its model was for
+    other = task_of(out).name
+    if other != task.name:
+        raise UsageError(f"--model {row.model}: a model for {other}, which cannot be compared with one for {task.name}")
     row.boxes, row.matched, row.extra = agreement(task, reference, outcomes(out)[0])
 
 
 def agreement(task: Task, reference: Boxes, found: Boxes) -> tuple[int, int, int]:
-    """Returns the boxes of the reference, those of them that were found, and those found beyond them."""
+    """Returns how many records of the reference there are, how many of them were found, and how many beyond them."""
     paths = reference.keys() | found.keys()
-    matchings = [match(task, reference.get(path, ()), found.get(path, ()), MATCH_IOU) for path in paths]
+    sides = [(task.judged(reference.get(path, ())), task.judged(found.get(path, ()))) for path in paths]
+    matchings = [match(task, *both, MATCH_IOU) for both in sides]
     matched = sum(len(matching.pairs) for matching in matchings)
     lost = sum(len(matching.first_only) for matching in matchings)
     return matched + lost, matched, sum(len(matching.second_only) for matching in matchings)
@@ -108,18 +113,24 @@ def detect(cell: Cell, pictures: Path, out: Path) -> tuple[dict[str, Any], float
     return figures_of(COMMAND, [*words, "--summary-json", "--no-progress"], cell.name)
 
 
-def run_baseline(row: Row, pictures: Path, images: int) -> None:
+def task_of(out: Path) -> Task:
+    """Returns the task of the model that an output folder was made with."""
+    return find_task(json.loads((out / RUN).read_bytes())["task"], out)
+
+
+def run_baseline(row: Row, pictures: Path, images: int, task: Task) -> None:
     """Runs Ultralytics' own predict once, and adds its figures to its row.
 
     Args:
         row: Of the baseline.
         pictures: Folder to run on.
         images: How many it holds.
+        task: Of the model, which a converted one does not tell Ultralytics in time.
 
     Raises:
         WorkerError: If the run fails.
     """
-    figures, wall = figures_of(PREDICT, [row.model, str(pictures)], row.name)
+    figures, wall = figures_of(PREDICT, [row.model, str(pictures), task.name], row.name)
     row.images_per_second.append(figures["images_per_second"])
     row.wall_seconds.append(wall)
     row.peak_memory_bytes = max(row.peak_memory_bytes, figures["peak_memory_bytes"])

@@ -72,6 +72,7 @@ class Task(Protocol):
         plain_nms: `suppress` looks at nothing but boxes and classes, so that a runtime may do it on its device.
         centred: A network that has done its own NMS gives centre x, centre y, width and height in place of corners.
         likeness_name: What `likeness` is called.
+        things: What it finds, in the plural, for tables that count them.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Task(Protocol):
     plain_nms: bool
     centred: bool
     likeness_name: str
+    things: str
 
     def extra(self, facts: ModelFacts) -> int:
         """Returns how many columns the rows of a model have beyond the six of every task."""

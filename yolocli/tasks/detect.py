@@ -35,6 +35,7 @@ class Detect:
     plain_nms: ClassVar[bool] = True
     centred: ClassVar[bool] = False
     likeness_name: ClassVar[str] = "IoU"
+    things: ClassVar[str] = "boxes"
     own_difference: ClassVar[float] = PIXELS
     """Largest difference of what a task that is built on this one has beyond boxes."""
 

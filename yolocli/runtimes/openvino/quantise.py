@@ -39,7 +39,7 @@ def quantise(source: Path, folder: Path, samples: Sequence[T], load: Callable[[T
     """
     if is_quantised(source):
         raise ModelError(f"{source}: is an INT8 model already; give the weights it was made from")
-    nncf = _import_nncf()
+    nncf, metadata = _import_nncf(), read_metadata(source)
     model = import_openvino().Core().read_model(str(graph_file(source)))
     shape = model.input(0).partial_shape
     if shape[2].is_static or shape[3].is_static:
@@ -50,21 +50,21 @@ def quantise(source: Path, folder: Path, samples: Sequence[T], load: Callable[[T
             nncf.Dataset(list(samples), lambda sample: _network_input(load(sample))),
             preset=nncf.QuantizationPreset.MIXED,  # activations of SiLU are not symmetric
             subset_size=len(samples),
-            ignored_scope=nncf.IgnoredScope(names=_decoding(model)),
+            ignored_scope=nncf.IgnoredScope(names=[] if metadata.task.whole else _decoding(model)),
         )
     import_openvino().save_model(quantised, folder / MODEL, compress_to_fp16=False)
-    write_metadata(folder, read_metadata(source), quantised=True)
+    write_metadata(folder, metadata, quantised=True)
 
 
 def _decoding(model: Any) -> list[str]:
-    """Returns the names of the operations that turn the head's features into boxes and scores."""
+    """Returns the names of the operations that turn the head's features into boxes, scores and what belongs to them."""
     operations = model.get_ordered_ops()
     sigmoids = [op.get_friendly_name() for op in operations if op.get_type_name() == "Sigmoid"]
     if not sigmoids:
         raise ModelError("no YOLO head found in the graph; this model cannot be quantised")
     head = sigmoids[-1].split("/", 1)[0]
     names = [op.get_friendly_name() for op in operations]
-    return [name for name in names if name in sigmoids or name.startswith((f"{head}/", f"{head}.dfl"))]
+    return [name for name in names if name in sigmoids or name.startswith((f"{head}/", f"{head}.rows/", f"{head}.dfl"))]
 
 
 def _network_input(canvas: Canvas) -> NDArray[np.float32]:
