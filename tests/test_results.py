@@ -26,6 +26,7 @@ from yolocli.results import (
     outcome_from_dict,
     to_json,
 )
+from yolocli.summary import RunSummary, Tally
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +191,14 @@ def test_every_record_of_a_real_run_is_valid(
         assert ("timings_ms" in record) is timings
         if timings and record["status"] == "ok":
             assert record["timings_ms"].keys() == {"read", "decode", "prepare", "infer", "post"}
+
+
+def test_of_a_ranking_of_classes_the_first_counts() -> None:
+    ranked = (Detection("cat", 0, 0.9), Detection("dog", 1, 0.05))
+    shares = (Detection("sky", 0, more={"pixel_ratio": 0.5}), Detection("sea", 1, more={"pixel_ratio": 0.5}))
+    tally = Tally()
+    for detections in (ranked, ranked[::-1], shares, (box(), box())):
+        tally.add(result(boxes=detections))
+    filled = tally.fill(RunSummary("thread", 1, 1, 1, "torch", "a.pt"))
+    assert filled.classes == {"person": 2, "cat": 1, "dog": 1, "sea": 1, "sky": 1}
+    assert filled.detections == 8

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from yolocli.errors import ExitCode
-from yolocli.results import STAGES, ImageResult, Outcome
+from yolocli.results import STAGES, Detection, ImageResult, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class RunSummary:
         runtime: What ran the network, and where.
         model: Model as it was asked for.
         images: Images that gave a result in this run.
-        detections: Boxes in them.
+        detections: What was found in them: boxes, or what else the task of the model finds.
         failures: Images that failed in this run.
         skipped: Images that an earlier run had done.
         skipped_failures: Among those, failures that were not tried again.
@@ -38,7 +38,8 @@ class RunSummary:
         load_seconds: To load models and start workers.
         stages: Seconds spent in each stage, summed over workers.
         peak_memory_bytes: Of all processes; pages they share are counted in each.
-        classes: Boxes by class name, the most frequent first.
+        classes: How often each class was found, by name, the most frequent first; of what an image as a whole is said
+            to be, its best class counts.
         folder: What the output folder holds of all its runs: images, failures, detections; empty without one.
     """
 
@@ -105,7 +106,7 @@ class Tally:
         if isinstance(outcome, ImageResult):
             self.images += 1
             self.detections += len(outcome.detections)
-            self._classes.update(box.name for box in outcome.detections)
+            self._classes.update(record.name for record in _counted(outcome.detections))
         else:
             self.failures += 1
 
@@ -123,3 +124,9 @@ class Tally:
             stages={name: self._milliseconds[name] / 1000 for name in STAGES},
             classes=dict(sorted(self._classes.items(), key=lambda item: (-item[1], item[0]))),
         )
+
+
+def _counted(records: Sequence[Detection]) -> Sequence[Detection]:
+    """Returns the records whose classes count; of classes in the order of their scores, without boxes, the first."""
+    ranked = bool(records) and records[0].xyxy is None and records[0].confidence is not None
+    return records[:1] if ranked else records
