@@ -54,7 +54,7 @@ def crop(image: Pixels, frame: Frame) -> Canvas:
         scaled_width, scaled_height = int(frame.width * width / short), int(frame.width * height / short)
     left, top = round((scaled_width - frame.width) / 2), round((scaled_height - frame.height) / 2)
     flat = image[..., 0] if image.shape[2] == 1 else image
-    pixels = np.asarray(_part(Image.fromarray(flat), (scaled_width, scaled_height), (left, top), frame))
+    pixels = np.array(_part(Image.fromarray(flat), (scaled_width, scaled_height), (left, top), frame))
     return Canvas(pixels.reshape(frame.height, frame.width, image.shape[2]), width, height)
 
 

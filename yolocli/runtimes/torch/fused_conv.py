@@ -9,6 +9,7 @@ and a minute for each shape.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -60,12 +61,13 @@ def fuse_convolutions(model: nn.Module, channels: int, stride: int) -> bool:
     noise = torch.rand(1, channels, 2 * stride, 2 * stride, generator=torch.Generator().manual_seed(0))
     before: list[tuple[nn.Module, str, nn.Module]] = []
     with torch.inference_mode():
-        expected, same = _first(model(noise)), False
+        expected, same = _outputs(model(noise)), False
         try:
             for parent, name, fused in list(_fused(model)):
                 before.append((parent, name, getattr(parent, name)))
                 setattr(parent, name, fused)
-            same = torch.allclose(_first(model(noise)), expected, rtol=TOLERANCE, atol=TOLERANCE)
+            found = _outputs(model(noise))
+            same = all(starmap(_alike, zip(found, expected, strict=True)))
         except (AttributeError, RuntimeError):
             same = False
     if not same:
@@ -91,6 +93,12 @@ def _activation_after_convolution(module: nn.Module) -> str:
     return "none"
 
 
-def _first(output: Any) -> torch.Tensor:
-    tensor: torch.Tensor = output[0] if isinstance(output, (list, tuple)) else output
-    return tensor
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    alike: bool = torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
+    return alike
+
+
+def _outputs(output: Any) -> list[torch.Tensor]:
+    """Returns what a model gives, apart from what only training needs: its output, and the maps of masks."""
+    first = output[0] if isinstance(output, (list, tuple)) else output
+    return list(first) if isinstance(first, (list, tuple)) else [first]
