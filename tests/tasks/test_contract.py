@@ -32,15 +32,17 @@ def task(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tas
 
 
 def rows_of(task: Task, *boxes: tuple[float, ...]) -> np.ndarray:
-    """Rows of x, y, confidence and class: boxes of 100 pixels; what the task adds is zero."""
-    found = np.zeros((len(boxes), COLUMNS + task.extra(FACTS)), np.float32)
+    """Rows of x, y, confidence and class: boxes of 100 pixels; what the task adds is zero, or a share in its maps."""
+    found = np.full((len(boxes), COLUMNS + task.extra(FACTS)), task.maps, np.float32)
     for row, (x, y, confidence, class_index) in zip(found, boxes, strict=True):
         row[BOX], row[CONFIDENCE], row[CLASS] = (x, y, x + 100, y + 100), confidence, class_index
     return found
 
 
 def records_of(task: Task, *boxes: tuple[float, ...]) -> tuple[Detection, ...]:
-    return task.read(Raw(rows_of(task, *boxes)), CANVAS, FACTS, Wanted()).detections
+    rows = rows_of(task, *boxes)
+    maps = np.ones((rows.shape[1] - COLUMNS, 80, 160), np.float32) if task.maps else None
+    return task.read(Raw(rows, maps), CANVAS, FACTS, Wanted()).detections
 
 
 def test_a_task_is_called_what_its_row_says(task: Task, request: pytest.FixtureRequest) -> None:

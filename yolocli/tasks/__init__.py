@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "detect": "yolocli.tasks.detect:Detect",
+        "segment": "yolocli.tasks.segment:Segment",
     }
 )
 """By the name that Ultralytics gives them, which is in every model."""
