@@ -84,12 +84,12 @@ class Detection:
         if box is not None:
             xyxy = (box["x1"], box["y1"], box["x2"], box["y2"])
             if len(box) > len(CORNERS):
-                xyxy, more = _around(box), {"box": box, **more}
+                xyxy, more = around(box), {"box": box, **more}
         return Detection(data["name"], data["class"], data.get("confidence"), xyxy, more)
 
 
-def _around(box: Mapping[str, float]) -> Box:
-    """Returns the upright box around corners, given as x1, y1, x2, y2, ..."""
+def around(box: Mapping[str, float]) -> Box:
+    """Returns the upright box around corners, given by the names x1, y1, x2, y2, ..."""
     across = [value for key, value in box.items() if key.startswith("x")]
     down = [value for key, value in box.items() if key.startswith("y")]
     return min(across), min(down), max(across), max(down)

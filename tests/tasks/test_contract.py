@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,19 @@ from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
 from yolocli.tasks.base import ModelFacts, Raw, Task, Wanted
-from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE
+from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE, OWN
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
 CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640, gain_x=0.5, gain_y=0.5)
 """Twice as large as the network sees it."""
 MADE_UP = {**TASKS, "turned": made_up.ROW}
+
+
+OWN_OF: Mapping[str, Callable[[float, float], Any]] = {
+    "segment": lambda x, y: 1,  # of maps of ones
+    "pose": lambda x, y: [x + 50, y + 50, 0.9] * 17,
+}
+"""What a task has of its own for a box at a place."""
 
 
 @pytest.fixture(params=MADE_UP)
@@ -32,10 +40,11 @@ def task(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tas
 
 
 def rows_of(task: Task, *boxes: tuple[float, ...]) -> np.ndarray:
-    """Rows of x, y, confidence and class: boxes of 100 pixels; what the task adds is zero, or a share in its maps."""
-    found = np.full((len(boxes), COLUMNS + task.extra(FACTS)), task.maps, np.float32)
+    """Rows of x, y, confidence and class: boxes of 100 pixels; what the task adds is zero unless `OWN_OF` says it."""
+    found = np.zeros((len(boxes), COLUMNS + task.extra(FACTS)), np.float32)
     for row, (x, y, confidence, class_index) in zip(found, boxes, strict=True):
         row[BOX], row[CONFIDENCE], row[CLASS] = (x, y, x + 100, y + 100), confidence, class_index
+        row[OWN] = OWN_OF.get(task.name, lambda x, y: 0)(x, y)
     return found
 
 
@@ -93,7 +102,7 @@ def test_likeness_is_1_for_the_same_and_0_for_what_is_elsewhere(task: Task) -> N
     assert task.likeness(one, one) == 1
     assert 0 < task.likeness(one, close) < 1
     assert task.likeness(one, close) == task.likeness(close, one)
-    assert task.likeness(one, far) == 0
+    assert task.likeness(one, far) == pytest.approx(0, abs=1e-9)
 
 
 def outputs(task: Task, end_to_end: bool) -> tuple[np.ndarray, list[Raw]]:
@@ -106,7 +115,8 @@ def outputs(task: Task, end_to_end: bool) -> tuple[np.ndarray, list[Raw]]:
     best, classes = scores.max(2, keepdims=True), scores.argmax(2)[..., None]
     found = np.concatenate([*corners, best, classes, own], 2).astype(np.float32)
     whole = np.concatenate([centre, size, scores, own], 2).transpose(0, 2, 1).astype(np.float32)
-    return found if end_to_end else whole, [Raw(rows.copy()) for rows in found]
+    done = np.concatenate([centre, size, found[..., CONFIDENCE:]], 2) if task.centred else found
+    return done if end_to_end else whole, [Raw(rows.copy()) for rows in found]
 
 
 @pytest.mark.parametrize("end_to_end", [False, True])

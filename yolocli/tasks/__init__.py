@@ -19,6 +19,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "detect": "yolocli.tasks.detect:Detect",
         "segment": "yolocli.tasks.segment:Segment",
+        "pose": "yolocli.tasks.pose:Pose",
+        "obb": "yolocli.tasks.obb:Obb",
     }
 )
 """By the name that Ultralytics gives them, which is in every model."""

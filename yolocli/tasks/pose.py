@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 SHAPE = "kpt_shape"
 """What models say of their keypoints: how many there are, and 2 or 3 numbers of each: x, y and how visible it is."""
 COCO_SHAPE = (17, 3)
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+"""Spreads of a person's 17 keypoints that COCO computes OKS with, as shares of the root of the object's area."""
 SIGMA = 0.05
-"""Spread of a keypoint, as a share of the square root of its object's area, that OKS is computed with; COCO has one for
-each of a person's 17 keypoints (0.025 to 0.107), which says nothing of other objects."""
+"""That of a keypoint of anything else, as a share of this root: about their mean."""
+VISIBLE = 0.5
+"""From here on a keypoint counts as seen."""
 
 
 class Pose(Detect):
@@ -30,6 +37,7 @@ class Pose(Detect):
     asks: ClassVar[tuple[str, ...]] = (SHAPE,)
     columns: ClassVar[tuple[str, ...]] = (*Detect.columns, "keypoints")
     likeness_name: ClassVar[str] = "OKS"
+    things: ClassVar[str] = "poses"
     own_difference: ClassVar[float] = 0.05
     """Pixels."""
 
@@ -54,8 +62,25 @@ class Pose(Detect):
         )
 
     def likeness(self, one: Detection, other: Detection) -> float:
-        """Returns the OKS of the keypoints, the object being `one`; see `Task.likeness`."""
-        raise NotImplementedError
+        """Returns the OKS of the keypoints; see `Task.likeness`.
+
+        It is that of COCO (https://cocodataset.org/#keypoints-eval), with the mean area of the two boxes for that of
+        the object, and of the keypoints that either record sees; of all, where none sees one.
+        """
+        first, second = one.more["keypoints"], other.more["keypoints"]
+        area = (_area(one) + _area(other)) / 2 or 1.0
+        count = len(first["x"])
+        visible = zip(first.get("visible", ()), second.get("visible", ()), strict=True)
+        seen = [max(pair) >= VISIBLE for pair in visible]
+        spreads = COCO_SIGMAS if count == len(COCO_SIGMAS) else (SIGMA,) * count
+        distances = zip(first["x"], first["y"], second["x"], second["y"], strict=True)
+        squares = [(x1 - x2) ** 2 + (y1 - y2) ** 2 for x1, y1, x2, y2 in distances]
+        shares = [
+            math.exp(-square / (2 * area * (2 * spread) ** 2))
+            for square, spread, counts in zip(squares, spreads, seen if any(seen) else [True] * count, strict=True)
+            if counts
+        ]
+        return sum(shares) / len(shares) if shares else 1.0
 
     def cells(self, record: Detection) -> tuple[str | float, ...]:
         """See `Task.cells`; a keypoint is `x y` or `x y visible`, and they are separated by semicolons."""
@@ -66,3 +91,9 @@ class Pose(Detect):
 def _fields(places: NDArray[np.float64], visible: NDArray[np.float64]) -> dict[str, Any]:
     fields = {"x": places[:, 0].tolist(), "y": places[:, 1].tolist()}
     return fields | ({"visible": visible[:, 0].tolist()} if visible.shape[1] else {})
+
+
+def _area(record: Detection) -> float:
+    assert record.xyxy is not None
+    x1, y1, x2, y2 = record.xyxy
+    return (x2 - x1) * (y2 - y1)
