@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "detect": "yolocli.tasks.detect:Detect",
+        "semantic": "yolocli.tasks.semantic:Semantic",
+        "depth": "yolocli.tasks.depth:Depth",
+        "classify": "yolocli.tasks.classify:Classify",
     }
 )
 """By the name that Ultralytics gives them, which is in every model."""
