@@ -14,6 +14,8 @@ HEADER_BYTES: Final = 25
 """Of the first chunk, IHDR, whole (PNG, third edition, 11.2.1)."""
 SOFTWARE: Final = b"tEXtSoftware\0yolocli"
 """Type and content of the chunk after it (11.3.3.2), which tells such a file from those of others."""
+END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+"""The last chunk (11.2.4)."""
 
 
 def png(pixels: NDArray[Any]) -> bytes:

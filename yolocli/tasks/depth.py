@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
-from yolocli.tasks.whole import MAPS, Whole, agreement
+from yolocli.tasks.whole import MAP, MAPS, Whole, agreement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,4 +65,4 @@ def _map(depths: NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, bytes]]
     steps = np.empty(depths.shape, np.uint16)
     for row, values in zip(steps, depths, strict=True):
         row[:] = np.clip(np.rint(values / np.float32(scale)), 0, LARGEST)
-    return {"map": {"metres_per_unit": scale}}, {MAPS: png(steps)}
+    return {MAP: {"metres_per_unit": scale}}, {MAPS: png(steps)}

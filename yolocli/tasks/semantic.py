@@ -7,7 +7,7 @@ from typing import ClassVar
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
-from yolocli.tasks.whole import MAPS, Whole, agreement
+from yolocli.tasks.whole import MAP, MAPS, Whole, agreement
 
 RATIO = "pixel_ratio"
 RATIO_DIGITS = 5
@@ -46,10 +46,10 @@ class Semantic(Whole):
         if not wanted.maps:
             return Findings(records)
         large = len(facts.names) > IGNORED or len(counts) > IGNORED
-        found = found.astype(np.uint16 if large else np.uint8)
+        found, ignored = found.astype(np.uint16 if large else np.uint8), IGNORED_16 if large else IGNORED
         if len(kept) < len(class_of):
-            found[~np.isin(found, list(kept))] = IGNORED_16 if large else IGNORED
-        return Findings(records, {"map": {}}, {MAPS: png(found)})
+            found[~np.isin(found, list(kept))] = ignored
+        return Findings(records, {MAP: {"ignored": ignored}}, {MAPS: png(found)})
 
     def likeness(self, one: Detection, other: Detection) -> float:
         """Returns the lesser share by the greater: their IoU is no more than that; see `Task.likeness`."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAP = "map"
+"""Field of a record that tells of the map."""
 MAPS = "maps"
 """What the files of maps are called in `Findings`, and so their folder."""
 
