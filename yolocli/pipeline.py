@@ -23,7 +23,8 @@ from yolocli.machine.threads import start_thread
 from yolocli.models import BUILTIN
 from yolocli.observer import Observer
 from yolocli.output.formats import find_formats
-from yolocli.output.run_folder import RunFolder, has_run
+from yolocli.output.run_file import has_run
+from yolocli.output.run_folder import RunFolder
 from yolocli.results import Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.sources.base import Found
@@ -193,7 +194,7 @@ class Run:
         feed.open(self.summary.batch, crew.most, list_ahead=count)
         for outcome in crew.run(feed, ordered=config.ordered):
             self._tell_how_many(feed)
-            self._take(outcome, folder)
+            outcome = self._take(outcome, folder)
             if self._first:
                 self._mark("first result")
                 self._first = False
@@ -201,10 +202,11 @@ class Run:
             yield outcome
         self.summary = replace(self.summary, wall_seconds=time.perf_counter() - loaded)
 
-    def _take(self, outcome: Outcome, folder: RunFolder | None) -> None:
+    def _take(self, outcome: Outcome, folder: RunFolder | None) -> Outcome:
+        """Writes an outcome down and tells of it; returns it as it was written down."""
         started = time.perf_counter()
         if folder is not None:
-            folder.add(outcome)
+            outcome = folder.add(outcome)
             if folder.skipped != self._skipped:
                 self._skipped = folder.skipped
                 for observer in self._observers:
@@ -219,6 +221,7 @@ class Run:
             why = f"{failures:,} failures are more than --max-failures allows" if most != 0 else "an image failed"
             self._notice(f"stopped: {why}")
             self.stop(ExitCode.SOME_FAILED)
+        return outcome
 
     def _tell_how_many(self, feed: Feed[Found]) -> None:
         found = (feed.found, feed.whole)

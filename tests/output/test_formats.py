@@ -159,8 +159,10 @@ class Memory:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
-        self.objects[str(per_image(files, path))] = data
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:
+        place = per_image(files, path).as_posix()
+        self.objects[place] = data
+        return place
 
     def has_image(self, files: ImageFiles, path: str) -> bool:
         return bool(self.objects.get(str(per_image(files, path))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 from yolocli.images.letterbox import Canvas, Fit, Frame, letterbox
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
-
     from yolocli.images.picture import Pixels
+
+FEW_COLUMNS = 64
+"""Columns that are made in vain on either side at most."""
 
 
 def fit(image: Pixels, frame: Frame) -> Canvas:
@@ -53,19 +55,29 @@ def crop(image: Pixels, frame: Frame) -> Canvas:
         short = min(width, height)
         scaled_width, scaled_height = int(frame.width * width / short), int(frame.width * height / short)
     left, top = round((scaled_width - frame.width) / 2), round((scaled_height - frame.height) / 2)
-    flat = image[..., 0] if image.shape[2] == 1 else image
-    pixels = np.array(_part(Image.fromarray(flat), (scaled_width, scaled_height), (left, top), frame))
-    return Canvas(pixels.reshape(frame.height, frame.width, image.shape[2]), width, height)
+    first, last = _columns(width, scaled_width, left, frame.width)
+    step = width / scaled_width
+    scaled = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).resize(
+        (last - first, scaled_height),
+        Image.Resampling.BILINEAR,
+        (first * step, 0, min(last * step, width), height),
+    )
+    kept = scaled.crop((left - first, top, left - first + frame.width, top + frame.height))
+    return Canvas(np.array(kept).reshape(frame.height, frame.width, image.shape[2]), width, height)
 
 
-def _part(image: PILImage, size: tuple[int, int], start: tuple[int, int], frame: Frame) -> PILImage:
-    """Scales an image and cuts a part of the frame's size out."""
-    from PIL import Image
+def _columns(width: int, scaled_width: int, left: int, kept: int) -> tuple[int, int]:
+    """Returns the columns of a scaled image to make, for some of them to be kept.
 
-    (left, top), resized = start, image
-    if image.size != size:
-        resized = image.resize(size, Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + frame.width, top + frame.height))
+    To make these alone takes half the time for a 16:9 picture. They differ from those of the whole by the rounding of
+    where they begin and end in the image, which is of float32: that moves no value by more than 1 of 255, and hardly
+    any, but where many lie just between two, as they do when every few columns the filter begins anew at a whole pixel.
+    There it begins and ends at such. (Rows stay whole: Pillow would begin with those of some images, and then rounds
+    otherwise.)
+    """
+    anew = scaled_width // math.gcd(width, scaled_width)
+    multiple = anew if anew <= FEW_COLUMNS else 1
+    return left // multiple * multiple, -(-(left + kept) // multiple) * multiple
 
 
 _FITS: Mapping[Fit, Callable[[Pixels, Frame], Canvas]] = MappingProxyType(

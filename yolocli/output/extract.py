@@ -13,6 +13,7 @@ from yolocli.config import check_share
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
+from yolocli.output.formats.maps import without_map
 from yolocli.output.journal import Journal, mend
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, LOCK, RUN, refuse_foreign
 from yolocli.output.partial import PARTIAL
@@ -51,7 +52,7 @@ def extract(
     """Makes a new output folder of the boxes that a run with stricter settings would have kept.
 
     It is what such a run would leave, but for boxes whose score rounds to the threshold, and for images with as many
-    boxes as --max-det allows.
+    boxes as --max-det allows. There are no maps in it, and none are named.
 
     Args:
         root: The output folder of a run.
@@ -79,6 +80,7 @@ def extract(
         roots = roots_of(source)
         run = read_json(source, RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
+        fingerprint.pop("save_maps", None)
         keep = _keeping(choice, fingerprint, names_of(source, run))
         stack.enter_context(made.held())
         if choice.confidence is not None:
@@ -94,7 +96,7 @@ def extract(
             for outcome in outcomes_of(source, roots or ()):
                 if isinstance(outcome, ImageResult):
                     kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
-                    outcome = replace(outcome, detections=kept)
+                    outcome = replace(outcome, detections=kept, more=without_map(outcome.more))
                 journal.append(outcome)
         totals = project_all(made, wanted.values(), timings)
         conclude(made, {RUN: run})

@@ -111,13 +111,13 @@ class OutputFolder:
         except OSError as error:
             raise cannot_write(self.root / path, error) from error
 
-    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:
         """See `Sink.write_image`; if the disk cannot hold the name of the image, the file has a plainer one."""
         for place in places(files, path):
             try:
                 self._check_own(place, files)
                 self.write(place, data)
-                return
+                return place.as_posix()
             except OutputError as error:
                 refused = error
                 if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:

@@ -59,19 +59,23 @@ class Past:
 
     def look_up(self, ref: ImageRef) -> Known:
         """Tells what the last run with this file made of it, and remembers that it was asked for."""
-        key = hash(ref.path)
-        last = bisect_right(self._keys, key) - 1
-        while last >= 0 and self._keys[last] == key:
-            head = self._head(last)
-            if head.path == ref.path:
-                if head.status == DROPPED:
-                    return Known.NEW
-                self._seen[last] = True
-                if not head.is_of(ref):
-                    return Known.CHANGED
-                return Known.DONE if head.status == ImageResult.status else Known.FAILED
-            last -= 1  # another path with the same hash
-        return Known.NEW
+        last = self._last(ref.path)
+        if last is None or (head := self._head(last)).status == DROPPED:
+            return Known.NEW
+        self._seen[last] = True
+        if not head.is_of(ref):
+            return Known.CHANGED
+        return Known.DONE if head.status == ImageResult.status else Known.FAILED
+
+    def outcome(self, path: str) -> Outcome:
+        """Returns what the last run made of an image that is known.
+
+        Raises:
+            OutputError: If that line of the journal is damaged.
+        """
+        last = self._last(path)
+        assert last is not None
+        return _outcome(self._path, self._line(last))
 
     def unseen(self) -> Iterator[Head]:
         """Yields what was not asked for, and not dropped before."""
@@ -89,12 +93,25 @@ class Past:
         count = len(self._keys)
         return (i for i in range(count) if i + 1 == count or self._keys[i] != self._keys[i + 1])
 
+    def _last(self, path: str) -> int | None:
+        """Returns the position of the last line of an image."""
+        key = hash(path)
+        last = bisect_right(self._keys, key) - 1
+        while last >= 0 and self._keys[last] == key:
+            if self._head(last).path == path:
+                return last
+            last -= 1  # another path with the same hash
+        return None
+
     def _head(self, position: int) -> Head:
-        assert self._file is not None
-        self._file.seek(self._offsets[position])
-        head = parse(self._file.readline())
+        head = parse(self._line(position))
         assert head is not None
         return head
+
+    def _line(self, position: int) -> bytes:
+        assert self._file is not None
+        self._file.seek(self._offsets[position])
+        return self._file.readline()
 
 
 def named(folder: OutputFolder) -> list[str]:

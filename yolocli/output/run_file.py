@@ -8,12 +8,14 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig
 from yolocli.executors.settle import Settled
 from yolocli.output.disk import sync_stream
 from yolocli.output.folder import OutputFolder
+from yolocli.output.ownership import RUN
 
 
 def write_json(folder: OutputFolder, name: str, content: Mapping[str, Any], *, durable: bool = False) -> None:
@@ -43,6 +45,11 @@ def read_json(folder: OutputFolder, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def has_run(output: Path) -> bool:
+    """Tells whether a run has written to a folder before."""
+    return (output / RUN).exists()
 
 
 def conclude(folder: OutputFolder, files: Mapping[str, Mapping[str, Any]]) -> None:

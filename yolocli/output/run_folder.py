@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from yolocli.config import RunConfig
@@ -15,6 +14,7 @@ from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
 from yolocli.output.formats.base import Context, Format, Writer
+from yolocli.output.formats.maps import Maps
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
 from yolocli.output.overwrite import clear
@@ -49,6 +49,7 @@ class RunFolder:
         self._settled = settled
         self._notice = notice
         self._folder = OutputFolder(config.output)
+        self._maps = Maps(self._folder, config.detector.save_maps)
         self._stack = ExitStack()
         self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
@@ -67,14 +68,15 @@ class RunFolder:
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
-                clear(self._folder, asked.values())
+                clear(self._folder, (*asked.values(), *self._maps.formats))
             self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
             self._task: str = self._before.get("task") or DEFAULT_TASK
-            if self._has_records():
+            journal = self._folder.root / JOURNAL
+            if journal.exists() and journal.stat().st_size:
                 refuse_other_settings(self._folder.root, self._before, self._settled.detector)
             self.damaged = mend(self._folder, self._notice)
-            self._past = Past(self._folder.root / JOURNAL)
+            self._past = Past(journal)
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
             self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
@@ -110,7 +112,8 @@ class RunFolder:
         """Yields what is still to be done, and counts what is not."""
         for item in items:
             known = self._past.look_up(item.ref if isinstance(item, ImageFailure) else item)
-            if known is Known.DONE or (known is Known.FAILED and not self._config.retry_failed):
+            done = known is Known.DONE and not self._maps.has_lost(self._past, item.path)
+            if done or (known is Known.FAILED and not self._config.retry_failed):
                 self.skipped += 1
                 self.skipped_failures += known is Known.FAILED
             else:
@@ -128,8 +131,11 @@ class RunFolder:
         self._classes = {str(index): name for index, name in names.items()}
         self._task = task
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> Outcome:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
+
+        Returns:
+            It, as it was written down.
 
         Raises:
             OutputError: If it cannot be written.
@@ -138,9 +144,11 @@ class RunFolder:
             self._note_run()
         if self._live is None:  # not before the class names are known
             self._live = open_live(self._formats.values(), self._context())
+        outcome = self._maps.keep(outcome)
         for writer in self._live:
             writer.add(outcome)
         self._journal.append(outcome)
+        return outcome
 
     def settle_gone(self, walked: Set[str]) -> None:
         """Deals with what the journal holds and a walk that came to its end has not met.
@@ -198,7 +206,7 @@ class RunFolder:
             raise
 
     def _refuse_foreign(self, formats: Mapping[str, Format]) -> None:
-        files, images = files_of(formats.values())
+        files, images = files_of((*formats.values(), *self._maps.formats))
         refuse_foreign(self._folder.root, (*OWN_FILES, *files), images)
 
     def _context(self) -> Context:
@@ -220,10 +228,6 @@ class RunFolder:
                 new = text in self._late
                 writers.append(writer if new else WhereMissing(writer, wanted.images, self._folder))
         return writers
-
-    def _has_records(self) -> bool:
-        journal = self._folder.root / JOURNAL
-        return journal.exists() and journal.stat().st_size > 0
 
     def _known_roots(self) -> list[Root]:
         """Returns the roots of the folder.
@@ -292,8 +296,3 @@ class RunFolder:
             "started": self._started,
             "finished": finished,
         }
-
-
-def has_run(output: Path) -> bool:
-    """Tells whether a run has written to a folder before."""
-    return (output / RUN).exists()

@@ -47,13 +47,16 @@ class ImageFiles:
 class Sink(Protocol):
     """A place for results: a folder on disk, or what stands for one."""
 
-    def write_image(self, files: ImageFiles, path: str, data: bytes) -> None:
+    def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:
         """Writes the file of an image, in place of what a run wrote there before.
 
         Args:
             files: Which of its files.
             path: Of the image, as in its record.
             data: The content.
+
+        Returns:
+            Its path in the place for results, '/'-separated.
 
         Raises:
             OutputError: If it cannot be written.

@@ -19,6 +19,9 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "detect": "yolocli.tasks.detect:Detect",
         "segment": "yolocli.tasks.segment:Segment",
+        "semantic": "yolocli.tasks.semantic:Semantic",
+        "depth": "yolocli.tasks.depth:Depth",
+        "classify": "yolocli.tasks.classify:Classify",
         "pose": "yolocli.tasks.pose:Pose",
         "obb": "yolocli.tasks.obb:Obb",
     }

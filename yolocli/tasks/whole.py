@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAP = "map"
+"""Field of a record that tells of the map."""
+MAPS = "maps"
+"""What the files of maps are called in `Findings`, and so their folder."""
+
+
 class Whole:
     """The part of a `Task` that is the same in all of them."""
 
@@ -48,3 +54,8 @@ class Whole:
     ) -> str | None:
         """See `Task.difference`."""
         return different_maps(expected[0], actual)
+
+
+def agreement(one: float, other: float) -> float:
+    """Returns the lesser of two numbers, neither less than 0, as a share of the greater; 1 where both are 0."""
+    return min(one, other) / (max(one, other) or 1.0) if one != other else 1.0

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from yolocli.errors import UsageError
-from yolocli.output.formats import failures
+from yolocli.output.formats import failures, maps
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
 from yolocli.output.sink import File, ImageFiles
@@ -75,8 +75,8 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
 
 
 def every_format() -> list[Format]:
-    """Returns all that there are to ask for, with options at their defaults."""
-    return list(map(find_format, FORMATS))
+    """Returns all that there are to ask for, with options at their defaults, and what stands for maps."""
+    return [*map(find_format, FORMATS), maps.FORMAT]
 
 
 def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:

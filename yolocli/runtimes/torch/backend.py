@@ -161,6 +161,7 @@ def _check(path: Path, backend: Any) -> None:
         check_sizes(stride, imgsz)
     except (TypeError, ValueError, OverflowError, LookupError) as error:
         raise ModelError(f"{path}: damaged: {error}; convert the model again") from error
+    normalisation_of(backend, path)
 
 
 def task_of(backend: Any, model: object) -> Task:
@@ -187,6 +188,41 @@ def facts_of(backend: Any, task: Task) -> ModelFacts:
 def fit_of(backend: Any, task: Task) -> Fit:
     """Returns how images are fitted into the input of a model."""
     return "stretch" if is_rtdetr(backend) else task.fit
+
+
+def normalisation_of(backend: Any, path: object = "") -> tuple[list[float], list[float]] | None:
+    """Returns mean and standard deviation of each channel, in [0, 1], that a classifier wants taken out of its images.
+
+    They are in the transforms that a checkpoint carries; Ultralytics' predict follows these at the size of training.
+
+    Args:
+        backend: AutoBackend around the model.
+        path: Of the model, for the message.
+
+    Raises:
+        ModelError: If there are other transforms than those of `images.fit.crop` and a normalisation; not after the
+            model has been loaded.
+    """
+    steps = getattr(getattr(_module(backend), "transforms", None), "transforms", None)
+    if not steps:
+        return None
+    size = getattr(steps[0], "size", None)
+    if size is not None and ((size, size) if isinstance(size, int) else tuple(size)) != trained_imgsz(backend):
+        return None
+    import torchvision.transforms as known
+
+    kinds = [type(step) for step in steps]
+    if (
+        kinds != [known.Resize, known.CenterCrop, known.ToTensor, known.Normalize]
+        or steps[0].interpolation is not known.InterpolationMode.BILINEAR
+        or tuple(steps[1].size) != trained_imgsz(backend)
+    ):
+        raise ModelError(
+            f"{path}: its images have to be prepared in a way that is not supported "
+            f"({', '.join(kind.__name__ for kind in kinds)}); train it with the transforms of this Ultralytics"
+        )
+    mean, std = ([float(value) for value in values] for values in (steps[3].mean, steps[3].std))
+    return (mean, std) if any(mean) or set(std) != {1.0} else None
 
 
 def is_rtdetr(backend: Any) -> bool:

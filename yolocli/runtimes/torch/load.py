@@ -16,7 +16,15 @@ from yolocli.errors import ModelError, UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS, fixed_imgsz, frame_for
 from yolocli.runtimes.plan import Prepared
-from yolocli.runtimes.torch.backend import facts_of, fit_of, is_rtdetr, load_backend, task_of, trained_imgsz
+from yolocli.runtimes.torch.backend import (
+    facts_of,
+    fit_of,
+    is_rtdetr,
+    load_backend,
+    normalisation_of,
+    task_of,
+    trained_imgsz,
+)
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.tasks.base import Raw, Task
@@ -79,6 +87,7 @@ class TorchRuntime:
         self._iou = asked.iou
         self._end_to_end = bool(backend.end2end)
         self._in_shares = is_rtdetr(backend)
+        self._normalisation = normalisation_of(backend)
         self.suppressed = self._end_to_end or (device.type == "cuda" and self.task.plain_nms)
         self.description = (
             f"torch {(precision or Precision.fp32).value} on {device}"
@@ -140,8 +149,8 @@ class TorchRuntime:
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
         if self.channels == 3:
             pixels = pixels.flip(1)  # BGR to RGB
-        inputs = pixels.half() if self._backend.fp16 else pixels.float()
-        return inputs.div_(255)
+        inputs = (pixels.half() if self._backend.fp16 else pixels.float()).div_(255)
+        return normalised(inputs, *self._normalisation) if self._normalisation else inputs
 
     def _candidates(self, output: torch.Tensor) -> torch.Tensor:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
@@ -208,6 +217,11 @@ def network_output(output: Any, task: Task) -> tuple[torch.Tensor, torch.Tensor 
     if isinstance(first, (list, tuple)):  # masks of weights
         return first[0], first[1]
     return first, output[1] if task.maps else None
+
+
+def normalised(inputs: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Returns inputs (images, channels, height, width) less the mean of each channel, divided by its deviation."""
+    return (inputs - inputs.new_tensor(mean)[:, None, None]) / inputs.new_tensor(std)[:, None, None]
 
 
 def in_pixels(output: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,48 @@
+"""classify: what an image as a whole shows, the likeliest classes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from yolocli.images.letterbox import Canvas, Fit
+from yolocli.results import CONFIDENCE_DIGITS, Detection, Findings
+from yolocli.tasks.base import ModelFacts, Raw, Wanted
+from yolocli.tasks.whole import Whole
+
+BEST = 5
+"""Classes that are recorded of an image, as Ultralytics records them."""
+
+
+class Classify(Whole):
+    """See `Task`. A network gives the probability of each class, (classes,)."""
+
+    name: ClassVar[str] = "classify"
+    fit: ClassVar[Fit] = "crop"
+    columns: ClassVar[tuple[str, ...]] = ("name", "class", "confidence")
+    likeness_name: ClassVar[str] = "top-1"
+
+    def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
+        """Makes records of the best classes, of those wanted, whatever their probability; see `Task.read`."""
+        import numpy as np
+
+        assert raw.maps is not None
+        scores = raw.maps.astype(np.float64)
+        among = [index for index in facts.names if wanted.classes is None or index in wanted.classes]
+        usable = sorted(index for index in among if index < len(scores) and np.isfinite(scores[index]))
+        best = sorted(usable, key=lambda index: -scores[index])[:BEST]  # of equal ones the first
+        confidences = scores.round(CONFIDENCE_DIGITS).tolist()
+        return Findings(tuple(Detection(facts.names[index], index, confidences[index]) for index in best))
+
+    def likeness(self, one: Detection, other: Detection) -> float:
+        """Returns 1, as both are of one class, which is all there is to them; see `Task.likeness`."""
+        return 1.0
+
+    def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
+        """Returns the best; see `Task.judged`."""
+        return records[:1]
+
+    def cells(self, record: Detection) -> tuple[str | float, ...]:
+        """See `Task.cells`."""
+        assert record.confidence is not None
+        return (record.name, record.class_id, record.confidence)
