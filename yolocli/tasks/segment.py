@@ -33,6 +33,7 @@ class Segment(Detect):
     columns: ClassVar[tuple[str, ...]] = (*Detect.columns, "segments")
     maps: ClassVar[bool] = True
     likeness_name: ClassVar[str] = "mask IoU"
+    things: ClassVar[str] = "masks"
     own_difference: ClassVar[float] = 0.01
     """Of a prototype's share in a mask, the largest of which are 1 or more."""
 

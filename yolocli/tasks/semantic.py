@@ -25,6 +25,7 @@ class Semantic(Whole):
     name: ClassVar[str] = "semantic"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", RATIO)
     likeness_name: ClassVar[str] = "ratio of shares"
+    things: ClassVar[str] = "classes"
 
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """Makes a record of each class that is in the image, by class index; see `Task.read`."""

@@ -30,6 +30,7 @@ class Whole:
     maps: ClassVar[bool] = False
     plain_nms: ClassVar[bool] = False
     centred: ClassVar[bool] = False
+    things: ClassVar[str] = "images"
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
