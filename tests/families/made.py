@@ -25,6 +25,8 @@ SHARE: Final = 0.07
 """Of the anchors of a stride: those whose best score exceeds the middle."""
 MIDDLE: Final = 0.25
 BEST: Final = 0.95
+SPREAD: Final = 2.0
+"""Of the scores of all classes, before the softmax, where an image has one class."""
 FILTER: Final = 0.001
 """The score that Ultralytics' heads without prompts look for a class from."""
 WORDS: Final = ("bolt", "lamp", "crate", "hinge", "kettle", "pulley", "spool", "wrench")
@@ -60,7 +62,7 @@ def make(architecture: str, form: str, target: Path, pictures: Sequence[Path], i
         _enliven(model, torch.cat(_images(pictures, Frame(imgsz, imgsz, stride, False), channels)))
         FORMS[form](model)
         _vary_boxes(model.model[-1])
-        _spread(model, _images(pictures, Frame(imgsz, imgsz, stride, True, _fit(shell)), channels))
+        _spread(model, _images(pictures, Frame(imgsz, imgsz, stride, stride > 1, _fit(shell)), channels))
     shell.ckpt = {"train_args": {"task": shell.task, "imgsz": imgsz}}
     shell.save(target)
     return target
@@ -173,6 +175,10 @@ def _vary_boxes(head: Any) -> None:
 def _spread(model: Any, images: Sequence[torch.Tensor]) -> None:
     """Stretches the last layers of the classes, each by what it gives of the pictures."""
     head = model.model[-1]
+    if hasattr(head, "linear"):  # of an image as a whole: no class has it all
+        ((layer, seen),) = _outputs(model, images, [head.linear])
+        layer.weight.mul_(SPREAD / torch.cat(seen).std())
+        return
     filters = [layer.pf for layer in getattr(head, "lrpc", ()) if layer.enabled]
     for layer, seen in _outputs(model, images, filters):
         layer.bias.add_(_logit(FILTER) - torch.cat([one.flatten() for one in seen]).median())
@@ -198,8 +204,6 @@ def _last_layers(head: Any) -> Iterator[nn.Module]:
             yield from compared or [layer[-1] for layer in getattr(head, f"{branch}cv3", None) or ()]
     elif hasattr(head, "dec_score_head"):
         yield head.dec_score_head[-1]
-    elif hasattr(head, "linear"):
-        yield head.linear
     elif hasattr(head, "classifier"):
         yield head.classifier[-1]
 

@@ -105,7 +105,9 @@ def _distance(box: Mapping[str, float], wanted: Mapping[str, float]) -> float:
 
 
 def _same_best(found: Sequence[Mapping[str, Any]], answer: Any, where: str) -> None:
-    for record, wanted in zip(found, answer.summary(), strict=True):
+    expected = answer.summary()
+    assert (found[0]["name"], found[0]["class"]) == (expected[0]["name"], expected[0]["class"]), where
+    for record, wanted in zip(found, expected, strict=True):  # of which like ones may change places
         assert abs(record["confidence"] - wanted["confidence"]) <= SCORE, where
 
 
