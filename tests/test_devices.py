@@ -30,6 +30,7 @@ from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.tasks.base import ModelFacts, Raw
 from yolocli.tasks.boxes import suppress
+from yolocli.tasks.candidates import numbers, of_one_class
 from yolocli.tasks.detect import Detect
 
 
@@ -52,7 +53,10 @@ def test_device_lists(text: str | None, devices: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("together", [20_000, 10], ids=["one kernel", "image by image"])
-def test_nms_on_the_device_keeps_the_boxes_that_the_host_keeps(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_nms_on_the_device_keeps_the_boxes_that_the_host_keeps(
+    together: int, agnostic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr("yolocli.runtimes.torch.device_nms.TOGETHER", together)
     random = np.random.default_rng(0)
@@ -64,9 +68,11 @@ def test_nms_on_the_device_keeps_the_boxes_that_the_host_keeps(together: int, mo
         scores, classes = random.uniform(0.25, 1, (count, 1)), random.integers(0, 80, (count, 1)) % 4 * 26
         images.append(np.hstack([corner, corner + size, scores, classes]).astype(np.float32))
     rows = np.vstack([np.insert(image, 0, number, axis=1) for number, image in enumerate(images)]).astype(np.float32)
-    kept = suppress_on_device(torch.from_numpy(rows), 0.5).numpy()
+    kept = suppress_on_device(torch.from_numpy(rows), 0.5, agnostic).numpy()
     for number, image in enumerate(images):
-        expected = suppress(image, 0.5, 10_000)
+        every = image[numbers(suppress(of_one_class(image), 0.5, 10_000))]
+        expected = every if agnostic else suppress(image, 0.5, 10_000)
+        assert len(every) < len(suppress(image, 0.5, 10_000)) or len(image) < 2
         assert len(expected) < max(len(image), 1) or len(image) < 2, "nothing overlaps: this would show nothing"
         np.testing.assert_array_equal(kept[kept[:, 0] == number][:, 1:], expected)
 
@@ -84,6 +90,20 @@ def test_a_runtime_that_suppresses_on_its_device_finds_the_same(
     runtime.suppressed = True
     assert detect_images(detector, refs, batch=4, max_pixels=10**8) == on_host
     assert sum(len(outcome.detections) for outcome in on_host if isinstance(outcome, ImageResult)) > 3
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_things_of_different_classes_suppress_one_another_where_the_model_says_so(agnostic: bool) -> None:
+    class Found:
+        facts: ClassVar = ModelFacts({0: "a", 1: "b"}, agnostic=agnostic)
+        task: ClassVar = Detect()
+        channels, best_batch, description, suppressed = 3, 1, "", False
+
+    rows = [[10, 20, 30, 40, 0.8, 1], [60, 20, 80, 40, 0.7, 0], [10, 20, 30, 39, 0.9, 0]]
+    detector = YoloDetector(Found(), FakeLoader().prepare(DetectorConfig(), (), None))  # type: ignore[arg-type]
+    canvas = Canvas(np.zeros((64, 96, 3), np.uint8), 96, 64)
+    names = [box.name for box in detector.finish([Raw(np.array(rows, np.float32))], [canvas]).detections]
+    assert names == (["a", "a"] if agnostic else ["a", "b", "a"])
 
 
 @pytest.mark.parametrize("suppressed", [False, True])

@@ -16,10 +16,13 @@ from yolocli.runtimes import load_runtime
 from yolocli.runtimes.choose import prepare_detector
 from yolocli.runtimes.plan import Prepared
 from yolocli.tasks.base import Raw, Task, Wanted
-from yolocli.tasks.candidates import usable
+from yolocli.tasks.candidates import numbers, of_one_class, usable
 from yolocli.tasks.classes import class_ids
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from yolocli.runtimes.base import Lock, Runtime
 
 
@@ -86,8 +89,14 @@ class YoloDetector:
         """Has the task suppress and read what is usable; see `Detector.finish`."""
         (raw,), (canvas,) = found, canvases  # as `prepare` makes one of each image
         rows, limit = usable(raw.rows, self._wanted.classes), self._asked.max_detections
-        kept = rows[:limit] if self._runtime.suppressed else self.task.suppress(rows, self._asked.iou, limit)
+        kept = rows[:limit] if self._runtime.suppressed else self._suppress(rows, limit)
         return self.task.read(Raw(kept, raw.maps), canvas, self._runtime.facts, self._wanted)
+
+    def _suppress(self, rows: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
+        if not self._runtime.facts.agnostic:
+            return self.task.suppress(rows, self._asked.iou, limit)
+        kept = self.task.suppress(of_one_class(rows), self._asked.iou, limit)
+        return rows[numbers(kept)]
 
 
 class LockedDetector:

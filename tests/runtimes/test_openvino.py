@@ -285,6 +285,14 @@ def test_metadata_of_older_versions_is_text(tmp_path: Path) -> None:
     assert (metadata.imgsz, dict(metadata.names), metadata.end_to_end) == ((480, 640), {0: "a", 1: "b"}, True)
 
 
+def test_metadata_says_that_a_model_is_rtdetr(tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text(
+        "stride: 32\ntask: detect\nimgsz: 640\nnames: {0: a}\nhead: RTDETRDecoder\n"
+    )
+    metadata = read_metadata(tmp_path)
+    assert (metadata.fit, metadata.end_to_end, metadata.in_shares) == ("stretch", True, True)
+
+
 def test_an_int8_model_runs_from_the_command_with_its_own_fingerprint(
     int8_model: Path, photos: list[Path], tmp_path: Path
 ) -> None:

@@ -21,6 +21,9 @@ LARGEST_METADATA = 2**20
 DEEPEST_METADATA = 20
 """Levels of lists and mappings in it; there are three in what Ultralytics writes."""
 
+RTDETR_HEAD = "RTDETRDecoder"
+"""How Ultralytics' metadata says that a model is RT-DETR."""
+
 LARGEST_SIDE = 2**16
 """Pixels of a side of an input; Ultralytics' largest models are trained with 1280."""
 
@@ -38,6 +41,8 @@ class Metadata:
         end_to_end: The network has done its own NMS.
         more: What else its task asks for, see `ModelFacts`.
         fit: How images are fitted into its input.
+        agnostic: See `ModelFacts`.
+        in_shares: It gives boxes as centre x, centre y, width and height, as shares of its input.
     """
 
     names: Mapping[int, str]
@@ -48,11 +53,13 @@ class Metadata:
     end_to_end: bool
     more: Mapping[str, Any] = field(default_factory=dict)
     fit: Fit = "letterbox"
+    agnostic: bool = False
+    in_shares: bool = False
 
     @property
     def facts(self) -> ModelFacts:
         """What its task asks for."""
-        return ModelFacts(self.names, self.more)
+        return ModelFacts(self.names, self.more, self.agnostic)
 
 
 def read_metadata(folder: Path) -> Metadata:
@@ -67,6 +74,8 @@ def read_metadata(folder: Path) -> Metadata:
         names, imgsz = _literal(values["names"]), _literal(values["imgsz"])
         height, width = (imgsz, imgsz) if isinstance(imgsz, int) else (imgsz[0], imgsz[-1])
         arguments = _literal(values.get("args") or {})
+        rtdetr = values.get("head") == RTDETR_HEAD
+        done = bool(_literal(values.get("end2end", False)) or arguments.get("nms", False))
         task = find_task(str(values["task"]), folder)
         metadata = Metadata(
             names={int(index): str(name) for index, name in names.items()},
@@ -74,9 +83,11 @@ def read_metadata(folder: Path) -> Metadata:
             imgsz=(int(height), int(width)),
             task=task,
             channels=int(values.get("channels", 3)),
-            end_to_end=bool(_literal(values.get("end2end", False)) or arguments.get("nms", False)),
+            end_to_end=done or rtdetr,
             more={key: _literal(values[key]) for key in task.asks if key in values},
-            fit=_fit(values.get("fit", task.fit)),
+            fit=_fit(values.get("fit", "stretch" if rtdetr else task.fit)),
+            agnostic=bool(values.get("agnostic", False)),
+            in_shares=rtdetr,
         )
         check_sizes(metadata.stride, metadata.imgsz)
         if not metadata.names:
@@ -169,6 +180,7 @@ def write_metadata(folder: Path, metadata: Metadata, *, quantised: bool = False)
         "channels": metadata.channels,
         "end2end": metadata.end_to_end,
         "fit": metadata.fit,
+        "agnostic": metadata.agnostic,
         **metadata.more,
     }
     (folder / METADATA).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -37,10 +37,12 @@ class ModelFacts:
     Attributes:
         names: Class names by class index.
         more: What else its task `asks` for, if the model says it.
+        agnostic: Candidates of different classes can be the same thing, too.
     """
 
     names: Mapping[int, str]
     more: Mapping[str, Any] = field(default_factory=dict)
+    agnostic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

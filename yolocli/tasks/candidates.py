@@ -59,6 +59,22 @@ def no_rows() -> NDArray[np.float32]:
     return np.zeros((0, COLUMNS), np.float32)
 
 
+def of_one_class(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns rows as if all were of one class, with the `numbers` of the rows they come from in one more column."""
+    import numpy as np
+
+    alike = np.concatenate([rows, np.arange(len(rows), dtype=np.float32)[:, None]], 1)
+    alike[:, CLASS] = 0
+    return alike
+
+
+def numbers(alike: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Returns which rows some come from, see `of_one_class`."""
+    import numpy as np
+
+    return alike[:, -1].astype(np.intp)
+
+
 def usable(rows: NDArray[np.float32], classes: Collection[int] | None) -> NDArray[np.float32]:
     """Returns the rows that can become records.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONVERSION = 3
+CONVERSION = 4
 """Raise it when the same weights would be converted to something else."""
 LONGEST_STEM = 40
 """Characters of a model's name in the name of its folder, so that any name of a file system fits in 255 bytes."""
@@ -131,7 +131,14 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
     ov = import_openvino()
     import torch
 
-    from yolocli.runtimes.torch.backend import facts_of, fit_of, load_backend, task_of, trained_imgsz
+    from yolocli.runtimes.torch.backend import (
+        facts_of,
+        fit_of,
+        is_end_to_end,
+        load_backend,
+        task_of,
+        trained_imgsz,
+    )
     from yolocli.runtimes.torch.canonical import canonical
 
     plan = Plan(DetectorConfig(trust_weights=trust_weights), "", "torch", Precision.fp32)
@@ -144,9 +151,10 @@ def convert(weights: Path, folder: Path, *, trust_weights: bool) -> None:
         imgsz=trained_imgsz(backend),
         task=task,
         channels=backend.channels,
-        end_to_end=bool(backend.end2end),
+        end_to_end=is_end_to_end(backend),
         more=facts.more,
         fit=fit_of(backend, task),
+        agnostic=facts.agnostic,
     )
     picture = drawn_picture(stride, backend.channels)
     try:

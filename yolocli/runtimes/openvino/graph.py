@@ -44,12 +44,14 @@ class Graph:
             probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances). Else none.
         branches: Graphs of what comes before that output, for each stride two; see `anchors.graphs_of`. If
             there are some, in place of that output stand the maps they look at, (images, rows, columns, channels).
+        in_shares: See `Metadata`.
     """
 
     model: Any
     task: Task
     strides: tuple[int, ...] = ()
     branches: tuple[tuple[Any, Any], ...] = ()
+    in_shares: bool = False
 
     def candidates(
         self,
@@ -79,8 +81,10 @@ class Graph:
         maps = parts.pop().copy() if self.task.maps else None
         if len(parts) == 1:
             done = parts[0][parts[0][:, CONFIDENCE] > confidence]
-            if self.task.centred:
+            if self.task.centred or self.in_shares:
                 done[:, BOX] = cornered(done[:, BOX])
+            if self.in_shares:
+                done[:, BOX] *= np.array([*size[::-1]] * 2, np.float32)
             return Raw(done, maps)
         made_from, (best, scores, *more) = parts[: self.sources], parts[self.sources :]
         found = (best > confidence).nonzero()[0]
@@ -148,7 +152,9 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
     known = 4 + len(metadata.names) + metadata.task.extra(metadata.facts)
     if not metadata.end_to_end and rows.is_static and rows.get_length() != known:
         raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
-    return Graph(model, metadata.task) if metadata.end_to_end else _with_best_score(ov, model, metadata, few_boxes)
+    if metadata.end_to_end:
+        return Graph(model, metadata.task, in_shares=metadata.in_shares)
+    return _with_best_score(ov, model, metadata, few_boxes)
 
 
 def _with_pixels(ov: Any, model: Any, channels: int) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from yolocli.config import Precision
 from yolocli.errors import ModelError, install_hint
 from yolocli.images.letterbox import Fit
-from yolocli.runtimes.metadata import check_metadata, check_sizes
+from yolocli.runtimes.metadata import RTDETR_HEAD, check_metadata, check_sizes
 from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.confined import ConfinedError, confined
 from yolocli.tasks import DEFAULT_TASK, find_task
@@ -32,6 +32,9 @@ save_combine); an engine of TensorRT holds machine code; of those for chips that
 SELF_CONTAINED = frozenset(("pt", "torchscript", "onnx", "engine", "coreml", "coreai", "litert", "mnn"))
 """Formats whose metadata is not in a file of its own."""
 
+LEAST_MOST = 300
+"""Boxes that a head which needs no NMS gives at least, so that there are enough of the classes that are wanted."""
+
 
 def load_backend(prepared: Prepared, device: torch.device) -> Any:
     """Returns Ultralytics' AutoBackend around a model, fused and ready to run.
@@ -41,11 +44,15 @@ def load_backend(prepared: Prepared, device: torch.device) -> Any:
     """
     import ultralytics.nn.tasks as tasks
     from ultralytics.nn.autobackend import AutoBackend
+    from ultralytics.utils.checks import check_yolov5u_filename
 
     path, trusted = prepared.path, prepared.asked.trust_weights
     kind = check_format(path, trusted)
     if kind not in SELF_CONTAINED:
         check_metadata(path)
+    other = Path(check_yolov5u_filename(str(path), verbose=False))
+    if kind == "pt" and other != path:
+        raise ModelError(f"{path}: Ultralytics loads {other.name} in place of a file of this name; rename it")
     if path.suffix == ".pt" and not trusted and not tasks._SafeLoad.SUPPORTED:
         raise ModelError(f"{path}: this torch cannot load checkpoints safely; install torch 2.6 or later")
     try:
@@ -61,7 +68,24 @@ def load_backend(prepared: Prepared, device: torch.device) -> Any:
         raise ModelError(_why_not_loaded(path, error)) from error
     backend.eval()
     _check(path, backend)
+    if is_yoloe(backend):
+        _settle_classes(path, backend.backend.model)
+    if kind == "pt" and backend.end2end:  # as Ultralytics' predict does
+        most = max(prepared.asked.max_detections, LEAST_MOST)
+        backend.backend.model.set_head_attr(max_det=most, agnostic_nms=is_yoloe(backend))
     return backend
+
+
+def _settle_classes(path: Path, module: Any) -> None:
+    """Puts the classes of YOLOE into the weights of its head, which then is like any other."""
+    head = module.model[-1]
+    if hasattr(head, "lrpc") or head.is_fused:
+        return
+    if getattr(module, "pe", None) is None:
+        raise ModelError(
+            f"{path}: a YOLOE that has no classes yet; give it some with Ultralytics' YOLOE.set_classes and save it"
+        )
+    head.fuse(module.pe.to(next(module.parameters()).device))
 
 
 def check_format(path: Path, trusted: bool) -> str | None:
@@ -132,9 +156,16 @@ def _why_not_loaded(path: Path, error: Exception) -> str:
         )
     first_line = (str(error).replace("❌️", "").removeprefix("ERROR").strip() or type(error).__name__).splitlines()[0]
     if "outside the supported Ultralytics checkpoint format" in str(error):
+        if not isinstance(error.__cause__, pickle.UnpicklingError):
+            return f"{path}: holds no model that Ultralytics' YOLO or RTDETR could load; SAM is of another kind"
         return (
             f"{path}: refused, as loading it would run code that is not part of a YOLO checkpoint. If you trust where "
             "it comes from, use --trust-weights"
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name == "clip":
+        return (
+            f"{path}: holds CLIP, which is not needed once the classes are set; load it with Ultralytics where clip is "
+            "installed, set model.model.clip_model = None and save it"
         )
     if _is_confined(error):
         return f"{path}: refused, as loading it would reach the network or write outside the cache"
@@ -182,7 +213,8 @@ def facts_of(backend: Any, task: Task) -> ModelFacts:
     module = _module(backend)
     sources = [backend] if module is None else [backend, module.model[-1]]
     values = {key: getattr(source, key, None) for key in task.asks for source in reversed(sources)}
-    return ModelFacts(dict(backend.names), {key: value for key, value in values.items() if value is not None})
+    more = {key: value for key, value in values.items() if value is not None}
+    return ModelFacts(dict(backend.names), more, is_yoloe(backend))
 
 
 def fit_of(backend: Any, task: Task) -> Fit:
@@ -225,9 +257,22 @@ def normalisation_of(backend: Any, path: object = "") -> tuple[list[float], list
     return (mean, std) if any(mean) or set(std) != {1.0} else None
 
 
+def is_end_to_end(backend: Any) -> bool:
+    """Tells whether a network does its own NMS, or needs none."""
+    return bool(backend.end2end) or is_rtdetr(backend)
+
+
 def is_rtdetr(backend: Any) -> bool:
     """Tells whether a model gives boxes as shares of its input, as RT-DETR does."""
-    return "RTDETR" in type(_module(backend)).__name__
+    return "RTDETR" in type(_module(backend)).__name__ or getattr(backend, "head", None) == RTDETR_HEAD
+
+
+def is_yoloe(backend: Any) -> bool:
+    """Tells whether a model is one whose classes Ultralytics' predict suppresses together.
+
+    It does so for weights only: of a converted model it does not know.
+    """
+    return "YOLOE" in type(_module(backend)).__name__
 
 
 def _module(backend: Any) -> Any:

@@ -12,7 +12,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from ultralytics.nn.modules.head import OBB, OBB26, Detect, Pose, Pose26, Segment, Segment26
+from ultralytics.nn.modules.head import (
+    OBB,
+    OBB26,
+    Detect,
+    Pose,
+    Pose26,
+    Segment,
+    Segment26,
+    YOLOEDetect,
+    YOLOESegment,
+    YOLOESegment26,
+    v10Detect,
+)
 from ultralytics.utils.tal import dist2bbox, dist2rbox, make_anchors
 
 from yolocli.tasks.candidates import side_by_side
@@ -120,6 +132,22 @@ class RowsSegment26(RowsSegment):
         return maps
 
 
+class RowsYoloeSegment(RowsSegment):
+    """That of YOLOE, which has another name for a layer."""
+
+    def __init__(self, head: Any) -> None:
+        super().__init__(head)
+        self.cv4 = head.cv5
+
+
+class RowsYoloeSegment26(RowsSegment26):
+    """That of YOLOE in the manner of YOLO26."""
+
+    def __init__(self, head: Any) -> None:
+        super().__init__(head)
+        self.cv4 = head.cv5
+
+
 class RowsPose(RowsDetect):
     """One that gives each box keypoints."""
 
@@ -190,6 +218,10 @@ HEADS: Mapping[type[nn.Module], type[RowsDetect]] = MappingProxyType(
         Pose26: RowsPose26,
         OBB: RowsObb,
         OBB26: RowsObb26,
+        v10Detect: RowsDetect,
+        YOLOEDetect: RowsDetect,
+        YOLOESegment: RowsYoloeSegment,
+        YOLOESegment26: RowsYoloeSegment26,
     }
 )
 """What can stand for a head of Ultralytics'."""
@@ -215,8 +247,11 @@ class ChannelsLast(nn.Module):  # type: ignore[misc]
 
 def rows_head(head: Any) -> RowsDetect | None:
     """Returns a module that stands for a model's last one; None if it is of a kind that has none."""
-    kind = HEADS.get(type(head))
-    return kind(head).eval() if kind and not head.end2end and not head.xyxy else None
+    kind: type[RowsDetect] | None = HEADS.get(type(head))
+    if kind is None or head.end2end or head.xyxy or hasattr(head, "lrpc"):  # the last: of YOLOE without prompts
+        return None
+    rows: RowsDetect = kind(head).eval()
+    return rows
 
 
 def channels_last(head: Any) -> Any:

@@ -19,6 +19,7 @@ from yolocli.runtimes.plan import Prepared
 from yolocli.runtimes.torch.backend import (
     facts_of,
     fit_of,
+    is_end_to_end,
     is_rtdetr,
     load_backend,
     normalisation_of,
@@ -28,7 +29,7 @@ from yolocli.runtimes.torch.backend import (
 from yolocli.runtimes.torch.device_nms import suppress_on_device
 from yolocli.runtimes.torch.library import import_ultralytics
 from yolocli.tasks.base import Raw, Task
-from yolocli.tasks.candidates import COLUMNS, CONFIDENCE, no_rows, side_by_side
+from yolocli.tasks.candidates import BOX, COLUMNS, CONFIDENCE, no_rows, side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,8 @@ ANY_BATCH = frozenset(("pt", "torchscript", "ncnn", "deepx", "axelera"))
 """Formats that take any number of images whatever they were exported for; AutoBackend pads those of all others."""
 NAMES_UNKNOWN = 999
 """Names that AutoBackend makes up for a model that has none."""
+LARGEST_SHARE = 2.0
+"""Of the side of an input; no box is smaller that is given in pixels."""
 MEMORY_SHARE = 0.25
 """Part of a GPU's free memory that a batch is planned for."""
 
@@ -85,7 +88,7 @@ class TorchRuntime:
         self._extra = self.task.extra(self.facts)
         self.channels: int = backend.channels
         self._iou = asked.iou
-        self._end_to_end = bool(backend.end2end)
+        self._end_to_end = is_end_to_end(backend)
         self._in_shares = is_rtdetr(backend)
         self._normalisation = normalisation_of(backend)
         self.suppressed = self._end_to_end or (device.type == "cuda" and self.task.plain_nms)
@@ -103,8 +106,8 @@ class TorchRuntime:
         # an engine's shapes may be dynamic, but only up to the batch that it was built for
         limited = backend.format == "engine" or not (dynamic or backend.format in ANY_BATCH)
         self._most: int | None = int(backend.batch) if limited else None
-        on_cpu = device.type == "cpu" and backend.format == "pt"
-        self._head = _make_faster(backend) if on_cpu and not self._bf16 else None
+        plain = device.type == "cpu" and backend.format == "pt" and not (self._bf16 or self._in_shares)
+        self._head = _make_faster(backend) if plain else None
         self.best_batch = BATCH_OF_MANY_THREADS if self._head and prepared.threads > 1 else self._fitting_batch()
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
@@ -131,7 +134,7 @@ class TorchRuntime:
                 main = in_pixels(main, inputs)
             found = self._candidates(main.float())
             if self.suppressed and not self._end_to_end:
-                found = suppress_on_device(found, self._iou)
+                found = suppress_on_device(found, self._iou, self.facts.agnostic)
             host = found.cpu().numpy()
             of_images = [None] * len(batch) if maps is None else on_host(maps)
         ends = np.searchsorted(host[:, 0], np.arange(1, len(batch)))
@@ -156,7 +159,13 @@ class TorchRuntime:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
-        if self._end_to_end or output.shape[-1] == COLUMNS + self._extra:  # output: (images, boxes, 6 + k)
+        # only converted models need not say it: of some weights the number of anchors follows from the image
+        looks_so = self._backend.format != "pt" and output.shape[-1] == COLUMNS + self._extra
+        if self._end_to_end or looks_so:  # output: (images, boxes, 6 + k)
+            if not self._end_to_end and 0 < float(output[..., BOX].abs().max()) < LARGEST_SHARE:
+                raise ModelError(
+                    "it gives boxes as shares of its input, as RT-DETR does, and does not say so: export it again"
+                )
             self._end_to_end = self.suppressed = True
             image, box = (output[..., CONFIDENCE] > self._confidence).nonzero(as_tuple=True)
             rows = output[image, box]
