@@ -14,8 +14,9 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.support import REPOSITORY, clean_environment
 from yolocli.builtin import WEIGHTS
+from yolocli.tasks import TASKS, find_task
 
-PAGES = ["README.md", "docs/promises.md", "docs/speed.md"]
+PAGES = ["README.md", "docs/promises.md", "docs/speed.md", "docs/tasks.md", "docs/models.md"]
 OF_CI = {"make demo", "make test", "make test-all", "make check", "make chaos", ".ci/run", "pip install '.[openvino]'"}
 """What installs, and what would run this test: `.ci/run` does it."""
 SMALLER = (
@@ -152,3 +153,15 @@ def test_every_test_that_a_promise_names_is_there() -> None:
     named = set(re.findall(r"`(tests/[^`]+)`", (REPOSITORY / "docs/promises.md").read_text("utf-8")))
     assert len(named) > 15
     assert [name for name in named if not (REPOSITORY / name).is_file()] == []
+
+
+def test_the_tables_of_tasks_are_those_of_the_registry() -> None:
+    for page in ("README.md", "docs/tasks.md"):
+        text = (REPOSITORY / page).read_text("utf-8")
+        (table,) = re.findall(r"^\| task \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+        assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(TASKS), page
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\| (.*) \|$", (REPOSITORY / "docs/tasks.md").read_text("utf-8"), re.M)
+    for name, columns in rows:
+        told = columns.replace("those of detect", "name, class, confidence, x1, y1, x2, y2")
+        told = told.replace("x1, y1, ... x4, y4", "x1, y1, x2, y2, x3, y3, x4, y4")
+        assert tuple(told.split(", ")) == find_task(name, "a model").columns, name
