@@ -29,6 +29,7 @@ from tests.test_layers import HEAVY
 from yolocli.cli.app import app, main
 from yolocli.config import RunConfig
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
+from yolocli.tasks import TASKS
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {
@@ -128,6 +129,7 @@ VALUES = {
     "--timeout": "9s",
     "--output": "elsewhere",
     "--format": "csv",
+    "--masks": "rle",
 }
 NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
 NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}
@@ -593,8 +595,18 @@ def test_a_checkpoint_that_runs_code_is_refused(one: Path, tmp_path: Path, kind:
         assert trace.exists(), "--trust-weights must lift the refusal"
 
 
-@pytest.mark.parametrize("task", ["segment", "pose", "obb", "classify"])
-def test_a_model_of_another_task_is_refused_by_name(weights: Path, tmp_path: Path, task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("knit", "a model for 'knit'"),
+        *(
+            (task, f"says it is a model for {task}, but its network is one for detect")
+            for task in TASKS
+            if task != "detect"
+        ),
+    ],
+)
+def test_a_model_that_is_none_for_its_task_is_refused(weights: Path, tmp_path: Path, task: str, reason: str) -> None:
     import torch
 
     from tests.support import run
@@ -606,7 +618,7 @@ def test_a_model_of_another_task_is_refused_by_name(weights: Path, tmp_path: Pat
     checkpoint["model"].task = task
     torch.save(checkpoint, tmp_path / "other.pt")
     write_image(tmp_path / "one.png")
-    with pytest.raises(ModelError, match=rf"other\.pt.*'{task}'") as caught:
+    with pytest.raises(ModelError, match=rf"other\.pt.*{reason}") as caught:
         run(tmp_path / "one.png", model=str(tmp_path / "other.pt"), workers=1)
     assert caught.value.exit_code == 4
 

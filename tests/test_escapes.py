@@ -125,6 +125,7 @@ def test_of_the_summary() -> None:
 
     stream = io.StringIO()
     row = {"name": EVIL, "cell": {"mode": "thread"}, "failures": 0, "median": 1.0, "command": f"yolocli {EVIL}"}
+    row |= {"things": "boxes", "boxes": 1, "matched": 1, "extra": 0}
     figures = {"images": 1, "folder": EVIL, "models": [EVIL], "rows": [row]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("yolocli.cli.tables.BENCH_COLUMNS", {"images/s": lambda row: f"{row['median']}"})

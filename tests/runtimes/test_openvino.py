@@ -273,7 +273,10 @@ def test_a_model_for_another_task_is_refused(converted: Path, tmp_path: Path) ->
     shutil.copytree(converted, folder)
     metadata = folder / "metadata.yaml"
     metadata.write_text(metadata.read_text().replace("task: detect", "task: pose"))
-    with pytest.raises(ModelError, match="a model for 'pose'"):
+    with pytest.raises(ModelError, match="not that of a YOLO detector"):
+        load_real(folder)
+    metadata.write_text(metadata.read_text().replace("task: pose", "task: knit"))
+    with pytest.raises(ModelError, match="a model for 'knit'"):
         load_real(folder)
 
 

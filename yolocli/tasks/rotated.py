@@ -43,7 +43,8 @@ def suppress(rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.fl
     for start in range(0, len(rows), BLOCK):
         these = np.arange(start, min(start + BLOCK, len(rows)))
         better = np.arange(these[-1] + 1)
-        above = _probiou(shapes[better], shapes[these]) > np.float32(iou)
+        with np.errstate(invalid="ignore"):  # of boxes without area: nan, which suppresses nothing
+            above = _probiou(shapes[better], shapes[these]) > np.float32(iou)
         above &= better[:, None] < these
         kept += these[~above.any(0)].tolist()
         if len(kept) >= limit:

@@ -184,7 +184,12 @@ def _is_confined(error: BaseException | None) -> bool:
 
 
 def _check(path: Path, backend: Any) -> None:
-    task_of(backend, path)
+    from yolocli.runtimes.torch.head_tasks import head_task
+
+    task, module = task_of(backend, path), _module(backend)
+    made_for = None if module is None else head_task(module.model[-1])
+    if made_for not in {None, task.name}:
+        raise ModelError(f"{path}: says it is a model for {task.name}, but its network is one for {made_for}")
     if backend.channels not in {1, 3}:
         raise ModelError(f"{path}: takes {backend.channels} channels; images have 1 or 3")
     try:
