@@ -18,13 +18,16 @@ from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
 from yolocli.tasks.base import ModelFacts, Raw, Task, Wanted
-from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE, OWN
+from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE, OWN, no_rows
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
 CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640, gain_x=0.5, gain_y=0.5)
 """Twice as large as the network sees it."""
 MADE_UP = {**TASKS, "turned": made_up.ROW}
-
+WHOLE = [name for name in TASKS if find_task(name, "a.pt").whole]
+BOXED = [name for name in MADE_UP if name not in WHOLE]
+OUTPUTS = {"classify": (3,), "semantic": (3, 8, 16), "depth": (1, 16, 32)}
+"""What the network of a task for whole images gives for the canvas below."""
 
 OWN_OF: Mapping[str, Callable[[float, float], Any]] = {
     "segment": lambda x, y: 1,  # of maps of ones
@@ -33,10 +36,19 @@ OWN_OF: Mapping[str, Callable[[float, float], Any]] = {
 """What a task has of its own for a box at a place."""
 
 
-@pytest.fixture(params=MADE_UP)
+@pytest.fixture(params=BOXED)
 def task(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Task:
     monkeypatch.setattr("yolocli.tasks.TASKS", MADE_UP)
     return find_task(request.param, "a.pt")
+
+
+@pytest.fixture(params=WHOLE)
+def whole(request: pytest.FixtureRequest) -> Task:
+    return find_task(request.param, "a.pt")
+
+
+def raw_of(whole: Task, seed: int = 0) -> Raw:
+    return Raw(no_rows(), np.random.default_rng(seed).random(OUTPUTS[whole.name], np.float32))
 
 
 def rows_of(task: Task, *boxes: tuple[float, ...]) -> np.ndarray:
@@ -131,6 +143,66 @@ def test_two_runtimes_are_compared_in_every_column(task: Task, end_to_end: bool)
     for column in {*range(COLUMNS + task.extra(FACTS))} - {CLASS}:
         assert difference(column), column
         assert difference(column, np.nan), column
+
+
+def test_a_task_for_whole_images_is_called_what_its_row_says(whole: Task, request: pytest.FixtureRequest) -> None:
+    assert whole.name == request.node.callspec.params["whole"]
+    assert whole.extra(FACTS) == 0
+    assert whole.suppress(no_rows(), 0.5, 300).shape == (0, COLUMNS)
+
+
+def test_records_of_whole_images_come_back_from_the_journal(whole: Task) -> None:
+    before = raw_of(whole)
+    found = whole.read(before, CANVAS, FACTS, Wanted())
+    assert found.detections
+    assert not found.files
+    for record in found.detections:
+        assert FACTS.names[record.class_id] == record.name
+        assert record.xyxy is None
+        assert pickle.loads(pickle.dumps(record)) == record
+        assert Detection.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+        row = dict(zip(whole.columns, whole.cells(record), strict=True))
+        assert row == record.to_dict(), "a column for each field"
+    np.testing.assert_array_equal(before.maps, raw_of(whole).maps)
+    assert whole.read(before, CANVAS, FACTS, Wanted(classes=frozenset())).detections == () or whole.name == "depth"
+
+
+def test_the_output_of_another_network_is_refused(whole: Task) -> None:
+    raw = Raw(no_rows(), np.zeros((84, 5, 6, 7), np.float32))
+    with pytest.raises(ModelError, match=rf"output of shape \(84, 5, 6, 7\) is not that of a model for '{whole.name}'"):
+        whole.read(raw, CANVAS, FACTS, Wanted())
+
+
+def test_what_overflows_gives_no_number_that_json_has_not(whole: Task) -> None:
+    for value in (np.nan, np.inf, -np.inf):
+        raw = raw_of(whole)
+        raw.maps.flat[0] = value
+        for record in whole.read(raw, CANVAS, FACTS, Wanted(maps=True)).detections:
+            json.dumps(record.to_dict(), allow_nan=False)
+
+
+def test_likeness_of_whole_images_is_1_for_the_same_and_falls(whole: Task) -> None:
+    one = whole.read(raw_of(whole), CANVAS, FACTS, Wanted()).detections
+    other = whole.read(raw_of(whole, seed=1), CANVAS, FACTS, Wanted()).detections
+    assert whole.judged(one)
+    for record in one:
+        assert whole.likeness(record, record) == 1
+        for partner in other:
+            if partner.class_id == record.class_id:
+                assert whole.likeness(record, partner) == whole.likeness(partner, record)
+                assert 0 < whole.likeness(record, partner) < 1 or whole.name == "classify"
+
+
+def test_two_runtimes_are_compared_in_every_number_of_a_whole_image(whole: Task) -> None:
+    def difference(by: float) -> str | None:
+        actual = [raw_of(whole), raw_of(whole, seed=1)]
+        expected = np.stack([raw.maps for raw in actual])
+        actual[1].maps.flat[2] += by
+        return whole.difference([expected], actual, FACTS, end_to_end=False)
+
+    assert difference(0) is None
+    assert difference(0.01)
+    assert difference(np.nan)
 
 
 def test_importing_a_task_is_light() -> None:

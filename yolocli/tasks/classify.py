@@ -22,12 +22,15 @@ class Classify(Whole):
     columns: ClassVar[tuple[str, ...]] = ("name", "class", "confidence")
     likeness_name: ClassVar[str] = "top-1"
 
+    def can_read(self, shape: tuple[int, ...]) -> bool:
+        """See `Whole.can_read`."""
+        return len(shape) == 1
+
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """Makes records of the best classes, of those wanted, whatever their probability; see `Task.read`."""
         import numpy as np
 
-        assert raw.maps is not None
-        scores = raw.maps.astype(np.float64)
+        scores = self.output(raw).astype(np.float64)
         among = [index for index in facts.names if wanted.classes is None or index in wanted.classes]
         usable = sorted(index for index in among if index < len(scores) and np.isfinite(scores[index]))
         best = sorted(usable, key=lambda index: -scores[index])[:BEST]  # of equal ones the first

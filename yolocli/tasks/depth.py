@@ -29,16 +29,20 @@ class Depth(Whole):
     columns: ClassVar[tuple[str, ...]] = ("name", "class", *FIGURES)
     likeness_name: ClassVar[str] = "ratio of medians"
 
+    def can_read(self, shape: tuple[int, ...]) -> bool:
+        """See `Whole.can_read`."""
+        return len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
+
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """Makes the record of an image; none where the network overflowed, for which JSON has no numbers."""
         import numpy as np
 
         from yolocli.images.enlarge import enlarged_to_image
 
-        assert raw.maps is not None
-        if not np.isfinite(raw.maps).all():
+        output = self.output(raw)
+        if not np.isfinite(output).all():
             return Findings()
-        depths = enlarged_to_image(raw.maps.reshape(raw.maps.shape[-2:]).astype(np.float32), canvas)
+        depths = enlarged_to_image(output.reshape(output.shape[-2:]).astype(np.float32), canvas)
         more, files = _map(depths) if wanted.maps else ({}, {})
         figures = (depths.min(), np.median(depths, overwrite_input=True), depths.max())  # one map in memory is enough
         values = {name: round(float(value), METRE_DIGITS) for name, value in zip(FIGURES, figures, strict=True)}

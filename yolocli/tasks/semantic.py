@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.whole import MAP, MAPS, Whole, agreement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RATIO = "pixel_ratio"
 RATIO_DIGITS = 5
@@ -27,6 +31,10 @@ class Semantic(Whole):
     likeness_name: ClassVar[str] = "ratio of shares"
     things: ClassVar[str] = "classes"
 
+    def can_read(self, shape: tuple[int, ...]) -> bool:
+        """See `Whole.can_read`."""
+        return len(shape) in {2, 3}
+
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """Makes a record of each class that is in the image, by class index; see `Task.read`."""
         import numpy as np
@@ -34,11 +42,11 @@ class Semantic(Whole):
         from yolocli.images.labels import labels, labels_of_ids
         from yolocli.images.png import png
 
-        assert raw.maps is not None
-        found = labels_of_ids(raw.maps, canvas) if raw.maps.ndim == 2 else labels(raw.maps, canvas)
-        counts = np.bincount(found.ravel()).tolist()
+        output = self.output(raw)
+        found = labels_of_ids(output, canvas) if output.ndim == 2 else labels(output, canvas)
         class_of = {1: 0} if len(facts.names) == 1 else {label: label for label in sorted(facts.names)}
         kept = {label: index for label, index in class_of.items() if wanted.classes is None or index in wanted.classes}
+        counts = _counts(found)
         records = tuple(
             Detection(facts.names[index], index, more={RATIO: round(counts[label] / found.size, RATIO_DIGITS)})
             for label, index in kept.items()
@@ -46,10 +54,11 @@ class Semantic(Whole):
         )
         if not wanted.maps:
             return Findings(records)
-        large = len(facts.names) > IGNORED or len(counts) > IGNORED
-        found, ignored = found.astype(np.uint16 if large else np.uint8), IGNORED_16 if large else IGNORED
+        ignored = IGNORED if max(len(facts.names), len(counts)) <= IGNORED else IGNORED_16
+        if ignored > IGNORED:
+            found = found.astype(np.uint16)
         if len(kept) < len(class_of):
-            found[~np.isin(found, list(kept))] = ignored
+            _ignore(found, [label for label in range(len(counts)) if label not in kept], ignored)
         return Findings(records, {MAP: {"ignored": ignored}}, {MAPS: png(found)})
 
     def likeness(self, one: Detection, other: Detection) -> float:
@@ -59,3 +68,23 @@ class Semantic(Whole):
     def cells(self, record: Detection) -> tuple[str | float, ...]:
         """See `Task.cells`."""
         return (record.name, record.class_id, record.more[RATIO])
+
+
+def _counts(labels: NDArray[Any]) -> list[int]:
+    """Returns how many pixels each label has; row by row, as numpy makes 8 bytes of each pixel to count them."""
+    import numpy as np
+
+    counts = np.zeros(int(labels.max()) + 1, np.int64)
+    for row in labels:
+        counts += np.bincount(row, minlength=len(counts))
+    return [int(count) for count in counts]
+
+
+def _ignore(labels: NDArray[Any], which: Sequence[int], ignored: int) -> None:
+    """Replaces some labels by another, in place and row by row, as above."""
+    import numpy as np
+
+    replaced = np.arange(int(labels.max()) + 1, dtype=labels.dtype)
+    replaced[list(which)] = ignored
+    for row in labels:
+        row[:] = replaced[row]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from yolocli.errors import ModelError
 from yolocli.images.letterbox import Fit
 from yolocli.results import Detection
 from yolocli.tasks.base import ModelFacts, Raw
@@ -24,6 +25,7 @@ MAPS = "maps"
 class Whole:
     """The part of a `Task` that is the same in all of them."""
 
+    name: ClassVar[str]
     asks: ClassVar[tuple[str, ...]] = ()
     fit: ClassVar[Fit] = "letterbox"
     whole: ClassVar[bool] = True
@@ -45,6 +47,21 @@ class Whole:
     def suppress(self, rows: NDArray[np.float32], iou: float, limit: int) -> NDArray[np.float32]:
         """See `Task.suppress`."""
         return rows
+
+    def output(self, raw: Raw) -> NDArray[Any]:
+        """Returns what the network gives.
+
+        Raises:
+            ModelError: If it has another shape than that of a network for this task.
+        """
+        if raw.maps is None or not self.can_read(raw.maps.shape):
+            shape = None if raw.maps is None else raw.maps.shape
+            raise ModelError(f"output of shape {shape} is not that of a model for '{self.name}'; it cannot be read")
+        return raw.maps
+
+    def can_read(self, shape: tuple[int, ...]) -> bool:
+        """Tells whether an output of this shape, for one image, is that of a network for this task."""
+        raise NotImplementedError
 
     def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
         """Returns all; see `Task.judged`."""
