@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from tests.tasks.whole import files, found, found_in, loaded, odd, predicted, weights
+from tests.tasks.predicted import found_by
+from tests.tasks.whole import files, loaded, odd, predicted, weights
 from yolocli.errors import ModelError
 from yolocli.images.fit import crop
 from yolocli.images.letterbox import Canvas, Frame
-from yolocli.images.picture import Picture
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import no_rows
 from yolocli.tasks.classify import Classify
@@ -59,7 +60,7 @@ def test_records_are_those_of_predict(runtime: str, openvino: None, tmp_path: Pa
     ours = loaded(MODEL, runtime, confidence=0.9, max_detections=1)
     for path in (*files(), *odd(tmp_path)):
         expected = predicted(MODEL, path).summary()
-        records = found(ours, path).detections
+        records = found_by(ours, path).detections
         assert [record.name for record in records] == [record["name"] for record in expected], path
         for record, other in zip(records, expected, strict=True):
             assert record.class_id == other["class"]
@@ -72,7 +73,7 @@ def test_records_are_those_of_predict_at_other_sizes(imgsz: tuple[int, int]) -> 
     ours = loaded(MODEL, "torch", imgsz=imgsz)
     for path in files()[:6]:
         expected = {record["class"]: record["confidence"] for record in predicted(MODEL, path, imgsz=imgsz).summary()}
-        records = {record.class_id: record.confidence for record in found(ours, path).detections}
+        records = {record.class_id: record.confidence for record in found_by(ours, path).detections}
         assert records == pytest.approx(expected, abs=1e-3), path
 
 
@@ -146,7 +147,7 @@ def test_a_normalisation_of_the_checkpoint_is_followed(openvino: None, tmp_path:
         expected = {record["class"]: record["confidence"] for record in predicted(model, path).summary()}
         changed += expected != {record["class"]: record["confidence"] for record in predicted(MODEL, path).summary()}
         for ours in detectors:
-            records = {record.class_id: record.confidence for record in found(ours, path).detections}
+            records = {record.class_id: record.confidence for record in found_by(ours, path).detections}
             assert records == pytest.approx(expected, abs=1e-3), path
     assert changed
 
@@ -173,8 +174,8 @@ def test_a_grey_model_takes_grey_images(runtime: str, openvino: None, tmp_path: 
 
     ours, colour = loaded(changed_model(tmp_path / "grey.pt", grey), runtime), loaded(MODEL, runtime)
     assert ours.channels == 1
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 1), np.uint8)
-    records = found_in(ours, Picture(pixels)).detections
-    expected = found_in(colour, Picture(np.repeat(pixels, 3, axis=2))).detections
+    picture = tmp_path / "grey.png"
+    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8))
+    records, expected = found_by(ours, picture).detections, found_by(colour, picture).detections
     assert [record.name for record in records] == [record.name for record in expected]
     assert [record.confidence for record in records] == pytest.approx([one.confidence for one in expected], abs=1e-3)

@@ -29,7 +29,6 @@ BOXED = [name for name in MADE_UP if name not in WHOLE]
 OUTPUTS = {"classify": (3,), "semantic": (3, 8, 16), "depth": (1, 16, 32)}
 """What the network of a task for whole images gives for the canvas below."""
 
-
 OWN_OF: Mapping[str, Callable[[float, float], Any]] = {
     "segment": lambda x, y: 1,  # of maps of ones
     "pose": lambda x, y: [x + 50, y + 50, 0.9] * 17,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.tasks.whole import SIZES, files, found, loaded, odd, pixels, predicted, weights
+from tests.tasks.predicted import found_by
+from tests.tasks.whole import SIZES, files, loaded, odd, pixels, predicted, weights
 from yolocli.images.enlarge import enlarged_to_image
 from yolocli.images.fit import stretch
 from yolocli.images.letterbox import Canvas, Frame
@@ -84,7 +85,7 @@ def test_records_and_maps_are_those_of_predict(runtime: str, openvino: None, tmp
     for path in (*files(), *odd(tmp_path)):
         answer = predicted(MODEL, path)
         expected = answer.depth.data.numpy().reshape(answer.orig_shape)
-        findings = found(ours, path)
+        findings = found_by(ours, path)
         (record,) = findings.detections
         figures = {"min": expected.min(), "median": np.median(expected), "max": expected.max()}
         assert dict(record.more) == pytest.approx(figures, rel=1e-3), path

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support import REPOSITORY
-from tests.tasks.whole import SIZES, files, found, loaded, odd, pixels, predicted, weights
+from tests.tasks.predicted import found_by
+from tests.tasks.whole import SIZES, files, loaded, odd, pixels, predicted, weights
 from yolocli.images.labels import labels, labels_of_ids
 from yolocli.images.letterbox import Canvas, Frame, letterbox
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
@@ -121,7 +122,7 @@ def test_records_and_maps_are_those_of_predict(runtime: str, openvino: None, tmp
     ours = loaded(MODEL, runtime)
     for path in (*files(), *odd(tmp_path)):
         expected = predicted(MODEL, path)
-        findings = found(ours, path)
+        findings = found_by(ours, path)
         seen, wanted = pixels(findings), expected.semantic_mask.data.numpy().squeeze().reshape(expected.orig_shape)
         assert (seen != wanted).sum() <= max(seen.size / 1000, 1), path
         summary = {record["class"]: record for record in expected.summary()}
@@ -137,7 +138,7 @@ def test_classes_are_kept_as_predict_keeps_them() -> None:
     kept = 0
     for path in files()[:6]:
         expected = predicted(MODEL, path, classes=[0, 3]).semantic_mask.data.numpy().squeeze()
-        seen = pixels(found(ours, path))
+        seen = pixels(found_by(ours, path))
         assert (seen != expected).mean() <= 1e-3, path
         kept += (seen != 255).sum()
     predicted(MODEL, files()[0], classes=None)  # or it would be kept for the next test

@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from tests.conftest import COCO, COCO_IMAGES, SAMPLES
 from tests.support import detector
 from tests.tasks.material import MODELS
-from yolocli.config import DEFAULT_MAX_PIXELS
 from yolocli.detector import Detector
-from yolocli.images.decode import decode
-from yolocli.images.picture import Picture
 from yolocli.results import Findings
 from yolocli.tasks.whole import MAPS
 
@@ -61,18 +58,6 @@ def predicted(model: Path, path: Path, **options: Any) -> Any:
     """What Ultralytics' predict gives for one file."""
     (answer,) = predictor(model).predict(str(path), verbose=False, **options)
     return answer
-
-
-def found(loaded: Detector, path: Path) -> Findings:
-    """What we find in one file."""
-    picture = decode(path.read_bytes(), path.suffix, channels=loaded.channels, max_pixels=DEFAULT_MAX_PIXELS)
-    return found_in(loaded, picture)
-
-
-def found_in(loaded: Detector, picture: Picture) -> Findings:
-    """What we find in one picture."""
-    canvases = loaded.prepare(picture)
-    return loaded.finish(loaded.infer(canvases), canvases)
 
 
 def loaded(model: Path, runtime: str, **asked: Any) -> Detector:

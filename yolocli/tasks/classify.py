@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar
 
 from yolocli.images.letterbox import Canvas, Fit
@@ -31,11 +32,13 @@ class Classify(Whole):
         import numpy as np
 
         scores = self.output(raw).astype(np.float64)
-        among = [index for index in facts.names if wanted.classes is None or index in wanted.classes]
-        usable = sorted(index for index in among if index < len(scores) and np.isfinite(scores[index]))
-        best = sorted(usable, key=lambda index: -scores[index])[:BEST]  # of equal ones the first
-        confidences = scores.round(CONFIDENCE_DIGITS).tolist()
-        return Findings(tuple(Detection(facts.names[index], index, confidences[index]) for index in best))
+        order = np.argsort(-scores, kind="stable").tolist()  # of equal ones the first class comes first
+        usable = (index for index in order if index in facts.names and np.isfinite(scores[index]))
+        best = list(islice((i for i in usable if wanted.classes is None or i in wanted.classes), BEST))
+        confidences = scores[best].round(CONFIDENCE_DIGITS).tolist()
+        return Findings(
+            tuple(Detection(facts.names[index], index, score) for index, score in zip(best, confidences, strict=True))
+        )
 
     def likeness(self, one: Detection, other: Detection) -> float:
         """Returns 1, as both are of one class, which is all there is to them; see `Task.likeness`."""
