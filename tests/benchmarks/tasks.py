@@ -25,6 +25,8 @@ MODELS: Mapping[str, tuple[str, dict[str, Any], int]] = MappingProxyType(
         "yolo11n-pose": ("11/yolo11-pose.yaml", {"nc": 80}, 640),
         "yolo11n-obb": ("11/yolo11-obb.yaml", {}, 640),
         "yolo11n-cls": ("11/yolo11-cls.yaml", {}, 224),
+        "yolo26n": ("26/yolo26.yaml", {}, 640),
+        "yolo26n-seg": ("26/yolo26-seg.yaml", {}, 640),
     }
 )
 """Description, what is changed in it, and the size of its input."""
@@ -42,7 +44,7 @@ def make(name: str, weights: Path, folder: Path) -> Path:
     YAML.save(folder / f"{name}.yaml", description | changes | {"scale": "n"})
     torch.manual_seed(0)
     model = YOLO(str(folder / f"{name}.yaml")).load(str(weights))
-    model.model.args = {**model.model.args, "imgsz": imgsz}
+    model.ckpt = {"train_args": {**model.model.args, "imgsz": imgsz}}
     model.save(str(folder / f"{name}.pt"))
     return folder / f"{name}.pt"
 
