@@ -53,9 +53,10 @@ def predicted(weights: Path, picture: Path, imgsz: int | Sequence[int], confiden
     return _model(weights).predict(str(picture), imgsz=imgsz, conf=confidence, batch=1, verbose=False)
 
 
-def detector_of(name: str, runtime: str, imgsz: int, **asked: Any) -> Detector:
+def detector_of(name: str, runtime: str, imgsz: int | tuple[int, int], **asked: Any) -> Detector:
     asked = {"confidence": CONFIDENCE, "threads": 1} | asked
-    return detector(weights_of(name), runtime=runtime, imgsz=(imgsz, imgsz), **asked)
+    sides = (imgsz, imgsz) if isinstance(imgsz, int) else imgsz
+    return detector(weights_of(name), runtime=runtime, imgsz=sides, **asked)
 
 
 def found_by(loaded: Detector, picture: Path) -> Findings:

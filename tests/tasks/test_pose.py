@@ -50,15 +50,20 @@ def test_oks_is_cocos() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", ["pose-yolo11", "pose-yolo26"])
-@pytest.mark.parametrize("imgsz", [192, 320])
+@pytest.mark.parametrize(("imgsz", "confidence"), [(192, 0.1), (320, 0.01), ((320, 224), 0.05)])
 def test_keypoints_are_those_of_predict(
-    name: str, runtime: str, imgsz: int, tmp_path: Path, request: pytest.FixtureRequest
+    name: str,
+    runtime: str,
+    imgsz: int | tuple[int, int],
+    confidence: float,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     if runtime == "openvino":
         request.getfixturevalue("openvino")
-    loaded, total = detector_of(name, runtime, imgsz), 0
+    loaded, total = detector_of(name, runtime, imgsz, confidence=confidence), 0
     for picture in [*PICTURES, *cut(PICTURES[0], tmp_path)]:
-        (answer,) = predicted(weights_of(name), picture, imgsz)
+        (answer,) = predicted(weights_of(name), picture, imgsz, confidence)
         found = found_by(loaded, picture).detections
         assert len(found) == len(answer.boxes), picture
         for box, row, points in zip(found, answer.boxes.data.tolist(), answer.keypoints.data.numpy(), strict=True):

@@ -172,16 +172,3 @@ def _neighbours(
     whole = places.astype(np.intp)
     low, high = (np.clip(at - start + 1, 0, length + 1) for at in (whole, np.minimum(whole + 1, source - 1)))
     return first, low, high, (places - whole).astype(np.float32)[:, None]
-
-
-def convex_iou(one: Sequence[float], other: Sequence[float]) -> float:
-    """Returns the IoU of two convex polygons given as x1, y1, x2, y2, ... along their edges, in [0, 1]."""
-    import cv2
-    import numpy as np
-
-    if one == other:
-        return 1.0
-    first, second = (np.array(corners, np.float32).reshape(-1, 2) for corners in sorted([list(one), list(other)]))
-    inner = float(cv2.intersectConvexConvex(first, second)[0])
-    union = cv2.contourArea(first) + cv2.contourArea(second) - inner
-    return min(max(inner / union, 0.0), 1.0) if union > 0 else 0.0

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from yolocli.images.letterbox import Canvas
-from yolocli.images.masks import convex_iou
 from yolocli.results import PIXEL_DIGITS, Detection, Findings, around
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import BOX, OWN, centred
 from yolocli.tasks.detect import Detect
-from yolocli.tasks.rotated import suppress
+from yolocli.tasks.rotated import iou, suppress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +28,8 @@ class Obb(Detect):
     centred: ClassVar[bool] = True
     likeness_name: ClassVar[str] = "rotated IoU"
     things: ClassVar[str] = "rotated boxes"
-    own_difference: ClassVar[float] = 1e-3
-    """Radians."""
+    own_difference: ClassVar[float] = 1e-4
+    """Radians: a corner 500 pixels from the centre moves by 0.05."""
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
@@ -68,7 +67,7 @@ class Obb(Detect):
 
     def likeness(self, one: Detection, other: Detection) -> float:
         """Returns the IoU of the rotated boxes; see `Task.likeness`."""
-        return convex_iou(list(one.more["box"].values()), list(other.more["box"].values()))
+        return iou(tuple(one.more["box"].values()), tuple(other.more["box"].values()))
 
     def cells(self, record: Detection) -> tuple[str | float, ...]:
         """See `Task.cells`."""

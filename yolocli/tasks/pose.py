@@ -25,7 +25,7 @@ COCO_SIGMAS = (
 )
 """Spreads of a person's 17 keypoints that COCO computes OKS with, as shares of the root of the object's area."""
 SIGMA = 0.05
-"""That of a keypoint of anything else, as a share of this root: about their mean."""
+"""That of a keypoint of anything else: between those of a person's face and limbs."""
 VISIBLE = 0.5
 """From here on a keypoint counts as seen."""
 

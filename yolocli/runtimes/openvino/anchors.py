@@ -40,9 +40,12 @@ class Branch:
 
 
 def branches(logits: Any) -> tuple[Branch, ...]:
-    """Finds the branches that an output (images, anchors, 4 * distances) is joined from; none if it is otherwise."""
+    """Finds the branches that an output (images, anchors, 4 * distances) is joined from; none if it is otherwise.
+
+    None, too, if they give a single number for each side: they are so narrow that leaving anchors out gains nothing.
+    """
     joined = logits.get_node()
-    if joined.get_type_name() != "Concat":
+    if joined.get_type_name() != "Concat" or logits.get_partial_shape()[-1] == 4:
         return ()
     found = [_branch(part) for part in joined.input_values()]
     return tuple(branch for branch in found if branch) if all(found) else ()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONVERSION = 4
+CONVERSION = 5
 """Raise it when the same weights would be converted to something else."""
 LONGEST_STEM = 40
 """Characters of a model's name in the name of its folder, so that any name of a file system fits in 255 bytes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yolocli.errors import ModelError
 from yolocli.runtimes.metadata import Metadata
 from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
-from yolocli.runtimes.openvino.nodes import before
+from yolocli.runtimes.openvino.nodes import before, kind
 from yolocli.runtimes.openvino.rewrite import rewrite
 from yolocli.tasks.base import Raw, Task
 from yolocli.tasks.candidates import BOX, CONFIDENCE, cornered, no_rows, side_by_side
@@ -41,7 +41,8 @@ class Graph:
             (images, anchors, k), if it has some. The maps of a task that has some beside these come last.
         task: Of the model.
         strides: Of the anchors, if the first output is what boxes are made from: for each side of a box the
-            probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances). Else none.
+            probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances), or this
+            distance, (images, anchors, 4). Else none.
         branches: Graphs of what comes before that output, for each stride two; see `anchors.graphs_of`. If
             there are some, in place of that output stand the maps they look at, (images, rows, columns, channels).
         in_shares: See `Metadata`.
@@ -120,6 +121,8 @@ def _distances(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the distances of sides from a few anchors, as Ultralytics' head does of all: means of distributions."""
     import numpy as np
 
+    if logits.shape[1] == 4:  # they are the distances
+        return logits
     bins = logits.reshape(len(logits), 4, logits.shape[1] // 4)
     shares = np.exp(bins - bins.max(2, keepdims=True))
     shares /= shares.sum(2, keepdims=True)
@@ -228,7 +231,7 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
     node = whole.get_node()
     own = metadata.task.extra(metadata.facts)
     more, logits = [], None
-    if node.get_type_name() == "Transpose" and _kind(node, 0) == "Concat" and _kind(before(node, 0), 1) == "Sigmoid":
+    if node.get_type_name() == "Transpose" and kind(node, 0) == "Concat" and kind(before(node, 0), 1) == "Sigmoid":
         joined = before(node, 0)
         boxes, scores = joined.input_value(0), before(joined, 1).input_value(0)
         more = [joined.input_value(2)] if own else []
@@ -251,11 +254,15 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
 
 
 def _logits(boxes: Any) -> Any:
-    """Returns what the one softmax on the way to boxes is fed with, (images, anchors, 4 * distances), or None."""
+    """Returns what the one softmax on the way to boxes is fed with, or the distances that are split there, or None."""
     import numpy as np
 
     for node in _decoding(boxes):
-        if node.get_type_name() == "Softmax" and _kind(node, 0) == "Reshape":
+        if node.get_type_name() == "VariadicSplit" and kind(node, 0) == "Concat":
+            sides = node.input_value(0)
+            if sides.get_partial_shape()[-1] == 4:
+                return sides
+        if node.get_type_name() == "Softmax" and kind(node, 0) == "Reshape":
             mean = [target.get_node() for target in node.output(0).get_target_inputs()]
             factors = [before(mean[0], port) for port in range(mean[0].get_input_size())]
             distances = [factor.get_data().ravel() for factor in factors if factor.get_type_name() == "Constant"]
@@ -291,8 +298,3 @@ def _strides(ov: Any, logits: Any, model: Any, metadata: Metadata) -> tuple[int,
         if sum((height // stride) * (width // stride) for stride in strides) == count:
             return strides
     return ()
-
-
-def _kind(node: Any, port: int) -> str:
-    kind: str = before(node, port).get_type_name()
-    return kind

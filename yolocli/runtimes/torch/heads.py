@@ -191,7 +191,9 @@ class RowsObb(RowsDetect):
 
     def own(self, values: torch.Tensor, points: torch.Tensor, strides: torch.Tensor) -> torch.Tensor:
         """Returns angles."""
-        return (values.sigmoid() - 0.25) * math.pi
+        # the clamp keeps OpenVINO from making one operation of the two, which rounds otherwise in a graph for one shape
+        # than in one for any; it changes no number
+        return (values.sigmoid() - 0.25).clamp(-1, 1) * math.pi
 
     def boxes(
         self, sides: torch.Tensor, points: torch.Tensor, strides: torch.Tensor, own: torch.Tensor | None
