@@ -21,7 +21,14 @@ from yolocli.tasks import TASKS, find_task
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    """All tasks in the long form; two that differ the most stand for them else."""
+    if request.param not in {"segment", "classify"} and not request.config.getoption("--long"):
+        pytest.skip("with --long: others stand for it")
+    return str(request.param)
+
+
 def test_int8_is_made_and_compared(task: str, openvino: None, tmp_path: Path) -> None:
     found: list[Comparison] = []
     target = tmp_path / "small_int8_openvino_model"
@@ -43,7 +50,6 @@ def test_int8_is_made_and_compared(task: str, openvino: None, tmp_path: Path) ->
     assert after != before, "it is the same model"
 
 
-@pytest.mark.parametrize("task", TASKS)
 def test_a_benchmark_counts_what_the_task_finds(task: str, openvino: None) -> None:
     cells = (Cell(str(WEIGHTS_OF[task]), "thread", "torch", 1), Cell(str(WEIGHTS_OF[task]), "thread", "openvino", 1))
     rows = bench(BenchConfig(str(SAMPLES / "shop"), (str(WEIGHTS_OF[task]),), cells, 4, 1), lambda message: None)
