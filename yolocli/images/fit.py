@@ -57,10 +57,13 @@ def crop(image: Pixels, frame: Frame) -> Canvas:
     left, top = round((scaled_width - frame.width) / 2), round((scaled_height - frame.height) / 2)
     first, last = _columns(width, scaled_width, left, frame.width)
     step = width / scaled_width
-    scaled = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).resize(
+    reach = max(step, 1.0) + 1  # of the filter, to both sides
+    start, end = max(math.floor(first * step - reach), 0), min(math.ceil(last * step + reach), width)
+    seen = image[:, start:end, 0] if image.shape[2] == 1 else image[:, start:end]
+    scaled = Image.fromarray(seen).resize(
         (last - first, scaled_height),
         Image.Resampling.BILINEAR,
-        (first * step, 0, min(last * step, width), height),
+        (first * step - start, 0, min(last * step, width) - start, height),
     )
     kept = scaled.crop((left - first, top, left - first + frame.width, top + frame.height))
     return Canvas(np.array(kept).reshape(frame.height, frame.width, image.shape[2]), width, height)

@@ -53,6 +53,8 @@ def branches(logits: Any) -> tuple[Branch, ...]:
 
 def _branch(output: Any) -> Branch | None:
     """Goes up from rows of anchors to the map they are made from."""
+    import numpy as np
+
     layers = []
     for kinds, kernel in (("Reshape", "Transpose"), 1), (("Swish",), 3), (("Swish",), 3):
         for kind in kinds:
@@ -60,14 +62,16 @@ def _branch(output: Any) -> Branch | None:
             if node.get_type_name() != kind or (kind == "Swish" and node.get_input_size() != 1):
                 return None
             output = node.input_value(0)
-        added = output.get_node()
-        if added.get_type_name() != "Add":
-            return None
-        convolution, bias = before(added, 0), constant(added, 1)
+        convolution, bias = output.get_node(), None
+        if convolution.get_type_name() == "Add":  # none where the bias is zero
+            convolution, bias = before(convolution, 0), constant(convolution, 1)
         if convolution.get_type_name() != "Convolution" or not _keeps_size(convolution.get_attributes(), kernel):
             return None
         weights = constant(convolution, 1)
-        if weights is None or bias is None or weights.shape[2:] != (kernel, kernel) or bias.size != len(weights):
+        if weights is None or weights.shape[2:] != (kernel, kernel):
+            return None
+        bias = np.zeros(len(weights), np.float32) if bias is None else bias
+        if bias.size != len(weights):
             return None
         layers.append((weights, bias))
         output = convolution.input_value(0)
@@ -167,3 +171,29 @@ def _infer(request: Any, values: NDArray[np.float32], near: NDArray[np.intp]) ->
         request.infer(share_outputs=True)
         given[part] = output
     return given[: len(near)]
+
+
+@lru_cache(maxsize=16)
+def anchors(height: int, width: int, strides: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns an input's anchors: centres in units of their strides, (anchors, 2), and strides, (anchors, 1)."""
+    import numpy as np
+
+    points, sizes = [], []
+    for stride in strides:
+        rows, columns = np.mgrid[: height // stride, : width // stride].astype(np.float32)
+        points.append(np.stack([columns.ravel(), rows.ravel()], 1) + np.float32(0.5))
+        sizes.append(np.full((rows.size, 1), stride, np.float32))
+    return np.concatenate(points), np.concatenate(sizes)
+
+
+def distances(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the distances of sides from a few anchors, as Ultralytics' head does of all: means of distributions."""
+    import numpy as np
+
+    if logits.shape[1] == 4:  # they are the distances
+        return logits
+    bins = logits.reshape(len(logits), 4, logits.shape[1] // 4)
+    shares = np.exp(bins - bins.max(2, keepdims=True))
+    shares /= shares.sum(2, keepdims=True)
+    distances: NDArray[np.float32] = (shares * np.arange(bins.shape[2], dtype=np.float32)).sum(2)
+    return distances

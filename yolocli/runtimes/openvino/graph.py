@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ModelError
 from yolocli.runtimes.metadata import Metadata
-from yolocli.runtimes.openvino.anchors import branches, graphs_of, run
+from yolocli.runtimes.openvino.anchors import anchors, branches, distances, graphs_of, run
 from yolocli.runtimes.openvino.nodes import before, kind
 from yolocli.runtimes.openvino.rewrite import rewrite
 from yolocli.tasks.base import Raw, Task
@@ -38,13 +37,14 @@ class Graph:
             boxes (images, anchors, 4) as centre x, centre y, width, height, or what boxes are made from; the best score
             of each anchor (images, anchors); what the best class is found from: (images, anchors, classes) if the
             network has the numbers of an anchor side by side, else (images, classes, anchors); and the task's own
-            (images, anchors, k), if it has some. The maps of a task that has some beside these come last.
+            (images, anchors, k), if it has some. Last come maps of a task that has some, with their channels last, too.
         task: Of the model.
         strides: Of the anchors, if the first output is what boxes are made from: for each side of a box the
             probabilities, before softmax, of its distance from the anchor, (images, anchors, 4 * distances), or this
             distance, (images, anchors, 4). Else none.
-        branches: Graphs of what comes before that output, for each stride two; see `anchors.graphs_of`. If
-            there are some, in place of that output stand the maps they look at, (images, rows, columns, channels).
+        branches: Graphs of what comes before that output, for each stride two; see `anchors.graphs_of`. Perhaps as many
+            follow of what comes before the task's own, which is no output then. If there are some, in place of that
+            output stand the maps they look at, (images, rows, columns, channels).
         in_shares: See `Metadata`.
     """
 
@@ -87,47 +87,21 @@ class Graph:
             if self.in_shares:
                 done[:, BOX] *= np.array([*size[::-1]] * 2, np.float32)
             return Raw(done, maps)
-        made_from, (best, scores, *more) = parts[: self.sources], parts[self.sources :]
+        sources = len(self.strides) if self.branches else 1
+        made_from, (best, scores, *more) = parts[:sources], parts[sources:]
         found = (best > confidence).nonzero()[0]
-        own = more[0][found] if more else np.zeros((len(found), 0), np.float32)
-        boxes = run(requests, made_from, found) if self.branches else made_from[0][found]
+        if len(self.branches) > sources:
+            own = run(requests[sources:], made_from, found)
+        else:
+            own = more[0][found] if more else np.zeros((len(found), 0), np.float32)
+        boxes = run(requests[:sources], made_from, found) if self.branches else made_from[0][found]
         if self.strides:
             points, strides = (array[found] for array in anchors(*size, self.strides))
-            boxes = self.task.place(_distances(boxes), points, own) * strides
+            boxes = self.task.place(distances(boxes), points, own) * strides
         of_found = scores[found] if len(scores) == len(best) else scores[:, found].T
         classes = of_found.argmax(1)[:, None].astype(np.float32)
-        return Raw(np.concatenate(side_by_side([cornered(boxes)], best[found, None], classes, [own]), 1), maps)
-
-    @property
-    def sources(self) -> int:
-        """Outputs that boxes are made from."""
-        return len(self.branches) or 1
-
-
-@lru_cache(maxsize=16)
-def anchors(height: int, width: int, strides: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns an input's anchors: centres in units of their strides, (anchors, 2), and strides, (anchors, 1)."""
-    import numpy as np
-
-    points, sizes = [], []
-    for stride in strides:
-        rows, columns = np.mgrid[: height // stride, : width // stride].astype(np.float32)
-        points.append(np.stack([columns.ravel(), rows.ravel()], 1) + np.float32(0.5))
-        sizes.append(np.full((rows.size, 1), stride, np.float32))
-    return np.concatenate(points), np.concatenate(sizes)
-
-
-def _distances(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the distances of sides from a few anchors, as Ultralytics' head does of all: means of distributions."""
-    import numpy as np
-
-    if logits.shape[1] == 4:  # they are the distances
-        return logits
-    bins = logits.reshape(len(logits), 4, logits.shape[1] // 4)
-    shares = np.exp(bins - bins.max(2, keepdims=True))
-    shares /= shares.sum(2, keepdims=True)
-    distances: NDArray[np.float32] = (shares * np.arange(bins.shape[2], dtype=np.float32)).sum(2)
-    return distances
+        rows = np.concatenate(side_by_side([cornered(boxes)], best[found, None], classes, [own]), 1)
+        return Raw(rows, None if maps is None else maps.transpose(2, 0, 1))
 
 
 def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False) -> Graph:
@@ -246,8 +220,13 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
         best = ops.reduce_max(scores, ops.constant([1], ov.Type.i32))
     strides = () if logits is None else _strides(ov, logits, model, metadata)
     found = branches(logits) if strides and few_boxes else ()
-    made_from = [ops.transpose(branch.map, [0, 2, 3, 1]) for branch in found] or [logits if strides else boxes]
-    maps = [model.output(1).get_node().input_value(0)] if metadata.task.maps else []
+    own_found = branches(more[0]) if found and more else ()
+    if own_found and [branch.map for branch in own_found] == [branch.map for branch in found]:
+        found, more = (*found, *own_found), []
+    looked_at = [branch.map for branch in found[: len(strides)]]
+    made_from = [ops.transpose(one, [0, 2, 3, 1]) for one in looked_at] or [logits if strides else boxes]
+    # as they lie in memory there: to bring them into another order takes 1.5 ms of 54 (yolo11n-seg at 384x640)
+    maps = [ops.transpose(model.output(1).get_node().input_value(0), [0, 2, 3, 1])] if metadata.task.maps else []
     results = [ops.result(output) for output in (*made_from, best, scores, *more, *maps)]
     graphs = tuple(graphs_of(ov, branch) for branch in found)
     return Graph(ov.Model(results, model.get_parameters(), "detector"), metadata.task, strides, graphs)
