@@ -145,6 +145,7 @@ def _changed(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
         _changed(GOOD, detections=[{"name": "a", "class": 0}]),
         _changed(GOOD, detections=[_changed(box().to_dict(), segments={"x": [1.0]})]),
         _changed(GOOD, map={"scale": 1}),
+        _changed(GOOD, map={"file": ""}),
         _changed(GOOD, detections=[_changed(box().to_dict(), extra=1)]),
         _changed(GOOD, detections=[_changed(box().to_dict(), box={"x1": 1, "y1": 1, "x2": 1})]),
         _changed(BAD, stage="lunch"),

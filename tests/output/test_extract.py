@@ -108,3 +108,23 @@ def test_what_cannot_be_made_whole_is_not_in_the_way_of_another_try(
             extract(whole, tmp_path / "new", FORMATS, Choice(confidence=0.5))
     assert {path.name for path in (tmp_path / "new").iterdir()} <= {".lock"}
     assert extract(whole, tmp_path / "new", FORMATS, Choice(confidence=0.5))
+
+
+@pytest.mark.parametrize(
+    ("task", "choice", "words"),
+    [
+        ("classify", Choice(confidence=0.5), "--conf: has no effect on models for classify"),
+        ("classify", Choice(classes=("0",)), "--classes: models for classify need a run of their own"),
+        ("depth", Choice(classes=("0",)), "--classes: models for depth need a run of their own"),
+        ("semantic", Choice(confidence=0.5), "--conf: has no effect on models for semantic"),
+    ],
+)
+def test_what_a_run_of_the_task_would_not_leave_is_refused(
+    task: str, choice: Choice, words: str, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path / "out")
+    settings = json.loads((tmp_path / "out/run.json").read_text())
+    (tmp_path / "out/run.json").write_text(json.dumps(settings | {"task": task}, indent=2))
+    with pytest.raises(UsageError, match=words):
+        extract(tmp_path / "out", tmp_path / "new", FORMATS, choice)
+    assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())

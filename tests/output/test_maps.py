@@ -19,13 +19,15 @@ import pytest
 
 from tests import fakes
 from tests.support import REPOSITORY, clean_environment, records, run, write_image
+from yolocli.config import SourceConfig
 from yolocli.errors import UsageError
 from yolocli.images.letterbox import Canvas
 from yolocli.images.png import png
 from yolocli.output.extract import Choice, extract
 from yolocli.output.formats.maps import FILES, START
-from yolocli.results import Detection, Findings, ImageResult
+from yolocli.results import Detection, Findings, ImageFailure, ImageResult
 from yolocli.runtimes.plan import Prepared
+from yolocli.sources.discover import discover
 from yolocli.tasks.base import Raw
 from yolocli.tasks.whole import MAP, MAPS
 
@@ -238,3 +240,17 @@ run(folder / "in", loader=Loader(delay=0.005), output=folder / "out", save_maps=
     outcomes, _ = mapped(folder)
     assert 0 < len(outcomes) < 303
     assert len(maps(folder / "out")) == 303
+
+
+def test_maps_of_another_run_are_no_input(tmp_path: Path) -> None:
+    for name in ("photos/a.png", "photos/out/maps/a.png.png", "photos/out/own.png", "photos/maps/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / name)
+    for name in ("run.json", "results.jsonl"):
+        (tmp_path / "photos/out" / name).write_text("{}")
+    found = discover(SourceConfig((str(tmp_path / "photos"),)))
+    assert [item.ref.path if isinstance(item, ImageFailure) else item.path for item in found] == [
+        "a.png",
+        "maps/b.png",
+        "out/own.png",
+    ]

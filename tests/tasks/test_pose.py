@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tasks.predicted import PICTURES, cut, detector_of, found_by, predicted, weights_of
+from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection
 from yolocli.runtimes import RUNTIMES
@@ -75,3 +76,9 @@ def test_keypoints_are_those_of_predict(
             np.testing.assert_allclose(keypoints["visible"], points[:, 2], atol=1e-3)
             total += 1
     assert total > 10
+
+
+@pytest.mark.parametrize("shape", [5, None, [17, 3, 1], [51, 1], [-17, -3], [0, 3], [10**9, 3], ["a", 3]])
+def test_a_damaged_shape_of_keypoints_is_the_models_failure(shape: object) -> None:
+    with pytest.raises(ModelError, match=r"kpt_shape .* is damaged"):
+        Pose().extra(ModelFacts({0: "a"}, {"kpt_shape": shape}))

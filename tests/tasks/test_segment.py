@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.conftest import COCO, COCO_IMAGES, SAMPLES
 from tests.support import detector
 from tests.tasks.material import MODELS
+from tests.tasks.predicted import PICTURES, found_by, weights_of
 from yolocli.detector import Detector
 from yolocli.images import rle
 from yolocli.images.letterbox import Canvas, Frame, letterbox
@@ -388,3 +389,31 @@ def test_hundreds_of_masks_on_8k_take_no_memory_to_speak_of(
     assert width == 7680
     assert found > 250
     assert peak < 1500, f"{peak} MiB"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_masks_may_be_made_of_another_number_of_prototypes(
+    runtime: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As many as a head has, which only the head and the shape of the maps say."""
+    if runtime == "openvino":
+        request.getfixturevalue("openvino")
+    import_ultralytics()
+    from ultralytics import YOLO
+    from ultralytics.utils import YAML
+
+    whole = weights_of("segment-yolo11")
+    description = dict(YOLO(str(whole)).model.yaml)
+    *rest, (source, count, kind, arguments) = description["head"]
+    description["head"] = [*rest, [source, count, kind, [arguments[0], 16, *arguments[2:]]]]
+    YAML.save(tmp_path / "few.yaml", description)
+    YOLO(str(tmp_path / "few.yaml")).load(str(whole)).save(str(tmp_path / "few.pt"))
+    loaded = detector(tmp_path / "few.pt", runtime=runtime, threads=1, imgsz=(192, 192), confidence=0.1)
+    (answer,) = YOLO(str(tmp_path / "few.pt")).predict(str(PICTURES[0]), imgsz=192, conf=0.1, verbose=False)
+    found = found_by(loaded, PICTURES[0]).detections
+    assert len(found) == len(answer.boxes) > 0
+    pixels = Picture(np.zeros((192, 192, 3), np.uint8))
+    (raw,) = loaded.infer(loaded.prepare(pixels))
+    assert raw.maps is not None
+    assert len(raw.maps) == raw.rows.shape[1] - 6 == 16

@@ -50,8 +50,8 @@ def settle(config: RunConfig, loader: Loader, notice: Callable[[str], None]) -> 
         usable_cpus(),
         find_engine(prepared.plan.runtime).gpus(config.devices),
     )
-    # a limit of time is an image's own, so images that have one go one by one
-    batch = 1 if config.limits.timeout is not None else config.batch
+    # a limit of time is an image's own, so images that have one go one by one; and maps are large, so that few may wait
+    batch = 1 if config.limits.timeout is not None or config.detector.save_maps else config.batch
     return Settled(replace(prepared, threads=threads), workers, batch)
 
 

@@ -16,6 +16,10 @@ FEW_COLUMNS = 64
 """Columns that are made in vain on either side at most."""
 
 
+MOST_FRAMES = 100
+"""Heights of a frame that the rows of a scaled image may fill, all of which are made."""
+
+
 def fit(image: Pixels, frame: Frame) -> Canvas:
     """Fits an image into a frame, as the frame says.
 
@@ -60,10 +64,14 @@ def crop(image: Pixels, frame: Frame) -> Canvas:
     reach = max(step, 1.0) + 1  # of the filter, to both sides
     start, end = max(math.floor(first * step - reach), 0), min(math.ceil(last * step + reach), width)
     seen = image[:, start:end, 0] if image.shape[2] == 1 else image[:, start:end]
+    rows, upper, lower = scaled_height, 0.0, float(height)
+    if scaled_height > frame.height * MOST_FRAMES:  # all rows of a line of pixels would take gigabytes
+        down = height / scaled_height
+        rows, upper, lower, top = frame.height, top * down, (top + frame.height) * down, 0
     scaled = Image.fromarray(seen).resize(
-        (last - first, scaled_height),
+        (last - first, rows),
         Image.Resampling.BILINEAR,
-        (first * step - start, 0, min(last * step, width) - start, height),
+        (first * step - start, upper, min(last * step, width) - start, lower),
     )
     kept = scaled.crop((left - first, top, left - first + frame.width, top + frame.height))
     return Canvas(np.array(kept).reshape(frame.height, frame.width, image.shape[2]), width, height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from yolocli.errors import ImageError
 from yolocli.images.enlarge import Side, enlarged, nearest, sides
 from yolocli.images.letterbox import Canvas
 
@@ -44,9 +45,15 @@ def labels(scores: NDArray[np.float32], canvas: Canvas) -> NDArray[Any]:
 
 
 def labels_of_ids(ids: NDArray[Any], canvas: Canvas) -> NDArray[Any]:
-    """Returns the class of each pixel, where a network gives the class itself, (height, width), and not scores."""
+    """Returns the class of each pixel, where a network gives the class itself, (height, width), and not scores.
+
+    Raises:
+        ImageError: If there are numbers that no class can have.
+    """
     import numpy as np
 
+    if not ((ids >= 0) & (ids <= np.iinfo(np.uint16).max)).all():  # which a NaN is not, either
+        raise ImageError("NoClass", "the network gives numbers that no class has")
     rows, columns = nearest(canvas, (ids.shape[0], ids.shape[1]))
     kind = np.uint8 if ids.size == 0 or ids.max() < 256 else np.uint16
     found: NDArray[Any] = ids.astype(kind)[rows][:, columns]

@@ -21,6 +21,8 @@ from yolocli.output.projection import names_of, opened, outcomes_of, project_all
 from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult
 from yolocli.sources.base import Notice
+from yolocli.tasks import DEFAULT_TASK, find_task
+from yolocli.tasks.base import Task
 from yolocli.tasks.classes import class_ids
 
 
@@ -81,6 +83,7 @@ def extract(
         run = read_json(source, RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})
         fingerprint.pop("save_maps", None)
+        _refuse(choice, find_task(run.get("task") or DEFAULT_TASK, root))
         keep = _keeping(choice, fingerprint, names_of(source, run))
         stack.enter_context(made.held())
         if choice.confidence is not None:
@@ -115,6 +118,18 @@ def _nothing_left(made: OutputFolder) -> Iterator[None]:
 
 class _Keep(Protocol):
     def __call__(self, class_id: int, confidence: float | None, /) -> bool: ...
+
+
+def _refuse(choice: Choice, task: Task) -> None:
+    """Refuses a choice that does not lead to what a run with it would record.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    if choice.confidence is not None and task.whole:
+        raise UsageError(f"--conf: has no effect on models for {task.name}")
+    if choice.classes is not None and not task.by_class:
+        raise UsageError(f"--classes: models for {task.name} need a run of their own for it, with detect")
 
 
 def _keeping(choice: Choice, fingerprint: Mapping[str, Any], names: Mapping[str, str]) -> _Keep:

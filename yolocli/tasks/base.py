@@ -75,6 +75,7 @@ class Task(Protocol):
         centred: A network that has done its own NMS gives centre x, centre y, width and height in place of corners.
         likeness_name: What `likeness` is called.
         things: What it finds, in the plural, for tables that count them.
+        by_class: A record is the same whatever other classes are asked for, so that some can be left out afterwards.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Task(Protocol):
     centred: bool
     likeness_name: str
     things: str
+    by_class: bool
 
     def extra(self, facts: ModelFacts) -> int:
         """Returns how many columns the rows of a model have beyond the six of every task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from yolocli.images.letterbox import Canvas, Fit
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 FIGURES = ("min", "median", "max")
 METRE_DIGITS = 4
 """Decimals kept of a depth."""
-MILLIMETRE = 0.001
+SCALE_DIGITS = 9
+"""Decimals of the depth that one step of a map stands for."""
 LARGEST = 65535
 """Of a pixel of a map of 16 bits."""
 
@@ -58,14 +60,12 @@ class Depth(Whole):
 
 
 def _map(depths: NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Returns what the record says of the file, and the file: millimetres, or the next power of ten that all fit in."""
+    """Returns what the record says of the file, and the file: in steps so small that the greatest depth just fits."""
     import numpy as np
 
     from yolocli.images.png import png
 
-    scale, greatest = MILLIMETRE, float(depths.max())
-    while greatest / scale > LARGEST:
-        scale *= 10
+    scale = math.ceil(max(float(depths.max()), 1.0) / LARGEST * 10**SCALE_DIGITS) / 10**SCALE_DIGITS
     steps = np.empty(depths.shape, np.uint16)
     for row, values in zip(steps, depths, strict=True):
         row[:] = np.clip(np.rint(values / np.float32(scale)), 0, LARGEST)

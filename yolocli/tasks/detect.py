@@ -36,6 +36,7 @@ class Detect:
     centred: ClassVar[bool] = False
     likeness_name: ClassVar[str] = "IoU"
     things: ClassVar[str] = "boxes"
+    by_class: ClassVar[bool] = True
     own_difference: ClassVar[float] = PIXELS
     """Largest difference of what a task that is built on this one has beyond boxes."""
 
@@ -69,7 +70,7 @@ class Detect:
         scores = rows[:, CONFIDENCE].astype(np.float64).round(CONFIDENCE_DIGITS).tolist()
         ids = rows[:, CLASS].astype(np.int64).tolist()
         return tuple(
-            Detection(facts.names[class_id], class_id, score, (x1, y1, x2, y2))
+            Detection(facts.names.get(class_id, str(class_id)), class_id, score, (x1, y1, x2, y2))
             for (x1, y1, x2, y2), score, class_id in zip(boxes, scores, ids, strict=True)
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas, points_to_image
 from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 SHAPE = "kpt_shape"
 """What models say of their keypoints: how many there are, and 2 or 3 numbers of each: x, y and how visible it is."""
 COCO_SHAPE = (17, 3)
+MOST_POINTS = 10_000
 COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
     *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
@@ -43,15 +46,15 @@ class Pose(Detect):
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
-        count, numbers = facts.more.get(SHAPE, COCO_SHAPE)
-        return int(count) * int(numbers)
+        count, numbers = _shape(facts)
+        return count * numbers
 
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """See `Task.read`."""
         import numpy as np
 
         boxes = self.boxes(raw.rows, canvas, facts)
-        points = raw.rows[:, OWN].reshape(len(boxes), *facts.more.get(SHAPE, COCO_SHAPE))
+        points = raw.rows[:, OWN].reshape(len(boxes), *_shape(facts))
         places = points_to_image(points[..., :2], canvas).astype(np.float64).round(PIXEL_DIGITS)
         visible = points[..., 2:].astype(np.float64).round(CONFIDENCE_DIGITS)
         return Findings(
@@ -86,6 +89,22 @@ class Pose(Detect):
         """See `Task.cells`; a keypoint is `x y` or `x y visible`, and they are separated by semicolons."""
         points = zip(*record.more["keypoints"].values(), strict=True)
         return (*super().cells(record), "; ".join(" ".join(map(str, point)) for point in points))
+
+
+def _shape(facts: ModelFacts) -> tuple[int, int]:
+    """Returns how many keypoints there are, and how many numbers each has.
+
+    Raises:
+        ModelError: If what the model says is neither.
+    """
+    shape = facts.more.get(SHAPE, COCO_SHAPE)
+    try:
+        count, numbers = map(operator.index, shape)
+    except (TypeError, ValueError):
+        count = numbers = 0
+    if not (1 <= count <= MOST_POINTS and numbers in {2, 3}):
+        raise ModelError(f"{SHAPE} {shape!r} is damaged: it should be a number of keypoints, and 2 or 3")
+    return count, numbers
 
 
 def _fields(places: NDArray[np.float64], visible: NDArray[np.float64]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from yolocli.errors import ModelError
 from yolocli.images import rle
 from yolocli.images.letterbox import Canvas, points_to_image
 from yolocli.images.masks import Mask, edges_on_image, mask_in_box, outlines, overlap
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PROTOTYPES = "nm"
 """What models say of their masks: how many prototypes they are made of."""
+MOST_PROTOTYPES = 10_000
 USUAL_PROTOTYPES = 32
 
 
@@ -39,7 +41,10 @@ class Segment(Detect):
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
-        return int(facts.more.get(PROTOTYPES, USUAL_PROTOTYPES))
+        count = facts.more.get(PROTOTYPES, USUAL_PROTOTYPES)
+        if not (isinstance(count, int) and 1 <= count <= MOST_PROTOTYPES):
+            raise ModelError(f"{PROTOTYPES} {count!r} is damaged: it should be a number of prototypes of masks")
+        return count
 
     def read(self, raw: Raw, canvas: Canvas, facts: ModelFacts, wanted: Wanted) -> Findings:
         """See `Task.read`; there is no record of a box in which no pixel is masked, as Ultralytics has none either."""

@@ -30,6 +30,7 @@ class Semantic(Whole):
     columns: ClassVar[tuple[str, ...]] = ("name", "class", RATIO)
     likeness_name: ClassVar[str] = "ratio of shares"
     things: ClassVar[str] = "classes"
+    by_class: ClassVar[bool] = True
 
     def can_read(self, shape: tuple[int, ...]) -> bool:
         """See `Whole.can_read`."""

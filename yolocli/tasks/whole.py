@@ -33,6 +33,7 @@ class Whole:
     plain_nms: ClassVar[bool] = False
     centred: ClassVar[bool] = False
     things: ClassVar[str] = "images"
+    by_class: ClassVar[bool] = False
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""

@@ -125,13 +125,25 @@ def for_images(ov: Any, model: Any, metadata: Metadata, few_boxes: bool = False)
         return Graph(model, metadata.task)
     if len(model.outputs) <= metadata.task.maps:
         raise ModelError(f"{len(model.outputs)} output: that of a task with masks has two")
-    rows = model.output(0).partial_shape[1]
-    known = 4 + len(metadata.names) + metadata.task.extra(metadata.facts)
-    if not metadata.end_to_end and rows.is_static and rows.get_length() != known:
+    rows = model.output(0).partial_shape[2 if metadata.end_to_end else 1]
+    own = _own_columns(model, metadata)
+    known = (6 if metadata.end_to_end else 4 + len(metadata.names)) + own
+    if rows.is_static and rows.get_length() != known:
         raise ModelError(f"output of shape {model.output(0).partial_shape} is not that of a YOLO detector")
     if metadata.end_to_end:
         return Graph(model, metadata.task, in_shares=metadata.in_shares)
     return _with_best_score(ov, model, metadata, few_boxes)
+
+
+def _own_columns(model: Any, metadata: Metadata) -> int:
+    """Returns how many numbers a task has of its own for a box; where it has maps, there are as many of these.
+
+    Raises:
+        ModelError: If what the model says of them is damaged.
+    """
+    said = metadata.task.extra(metadata.facts)
+    maps = model.output(1).partial_shape[1] if metadata.task.maps else None
+    return int(maps.get_length()) if maps is not None and maps.is_static else said
 
 
 def _with_pixels(ov: Any, model: Any, channels: int) -> Any:
@@ -203,7 +215,7 @@ def _with_best_score(ov: Any, model: Any, metadata: Metadata, few_boxes: bool) -
 
     whole = model.output(0).get_node().input_value(0)
     node = whole.get_node()
-    own = metadata.task.extra(metadata.facts)
+    own = _own_columns(model, metadata)
     more, logits = [], None
     if node.get_type_name() == "Transpose" and kind(node, 0) == "Concat" and kind(before(node, 0), 1) == "Sigmoid":
         joined = before(node, 0)

@@ -217,8 +217,8 @@ def facts_of(backend: Any, task: Task) -> ModelFacts:
     """Returns what a model, or the head of its network, says of its output."""
     module = _module(backend)
     sources = [backend] if module is None else [backend, module.model[-1]]
-    values = {key: getattr(source, key, None) for key in task.asks for source in reversed(sources)}
-    more = {key: value for key, value in values.items() if value is not None}
+    said = [(key, getattr(source, key, None)) for key in task.asks for source in reversed(sources)]
+    more = {key: value for key, value in said if value is not None}
     return ModelFacts(dict(backend.names), more, is_yoloe(backend))
 
 

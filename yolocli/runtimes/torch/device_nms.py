@@ -20,7 +20,7 @@ def suppress_on_device(found: torch.Tensor, iou: float, agnostic: bool = False) 
     """Keeps the best of boxes of one image and class that overlap, as `tasks.boxes.suppress` does on the host.
 
     Args:
-        found: Tensor (n, 7 + k): the number of the image, then what `tasks.rows` says; sorted by image.
+        found: Tensor (n, 7 + k): the number of the image, then what `tasks.candidates` says; sorted by image.
         iou: Intersection over union above which the lesser box is dropped, in [0, 1].
         agnostic: Of whatever class the two boxes are.
 

@@ -132,7 +132,7 @@ class TorchRuntime:
                 return [Raw(no_rows(), image) for image in on_host(main)]
             if self._in_shares:
                 main = in_pixels(main, inputs)
-            found = self._candidates(main.float())
+            found = self._candidates(main.float(), self._extra if maps is None else maps.shape[1])
             if self.suppressed and not self._end_to_end:
                 found = suppress_on_device(found, self._iou, self.facts.agnostic)
             host = found.cpu().numpy()
@@ -155,12 +155,12 @@ class TorchRuntime:
         inputs = (pixels.half() if self._backend.fp16 else pixels.float()).div_(255)
         return normalised(inputs, *self._normalisation) if self._normalisation else inputs
 
-    def _candidates(self, output: torch.Tensor) -> torch.Tensor:
+    def _candidates(self, output: torch.Tensor, extra: int) -> torch.Tensor:
         """Returns the rows above the confidence, the image's number before each: one transfer for the whole batch."""
         import torch
 
         # only converted models need not say it: of some weights the number of anchors follows from the image
-        looks_so = self._backend.format != "pt" and output.shape[-1] == COLUMNS + self._extra
+        looks_so = self._backend.format != "pt" and output.shape[-1] == COLUMNS + extra
         if self._end_to_end or looks_so:  # output: (images, boxes, 6 + k)
             if not self._end_to_end and 0 < float(output[..., BOX].abs().max()) < LARGEST_SHARE:
                 raise ModelError(
@@ -173,14 +173,14 @@ class TorchRuntime:
                 centre, half = rows[:, :2], rows[:, 2:4] / 2
                 rows = torch.cat([centre - half, centre + half, rows[:, CONFIDENCE:]], 1)
             return torch.cat([image[:, None].float(), rows], 1)
-        end, known = output.shape[1] - self._extra, len(self.facts.names)
+        end, known = output.shape[1] - extra, len(self.facts.names)
         if end != 4 + known and known != NAMES_UNKNOWN:
             raise ModelError(f"output of shape {tuple(output.shape)} is not that of a YOLO detector; it cannot be read")
         scores, classes = output[:, 4:end].max(1)  # output: (images, 4 + classes + k, boxes)
         image, box = (scores > self._confidence).nonzero(as_tuple=True)
         centre, half = output[image, :2, box], output[image, 2:4, box] / 2
         score, category = scores[image, box], classes[image, box].float()
-        own = [output[image, end:, box]] if self._extra else []
+        own = [output[image, end:, box]] if extra else []
         rows = side_by_side((centre - half, centre + half), score[:, None], category[:, None], own)
         return torch.cat([image[:, None].float(), *rows], 1)
 
