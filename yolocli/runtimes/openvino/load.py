@@ -28,10 +28,6 @@ def load(prepared: Prepared) -> OpenVinoRuntime:
     return OpenVinoRuntime(prepared)
 
 
-SMALL_INPUT = 256 * 256
-"""Pixels of an input up to which a call costs enough to make fewer of them: a tenth of the time of a yolo11n-cls."""
-
-
 class OpenVinoRuntime:
     """A network of its own; see `Runtime`."""
 
@@ -50,8 +46,7 @@ class OpenVinoRuntime:
         fixed = network.fixed_size
         imgsz = fixed_imgsz(fixed, asked) if fixed else asked.imgsz or metadata.imgsz
         self.frame = frame_for(imgsz, metadata.stride, network.fixed_size is None, metadata.fit)
-        small = self.frame.height * self.frame.width <= SMALL_INPUT
-        self.best_batch = BATCH_OF_MANY_THREADS if prepared.threads > 1 or small else 1
+        self.best_batch = BATCH_OF_MANY_THREADS if prepared.threads > 1 else 1
 
     def infer(self, batch: Sequence[Canvas]) -> list[Raw]:
         """Runs the network on canvases of one shape; see `Runtime.infer`."""
