@@ -141,7 +141,8 @@ def run(
         seen = _infer(first, pixels.reshape(-1, channels), around[places])
         # the second convolution sees zeros outside the map, not what the first would make there
         parts.append(_infer(rest, seen, numbers[near]))
-    return np.concatenate(parts) if parts else np.zeros((0, 4), np.float32)
+    width = requests[0][1].get_output_tensor(0).shape[1]
+    return np.concatenate([np.zeros((0, width), np.float32), *parts])
 
 
 @lru_cache(maxsize=48)
