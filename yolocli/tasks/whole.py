@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +23,7 @@ MAPS = "maps"
 """What the files of maps are called in `Findings`, and so their folder."""
 
 
-class Whole:
+class Whole(ABC):
     """The part of a `Task` that is the same in all of them."""
 
     name: ClassVar[str]
@@ -60,9 +61,9 @@ class Whole:
             raise ModelError(f"output of shape {shape} is not that of a model for '{self.name}'; it cannot be read")
         return raw.maps
 
+    @abstractmethod
     def can_read(self, shape: tuple[int, ...]) -> bool:
         """Tells whether an output of this shape, for one image, is that of a network for this task."""
-        raise NotImplementedError
 
     def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
         """Returns all; see `Task.judged`."""

@@ -62,9 +62,11 @@ def _branch(output: Any) -> Branch | None:
             if node.get_type_name() != kind or (kind == "Swish" and node.get_input_size() != 1):
                 return None
             output = node.input_value(0)
-        convolution, bias = output.get_node(), None
-        if convolution.get_type_name() == "Add":  # none where the bias is zero
-            convolution, bias = before(convolution, 0), constant(convolution, 1)
+        added = output.get_node()
+        biased = added.get_type_name() == "Add"  # not where the bias is zero
+        convolution, bias = (before(added, 0), constant(added, 1)) if biased else (added, None)
+        if biased and bias is None:
+            return None
         if convolution.get_type_name() != "Convolution" or not _keeps_size(convolution.get_attributes(), kernel):
             return None
         weights = constant(convolution, 1)
