@@ -19,6 +19,7 @@ from yolocli.results import Detection
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
 from yolocli.tasks.base import ModelFacts, Raw, Task, Wanted
 from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE, OWN, no_rows
+from yolocli.tasks.shape import Keypoint, Shape
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
 CANVAS = Canvas(np.zeros((320, 640, 3), np.uint8), 1280, 640, gain_x=0.5, gain_y=0.5)
@@ -109,6 +110,15 @@ def test_a_table_has_a_cell_for_each_column(task: Task) -> None:
         assert all(isinstance(cell, str | int | float) for cell in row.values())
 
 
+def test_a_shape_is_where_the_record_is(task: Task) -> None:
+    for record in records_of(task, (10, 20, 0.5, 0), (30, 40, 0.1, 2)):
+        shape = task.shape(Detection.from_dict(json.loads(json.dumps(record.to_dict()))))
+        assert shape == task.shape(record)
+        assert shape.box == record.xyxy
+        assert record.name in task.caption(record)
+        assert f"{record.confidence:.2f}" in task.caption(record)
+
+
 def test_likeness_is_1_for_the_same_and_0_for_what_is_elsewhere(task: Task) -> None:
     one, close, far = records_of(task, (0, 0, 0.5, 0), (20, 0, 0.5, 0), (200, 0, 0.5, 0))
     assert task.likeness(one, one) == 1
@@ -167,6 +177,12 @@ def test_records_of_whole_images_come_back_from_the_journal(whole: Task) -> None
     assert whole.read(before, CANVAS, FACTS, Wanted(classes=frozenset())).detections == () or whole.name == "depth"
 
 
+def test_a_whole_image_has_no_shape_but_something_to_read(whole: Task) -> None:
+    for record in whole.read(raw_of(whole), CANVAS, FACTS, Wanted()).detections:
+        assert whole.shape(record) == Shape()
+        assert whole.caption(record).startswith(f"{record.name} ")
+
+
 def test_the_output_of_another_network_is_refused(whole: Task) -> None:
     raw = Raw(no_rows(), np.zeros((84, 5, 6, 7), np.float32))
     with pytest.raises(ModelError, match=rf"output of shape \(84, 5, 6, 7\) is not that of a model for '{whole.name}'"):
@@ -209,3 +225,40 @@ def test_importing_a_task_is_light() -> None:
     modules = ", ".join(row.partition(":")[0] for row in TASKS.values())
     code = f"import sys, {modules}; print(sorted({{'numpy', 'cv2', 'torch', 'openvino'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
+
+
+BOX_OF = {"x1": 1.0, "y1": 2.0, "x2": 9.0, "y2": 8.0}
+TURNED = {"x1": 1.0, "y1": 2.0, "x2": 5.0, "y2": 0.0, "x3": 9.0, "y3": 4.0, "x4": 5.0, "y4": 6.0}
+RINGS = {"x": [1.0, 9.0, 9.0, 3.0, 4.0, 4.0], "y": [2.0, 2.0, 8.0, 3.0, 3.0, 5.0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "shape"),
+    [
+        ("segment", {"segments": RINGS}, {"rings": (tuple(zip(RINGS["x"], RINGS["y"], strict=True)),)}),
+        (
+            "segment",
+            {"segments": {**RINGS, "rings": [3, 3]}},
+            {"rings": (((1.0, 2.0), (9.0, 2.0), (9.0, 8.0)), ((3.0, 3.0), (4.0, 3.0), (4.0, 5.0)))},
+        ),
+        ("segment", {"rle": {"size": [8, 9], "counts": "PW05"}}, {"rle": {"size": [8, 9], "counts": "PW05"}}),
+        ("segment", {}, {}),
+        (
+            "pose",
+            {"keypoints": {"x": [1.0, 2.0], "y": [3.0, 4.0], "visible": [0.4, 0.6]}},
+            {"keypoints": (Keypoint(1.0, 3.0, 0.4, False), Keypoint(2.0, 4.0, 0.6, True))},
+        ),
+        ("pose", {"keypoints": {"x": [1.0], "y": [3.0]}}, {"keypoints": (Keypoint(1.0, 3.0, 1.0, True),)}),
+        ("obb", {"box": TURNED}, {"corners": ((1.0, 2.0), (5.0, 0.0), (9.0, 4.0), (5.0, 6.0))}),
+    ],
+)
+def test_what_a_task_adds_is_in_its_shape(name: str, fields: dict[str, Any], shape: dict[str, Any]) -> None:
+    record = Detection.from_dict({"name": "cat", "class": 0, "confidence": 0.5, "box": BOX_OF, **fields})
+    assert find_task(name, "a.pt").shape(record) == Shape(box=record.xyxy, **shape)
+
+
+def test_of_17_keypoints_limbs_are_known() -> None:
+    points = {"x": [float(index) for index in range(17)], "y": [0.0] * 17}
+    record = Detection("person", 0, 0.5, (0.0, 0.0, 16.0, 1.0), {"keypoints": points})
+    limbs = find_task("pose", "a.pt").shape(record).limbs
+    assert {point for limb in limbs for point in limb} == set(range(17))

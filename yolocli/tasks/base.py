@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from yolocli.config import DEFAULT_MASKS
 from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import Detection, Findings
+from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,4 +162,12 @@ class Task(Protocol):
 
     def cells(self, record: Detection) -> tuple[str | float, ...]:
         """Returns the row of a record in a table, one cell for each of `columns`; text is not escaped."""
+        ...
+
+    def shape(self, record: Detection) -> Shape:
+        """Returns where a record is in its image."""
+        ...
+
+    def caption(self, record: Detection) -> str:
+        """Returns what a person is to read of a record, in a word or two; text is not escaped."""
         ...

@@ -9,6 +9,7 @@ from typing import ClassVar
 from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import CONFIDENCE_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
+from yolocli.tasks.detect import scored
 from yolocli.tasks.whole import Whole
 
 BEST = 5
@@ -52,3 +53,7 @@ class Classify(Whole):
         """See `Task.cells`."""
         assert record.confidence is not None
         return (record.name, record.class_id, record.confidence)
+
+    def caption(self, record: Detection) -> str:
+        """Returns the class and its confidence; see `Task.caption`."""
+        return scored(record)

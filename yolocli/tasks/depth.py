@@ -58,6 +58,11 @@ class Depth(Whole):
         """See `Task.cells`."""
         return (record.name, record.class_id, *(record.more[name] for name in FIGURES))
 
+    def caption(self, record: Detection) -> str:
+        """Returns the least and the greatest depth; see `Task.caption`."""
+        least, _, greatest = (record.more[name] for name in FIGURES)
+        return f"{record.name} {least:.1f} to {greatest:.1f} m"
+
 
 def _map(depths: NDArray[np.float32]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Returns what the record says of the file, and the file: in steps so small that the greatest depth just fits."""

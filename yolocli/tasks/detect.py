@@ -10,6 +10,7 @@ from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.boxes import iou, suppress
 from yolocli.tasks.candidates import BOX, CLASS, CONFIDENCE, OWN, cornered
+from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +121,19 @@ class Detect:
         assert record.confidence is not None
         assert record.xyxy is not None
         return (record.name, record.class_id, record.confidence, *record.xyxy)
+
+    def shape(self, record: Detection) -> Shape:
+        """See `Task.shape`."""
+        return Shape(record.xyxy)
+
+    def caption(self, record: Detection) -> str:
+        """Returns the class and its confidence; see `Task.caption`."""
+        return scored(record)
+
+
+def scored(record: Detection) -> str:
+    """Returns the class of a record and its confidence."""
+    return f"{record.name} {record.confidence:.2f}"
 
 
 def different_maps(expected: NDArray[np.float32], actual: Sequence[Raw]) -> str | None:

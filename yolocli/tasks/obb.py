@@ -11,6 +11,7 @@ from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import BOX, OWN, centred
 from yolocli.tasks.detect import Detect
 from yolocli.tasks.rotated import iou, suppress
+from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,11 @@ class Obb(Detect):
         """See `Task.cells`."""
         assert record.confidence is not None
         return (record.name, record.class_id, record.confidence, *(record.more["box"][name] for name in CORNERS))
+
+    def shape(self, record: Detection) -> Shape:
+        """See `Task.shape`."""
+        places = [record.more["box"][name] for name in CORNERS]
+        return replace(super().shape(record), corners=tuple(zip(places[::2], places[1::2], strict=True)))
 
 
 def _corners(rows: NDArray[np.float32], canvas: Canvas) -> NDArray[np.float32]:

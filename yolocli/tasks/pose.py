@@ -13,6 +13,7 @@ from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import OWN
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.shape import Keypoint, Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,12 @@ SIGMA = 0.05
 """That of a keypoint of anything else: between those of a person's face and limbs."""
 VISIBLE = 0.5
 """From here on a keypoint counts as seen."""
+COCO_LIMBS = (
+    *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+    *((5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12)),
+    *((11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),
+)
+"""Pairs of COCO's keypoints that its `skeleton` connects: head, arms and shoulders, hips and legs."""
 
 
 class Pose(Detect):
@@ -89,6 +96,17 @@ class Pose(Detect):
         """See `Task.cells`; a keypoint is `x y` or `x y visible`, and they are separated by semicolons."""
         points = zip(*record.more["keypoints"].values(), strict=True)
         return (*super().cells(record), "; ".join(" ".join(map(str, point)) for point in points))
+
+    def shape(self, record: Detection) -> Shape:
+        """See `Task.shape`; of 17 keypoints it is known which belong together: they are a person's."""
+        points = record.more["keypoints"]
+        visible = points.get("visible", [1.0] * len(points["x"]))
+        keypoints = tuple(
+            Keypoint(x, y, share, share >= VISIBLE)
+            for x, y, share in zip(points["x"], points["y"], visible, strict=True)
+        )
+        limbs = COCO_LIMBS if len(keypoints) == len(COCO_SIGMAS) else ()
+        return replace(super().shape(record), keypoints=keypoints, limbs=limbs)
 
 
 def _shape(facts: ModelFacts) -> tuple[int, int]:

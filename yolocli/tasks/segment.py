@@ -16,6 +16,7 @@ from yolocli.results import PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import BOX, OWN
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,14 @@ class Segment(Detect):
         else:
             text = ""
         return (*super().cells(record), text)
+
+    def shape(self, record: Detection) -> Shape:
+        """See `Task.shape`; records without masks have boxes alone."""
+        rings: tuple[tuple[tuple[float, float], ...], ...] = ()
+        if "segments" in record.more:
+            points = list(zip(*_coordinates(record), strict=True))
+            rings = tuple(tuple(points[ring]) for ring in _slices(record))
+        return replace(super().shape(record), rings=rings, rle=record.more.get("rle"))
 
 
 def _polygon(mask: Mask, canvas: Canvas) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class Semantic(Whole):
         """See `Task.cells`."""
         return (record.name, record.class_id, record.more[RATIO])
 
+    def caption(self, record: Detection) -> str:
+        """Returns the class and its share of the pixels; see `Task.caption`."""
+        return f"{record.name} {record.more[RATIO]:.1%}"
+
 
 def _counts(labels: NDArray[Any]) -> list[int]:
     """Returns how many pixels each label has; row by row, as numpy makes 8 bytes of each pixel to count them."""

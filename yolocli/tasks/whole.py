@@ -11,6 +11,7 @@ from yolocli.images.letterbox import Fit
 from yolocli.results import Detection
 from yolocli.tasks.base import ModelFacts, Raw
 from yolocli.tasks.detect import different_maps
+from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,6 +75,10 @@ class Whole(ABC):
     ) -> str | None:
         """See `Task.difference`."""
         return different_maps(expected[0], actual)
+
+    def shape(self, record: Detection) -> Shape:
+        """See `Task.shape`; the image as a whole has none."""
+        return Shape()
 
 
 def agreement(one: float, other: float) -> float:
