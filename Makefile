@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint check format chaos clean
+.PHONY: help setup readers demo test test-all lint check format chaos clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-9s %s\n", $$1, $$2}'
@@ -16,6 +16,13 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing torch, OpenVINO and what the tests need into $(VENV): minutes, and 6.5 GB of disk on Linux."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino,builtin,heif]'
+	@touch $@
+
+readers: .readers/.ready ## Install into .readers the programs that results are written for, so that tests can ask them
+
+.readers/.ready: tests/output/readers.txt
+	$(PYTHON) -m venv .readers
+	.readers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/output/readers.txt
 	@touch $@
 
 demo: $(READY) ## Run the main job on sample_images, with the model that is built in: after setup, no download
@@ -46,4 +53,4 @@ chaos: $(READY) ## Kill, starve and feed it rubbish, for long
 	$(BIN)/python -m pytest tests/chaos --long
 
 clean: ## Remove what make made
-	rm -rf $(VENV) demo-out dist build
+	rm -rf $(VENV) .readers demo-out dist build
