@@ -32,7 +32,7 @@ demo: $(READY) ## Run the main job on sample_images, with the model that is buil
 	@echo "  $(BIN)/yolocli detect FOLDER --model builtin"
 
 test: $(READY) ## Run the tests, but for the slow ones: under 3 minutes on two cores
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n logical --maxprocesses 4
 
 test-all: $(READY) ## Run all tests: kills, full disks, the benchmark and the scene generator, too
 	$(BIN)/python -m pytest
