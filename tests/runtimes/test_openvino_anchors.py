@@ -80,6 +80,20 @@ def test_a_graph_that_is_otherwise_is_left_whole(converted: Path) -> None:
     assert made.branches == ()
 
 
+def test_a_graph_whose_bias_depends_on_the_image_is_left_whole(converted: Path) -> None:
+    import openvino as ov
+
+    ops = ov.opset13
+    model = ov.Core().read_model(str(graph_file(converted)))
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Add" and node.input_value(0).get_node().get_type_name() == "Convolution":
+            greatest = ops.reduce_max(node.input_value(0), np.array([1, 2, 3]), keep_dims=True)
+            node.input(1).replace_source_output(ops.add(node.input_value(1), greatest).output(0))
+    made = for_images(ov, model, read_metadata(converted), True)
+    assert made.strides == (8, 16, 32)
+    assert made.branches == ()
+
+
 def test_places_around_a_place() -> None:
     around = _around(2, 3)
     assert around[4].tolist() == [0, 1, 2, 3, 4, 5, OUTSIDE, OUTSIDE, OUTSIDE]
