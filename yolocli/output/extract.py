@@ -62,7 +62,7 @@ def extract(
         formats: See `find_formats`.
         choice: What to keep.
         timings: See `rebuild`.
-        notice: Told of damage to the journal.
+        notice: See `rebuild`.
 
     Returns:
         Images in it.
@@ -101,7 +101,7 @@ def extract(
                     kept = tuple(box for box in outcome.detections if keep(box.class_id, box.confidence))
                     outcome = replace(outcome, detections=kept, more=without_map(outcome.more))
                 journal.append(outcome)
-        totals = project_all(made, wanted.values(), timings)
+        totals = project_all(made, wanted.values(), timings, notice)
         conclude(made, {RUN: run})
         return totals.images + totals.failures
 

@@ -96,7 +96,7 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
         root: The folder.
         formats: See `find_formats`.
         timings: Put the milliseconds of each stage into them, if the journal has them.
-        notice: Told of damage to the journal.
+        notice: Told of damage to the journal, and of what a format has no place for.
 
     Returns:
         Images in it.
@@ -111,17 +111,27 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
     refuse_foreign(root, (JOURNAL_FILE, DAMAGED_FILE, *files), images)
     with folder.held():
         mend(folder, notice)
-        totals = project_all(folder, wanted.values(), timings)
+        totals = project_all(folder, wanted.values(), timings, notice)
         folder.sync()
         return totals.images + totals.failures
 
 
-def project_all(folder: OutputFolder, formats: Iterable[Format], timings: bool) -> Totals:
-    """Makes all projections of a folder anew; see `project`."""
+def project_all(
+    folder: OutputFolder, formats: Iterable[Format], timings: bool, notice: Notice = lambda message: None
+) -> Totals:
+    """Makes all projections of a folder anew; see `project` and `Context.notice`."""
     run = read_json(folder, RUN) or {}
     roots = roots_of(folder) or ()
     names = {int(index): name for index, name in names_of(folder, run).items()}
-    context = Context(folder, names, run.get("task") or DEFAULT_TASK, tuple(roots), run.get("settings") or {}, timings)
+    context = Context(
+        folder,
+        names,
+        run.get("task") or DEFAULT_TASK,
+        tuple(roots),
+        run.get("settings") or {},
+        timings,
+        notice=notice,
+    )
     formats = list(formats)
     return project(folder, open_live(formats, context) + open_final(formats, context), roots)
 

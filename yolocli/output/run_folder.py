@@ -218,6 +218,7 @@ class RunFolder:
             tuple(self.names.roots),
             settings_of(self._config, self._settled, list(self._formats)),
             self._config.timings,
+            notice=self._notice,
         )
 
     def _complete(self, context: Context) -> list[Writer]:

@@ -8,8 +8,13 @@ from typing import Any, Protocol, TypeAlias
 
 from yolocli.output.sink import File, ImageFiles, Sink
 from yolocli.results import Outcome
+from yolocli.sources.base import Notice
 from yolocli.sources.names import Root
 from yolocli.tasks import DEFAULT_TASK
+
+
+def _say_nothing(message: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Context:
         settings: Of the run, as run.json has them.
         timings: Put the milliseconds of each stage into what is written.
         options: The format's own; None where it has none.
+        notice: Told, in one line when a format is closed, what it had no place for; see `LeftOut`.
     """
 
     sink: Sink
@@ -33,6 +39,7 @@ class Context:
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: bool = False
     options: Any = None
+    notice: Notice = _say_nothing
 
 
 class Writer(Protocol):
