@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from yolocli.cli import options
+from yolocli.cli import measure_options as own
 from yolocli.cli.declare import given_in
 from yolocli.cli.terminal import tell
 from yolocli.config import DEFAULT_MODEL
@@ -18,17 +18,17 @@ from yolocli.runtimes import RUNTIMES, find_engine
 
 def bench(
     ctx: typer.Context,
-    folder: options.Pictures,
-    models: options.Models = None,
-    modes: options.Modes = None,
-    runtimes: options.Runtimes = None,
-    workers: options.WorkerCounts = None,
-    batches: options.BatchSizes = None,
-    precisions: options.Precisions = None,
-    images: options.Images = 60,
-    repeats: options.Repeats = 3,
-    baseline: options.Baseline = True,
-    as_json: options.AsJson = False,
+    folder: own.Pictures,
+    models: own.Models = None,
+    modes: own.Modes = None,
+    runtimes: own.Runtimes = None,
+    workers: own.WorkerCounts = None,
+    batches: own.BatchSizes = None,
+    precisions: own.Precisions = None,
+    images: own.Images = 60,
+    repeats: own.Repeats = 3,
+    baseline: own.Baseline = True,
+    as_json: own.AsJson = False,
 ) -> None:
     """Measure which mode suits this machine and your images."""
     from rich.console import Console

@@ -6,6 +6,7 @@ import shlex
 
 import typer
 
+from yolocli.cli import measure_options as own
 from yolocli.cli import options
 from yolocli.cli.declare import given_in
 from yolocli.cli.terminal import tell
@@ -14,13 +15,13 @@ from yolocli.config import DEFAULTS, build
 
 def optimize(
     ctx: typer.Context,
-    model: options.OldModel,
-    pictures: options.Calibrate,
-    precision: options.NewPrecision = options.INT8,
-    output: options.NewModel = None,
+    model: own.OldModel,
+    pictures: own.Calibrate,
+    precision: own.NewPrecision = own.INT8,
+    output: own.NewModel = None,
     confidence: options.Conf = DEFAULTS.detector.confidence,
-    max_loss: options.MaxLoss = 0.02,
-    force: options.Force = False,
+    max_loss: own.MaxLoss = 0.02,
+    force: own.Force = False,
     trust_weights: options.TrustWeights = DEFAULTS.detector.trust_weights,
 ) -> None:
     """Make a faster model, and see what it costs."""

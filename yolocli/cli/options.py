@@ -11,24 +11,22 @@ from typing import Annotated, Optional
 
 from yolocli import config
 from yolocli.cli.declare import argument, one_of, option, several
-from yolocli.config import AUTO, DEFAULT_MODEL, DEFAULT_OUTPUT, DEFAULTS
+from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
-from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
+from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
 
-INT8 = config.Precision.int8.value
-"""What `optimize` makes: commands that people have written down name it."""
-
 MODES = one_of(list(EXECUTORS))
 CHOSEN_RUNTIMES = one_of([AUTO, *RUNTIMES])
 PRECISIONS = one_of([precision.value for precision in config.Precision]) | {"parse": parse_precision}
 
 
-def _path(text: str, option: str) -> Path:
+def path(text: str, option: str) -> Path:
+    """Returns what an option for a file or folder holds."""
     return Path(text)
 
 
@@ -185,7 +183,7 @@ FailIncomplete = Annotated[bool, option("--fail-incomplete", LIMITS, "Exit with 
 
 Output = Annotated[
     Optional[Path],
-    option("--output -o FOLDER", OUTPUT, "Folder for results.", _path, default=f"{DEFAULT_OUTPUT}; none with --stdout"),
+    option("--output -o FOLDER", OUTPUT, "Folder for results.", path, default=f"{DEFAULT_OUTPUT}; none with --stdout"),
 ]
 Formats = Annotated[
     Optional[list[str]],
@@ -221,74 +219,7 @@ RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
 NewFolder = Annotated[
     Optional[Path],
     option(
-        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes.", _path, default="FOLDER itself"
+        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes.", path, default="FOLDER itself"
     ),
 ]
 KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
-
-# Of bench alone: what detect takes once can be repeated there
-
-Pictures = Annotated[str, argument("FOLDER", "Pictures like those you will run on.")]
-Models = Annotated[
-    Optional[list[str]],
-    several(
-        "--model -m MODEL",
-        MODEL,
-        "As for detect; repeatable, all are compared with the first.",
-        commas=False,
-        default=DEFAULT_MODEL,
-    ),
-]
-Modes = Annotated[
-    Optional[list[str]],
-    several("--mode MODE", RUN, "thread, locked or process; repeatable.", default="all", **MODES),
-]
-Runtimes = Annotated[
-    Optional[list[str]],
-    several(
-        "--runtime RUNTIME",
-        RUN,
-        "openvino or torch; repeatable.",
-        default="all installed",
-        **CHOSEN_RUNTIMES,
-    ),
-]
-Precisions = Annotated[
-    Optional[list[str]],
-    several(
-        "--precision PRECISION",
-        RUN,
-        "fp32, bf16, fp16 or int8; repeatable.",
-        default="the model's own",
-        **PRECISIONS,
-    ),
-]
-WorkerCounts = Annotated[
-    Optional[list[str]], several("--workers -j N", RUN, "Repeatable; 0 chooses.", parse_count, default="0")
-]
-BatchSizes = Annotated[
-    Optional[list[str]], several("--batch N", RUN, "Repeatable; 0 chooses.", parse_count, default="0")
-]
-Images = Annotated[int, option("--images N", RUN, "Pictures of each run.", min=2)]
-Repeats = Annotated[int, option("--repeats N", RUN, "Rounds.", min=1)]
-Baseline = Annotated[bool, option("--baseline/--no-baseline", RUN, "Run plain `yolo predict` beside it.")]
-AsJson = Annotated[bool, option("--json", OUTPUT, "Print the figures as JSON.")]
-
-# Of optimize alone
-
-OldModel = Annotated[str, argument("MODEL", "Weights, a model converted to OpenVINO, or an official name.")]
-Calibrate = Annotated[str, option("--calibrate FOLDER", INPUT, "Pictures like those it will run on.", default=False)]
-NewPrecision = Annotated[str, option("--precision PRECISION", MODEL, "Of the new model.", **one_of([INT8]))]
-NewModel = Annotated[
-    Optional[Path],
-    option("--output -o FOLDER", OUTPUT, "Folder; by default MODEL_int8_openvino_model.", _path, default=False),
-]
-MaxLoss = Annotated[
-    float,
-    option(
-        "--max-loss SHARE",
-        MODEL,
-        "Share of the boxes that fp32 finds at --conf that may be lost, 0 to 1: not found even 0.1 below it.",
-    ),
-]
-Force = Annotated[bool, option("--force", OUTPUT, "Write it whatever it loses, and over an older one.")]
