@@ -157,6 +157,7 @@ VALUES: Mapping[str, Any] = {
     "classes": "person",
     "masks": "rle",
     "files_from": "list",
+    "shard": "3/16",
     "include": "*.png",
     "exclude": ["*.png"],
     "timeout": 9,

@@ -12,6 +12,7 @@ from yolocli.executors import EXECUTORS
 from yolocli.parsing import check_name, entries, parse_devices, parse_failures, parse_precision, sides
 from yolocli.results import Outcome
 from yolocli.runtimes import RUNTIMES
+from yolocli.sources.shard import parse_shard
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -44,6 +45,7 @@ def detect(
     exclude: Sequence[str] | str = SOURCE.exclude,
     hidden: bool = SOURCE.hidden,
     follow_symlinks: bool = SOURCE.follow_symlinks,
+    shard: str | None = None,
     ordered: bool = DEFAULTS.ordered,
     timeout: float | None = LIMITS.timeout,
     max_failures: int | str | None = LIMITS.max_failures,
@@ -86,6 +88,7 @@ def detect(
         exclude: Glob patterns, or one, that leave a file or folder out.
         hidden: Look at names that begin with a dot.
         follow_symlinks: Walk into folders behind links.
+        shard: "3/16" takes the third of 16 parts, by the names of images; "auto" asks the array job. None takes all.
         ordered: Yield in input order instead of as images end.
         timeout: Seconds an image may take; mode "process" only.
         max_failures: End after more failures than this: a number, or a share such as "5%". None sets no limit.
@@ -126,6 +129,7 @@ def _config(given: dict[str, Any]) -> RunConfig:
         "files_from": None if files is None else os.fspath(files),
         "include": entries(given["include"]),
         "exclude": entries(given["exclude"]),
+        "shard": None if given["shard"] is None else parse_shard(given["shard"], "shard"),
         "model": os.fspath(given["model"]),
         "runtime": check_name("runtime", given["runtime"], [AUTO, *RUNTIMES]),
         "precision": None if precision is None else parse_precision(precision, "precision"),

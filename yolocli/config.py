@@ -42,6 +42,26 @@ class Precision(str, enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts that images are in by their names.
+
+    Attributes:
+        number: From 1 to `count`.
+        count: Parts.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        valid = 1 <= self.number <= self.count
+        _check(valid, f"--shard {self}: the first number must be 1 to the second, as in 1/{max(self.count, 1)}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
 class SourceConfig:
     """What to look for, and where.
 
@@ -54,6 +74,7 @@ class SourceConfig:
         exclude: Glob patterns; a file or directory that matches one is left out.
         hidden: Look at names that begin with a dot, too.
         follow_symlinks: Walk into directories behind symbolic links (links to files are always read).
+        shard: Take the images of this shard alone; None takes all.
     """
 
     inputs: tuple[str, ...] = ()
@@ -64,6 +85,7 @@ class SourceConfig:
     exclude: tuple[str, ...] = ()
     hidden: bool = False
     follow_symlinks: bool = False
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs and self.files_from is None:

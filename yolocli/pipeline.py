@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
@@ -25,11 +25,12 @@ from yolocli.observer import Observer
 from yolocli.output.formats import find_formats
 from yolocli.output.run_file import has_run
 from yolocli.output.run_folder import RunFolder
-from yolocli.results import Outcome
+from yolocli.results import Item, Outcome
 from yolocli.runtimes.base import BATCH_OF_MANY_THREADS
 from yolocli.sources.base import Found
 from yolocli.sources.discover import Discovery, identify
 from yolocli.sources.names import Names
+from yolocli.sources.shard import ShardFilter
 from yolocli.summary import RunSummary, Tally
 
 DEFAULT_LOADER: Loader = YoloLoader()
@@ -65,6 +66,7 @@ class Run:
         self._first = True
         self._iterated = False
         self._skipped = 0
+        self._shard = ShardFilter(config.source.shard)
         self._found = (0, False)
         self._crew: Crew | None = None
         self._ready: Loaded | None = None
@@ -107,14 +109,14 @@ class Run:
             folder = self._open_folder(stack)
             names = folder.names if folder else Names()
             (folder or names).start(self._discovery.bases(names))
-            feed.turn(lambda found: folder.pending(identify(found, names)) if folder else identify(found, names))
+            feed.turn(lambda found: self._items(found, names, folder))
             feed.wait(several)
             if feed.seen and self._stopped is None:
                 crew = crew or self._open_crew(stack, feed)
-                if folder is not None and self._ready is not None:
-                    folder.knows_model(self._ready.names, self._ready.task)
-                if self._stopped is None:
-                    yield from self._detect(crew, feed, folder)
+            if folder is not None and self._ready is not None:  # a shard may have no image, and has columns still
+                folder.knows_model(self._ready.names, self._ready.task)
+            if crew is not None and feed.seen and self._stopped is None:
+                yield from self._detect(crew, feed, folder)
             self._conclude(crew, folder)
 
     def stop(self, code: ExitCode) -> None:
@@ -133,6 +135,11 @@ class Run:
         if self._config.output is None:
             return None
         return stack.enter_context(RunFolder(self._config, self._settled, self._notice))
+
+    def _items(self, found: Iterable[Found], names: Names, folder: RunFolder | None) -> Iterator[Item]:
+        """Returns what is to be done of what was found."""
+        items = identify(found, names, self._shard.takes)
+        return folder.pending(items) if folder else items
 
     def _begin_to_read(self, stack: ExitStack, most: int) -> Feed[Found]:
         self._feed = feed = Feed(self._discovery, most)
@@ -224,7 +231,8 @@ class Run:
         return outcome
 
     def _tell_how_many(self, feed: Feed[Found]) -> None:
-        found = (feed.found, feed.whole)
+        listed = feed.listed
+        found = (feed.found - self._shard.others - listed + self._shard.share_of(listed), feed.whole)
         if found != self._found:
             self._found = found
             for observer in self._observers:
@@ -249,6 +257,7 @@ class Run:
         complete = stopped is None
         search = self._discovery.search
         summary = replace(self._tally.fill(self.summary), complete=complete, other_files=search.passed_over)
+        summary = replace(summary, other_shards=self._shard.others)
         if folder is not None:
             if complete:  # or the rest of the walk might have met them
                 folder.settle_gone(search.walked)

@@ -31,6 +31,7 @@ class RunSummary:
         pruned: Among those, images whose records were dropped.
         damaged: Lines of the journal that were found damaged; their images are done again.
         other_files: Files that the walk passed over because their suffix is no image's.
+        other_shards: Images of the inputs that are in other shards.
         complete: False if the run stopped before its inputs ended.
         exit_code: What the process ends with.
         wall_seconds: From the first image to the last, models loaded.
@@ -58,6 +59,7 @@ class RunSummary:
     pruned: int = 0
     damaged: int = 0
     other_files: int = 0
+    other_shards: int = 0
     complete: bool = True
     exit_code: int = ExitCode.OK
     wall_seconds: float = 0.0

@@ -35,6 +35,7 @@ def detect(
     follow_symlinks: options.FollowSymlinks = SOURCE.follow_symlinks,
     files_from: options.FilesFrom = SOURCE.files_from,
     null: options.Null = SOURCE.null,
+    shard: options.Shard = None,
     dry_run: options.DryRun = False,
     model: options.Model = DETECTOR.model,
     imgsz: options.Imgsz = None,
@@ -143,6 +144,7 @@ def list_images(config: RunConfig, quiet: bool) -> None:
     from yolocli.results import ImageFailure
     from yolocli.sources.discover import Discovery, identify
     from yolocli.sources.names import Names
+    from yolocli.sources.shard import ShardFilter
 
     def say(text: str) -> None:
         if not quiet:
@@ -153,13 +155,14 @@ def list_images(config: RunConfig, quiet: bool) -> None:
     found = Discovery(config.source, skip=config.output, notice=say)
     names = Names()
     names.start(found.bases(names))
-    for item in identify(found, names):
+    shard = ShardFilter(config.source.shard)
+    for item in identify(found, names, shard.takes):
         count += 1
         if isinstance(item, ImageFailure):
             say(f"cannot be read: {item.path}: {item.message}")
         else:
             write(sys.stdout.buffer, os.fsencode(item.source) + end)
-    if not count:
+    if not count + shard.others:
         raise NoImagesError(found.why_none())
     say(f"{count:,} images")
 

@@ -15,6 +15,7 @@ from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
 from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
 from yolocli.runtimes import RUNTIMES
+from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
@@ -69,6 +70,16 @@ FilesFrom = Annotated[
     option("--files-from FILE", INPUT, "Read further inputs from a file, one a line; - is stdin.", default="none"),
 ]
 Null = Annotated[bool, option("--null -0", INPUT, "The list is separated by NUL bytes.")]
+Shard = Annotated[
+    Optional[str],
+    option(
+        "--shard I/N",
+        INPUT,
+        "Take the I-th of N parts, by the names of images; auto asks the array job.",
+        parse_shard,
+        default="all",
+    ),
+]
 DryRun = Annotated[bool, option("--dry-run", INPUT, "Print the images that would be read, and stop.")]
 
 # Model

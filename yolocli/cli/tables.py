@@ -143,6 +143,8 @@ def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, st
     rows = [("images", f"{total - failures:,}{of_all}{before}"), ("failures", f"{failures:,}{of_all}")]
     if summary.vanished:
         rows.append(("vanished", _vanished(summary)))
+    if summary.other_shards:
+        rows.append(("other shards", _many(summary.other_shards, "image")))
     if summary.other_files:
         rows.append(("passed over", f"{_many(summary.other_files, 'other file')}, without the suffix of an image"))
     if done:

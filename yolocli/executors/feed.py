@@ -79,6 +79,11 @@ class Feed(Generic[T]):
         return len(self._items if self._turn is not None else self._listed)
 
     @property
+    def listed(self) -> int:
+        """What has been found and not been turned into items yet."""
+        return len(self._listed)
+
+    @property
     def unfinished(self) -> int:
         """Chunks that workers are at, or could be."""
         return 0 if self._stopped else self._at_work + self._chunks

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from yolocli.config import DetectorConfig
+from yolocli.config import DetectorConfig, Shard
 from yolocli.errors import UsageError
 from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.results import SCHEMA_VERSION
@@ -77,13 +77,14 @@ def changed_settings(
     ]
 
 
-def refuse_other_settings(root: Path, before: Mapping[str, Any], detector: Prepared) -> None:
+def refuse_other_settings(root: Path, before: Mapping[str, Any], detector: Prepared, shard: Shard | None) -> None:
     """Makes sure that new records may lie beside those of an output folder.
 
     Args:
         root: The folder.
         before: Its run.json; empty if there is none that can be read.
         detector: Of the run that wants to add to it.
+        shard: Of that run. A folder holds one shard, or all images, so that `merge` can tell what is missing.
 
     Raises:
         UsageError: If they may not, or it cannot be told.
@@ -102,6 +103,9 @@ def refuse_other_settings(root: Path, before: Mapping[str, Any], detector: Prepa
     if made_with.get("weights_sha256") != wanted["weights_sha256"]:
         was, now = (before.get("settings") or {}).get("model"), str(detector.model)
         changed.append(f"--model was {was}, is {now}" if was != now else f"the file of --model {now} has changed")
+    was_shard = (before.get("settings") or {}).get("shard")
+    if was_shard != (is_shard := None if shard is None else str(shard)):
+        changed.append(f"--shard was {_shown(was_shard)}, is {_shown(is_shard)}")
     if changed:
         raise UsageError(
             f"{root} holds results of other settings ({'; '.join(changed)}); "

@@ -88,6 +88,7 @@ def settings_of(config: RunConfig, settled: Settled, formats: Sequence[str]) -> 
     return {
         "inputs": _printable(config.source.inputs),
         "files_from": config.source.files_from,
+        "shard": None if config.source.shard is None else str(config.source.shard),
         "model": str(detector.model),
         "runtime": plan.runtime,
         "runtime_chosen": plan.why or "asked for",

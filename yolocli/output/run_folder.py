@@ -74,7 +74,8 @@ class RunFolder:
             self._task: str = self._before.get("task") or DEFAULT_TASK
             journal = self._folder.root / JOURNAL
             if journal.exists() and journal.stat().st_size:
-                refuse_other_settings(self._folder.root, self._before, self._settled.detector)
+                shard = self._config.source.shard
+                refuse_other_settings(self._folder.root, self._before, self._settled.detector, shard)
             self.damaged = mend(self._folder, self._notice)
             self._past = Past(journal)
             stack.callback(self._past.close)

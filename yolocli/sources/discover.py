@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from yolocli.config import SourceConfig
@@ -106,26 +106,29 @@ def discover(
     return identify(found, names)
 
 
-def identify(found: Iterable[Found], names: Names) -> Iterator[ImageRef | ImageFailure]:
+def identify(
+    found: Iterable[Found], names: Names, takes: Callable[[str], bool] = lambda path: True
+) -> Iterator[ImageRef | ImageFailure]:
     """Yields what was found by its name, after a look at the file where its listing did not tell its version.
 
     Args:
         found: Files and folders.
         names: Gives the names; a root is added to it where it has none for a file.
+        takes: Tells by its name whether it is wanted; no file is looked at that is not.
     """
     for file in found:
         if not names.covers(file.folder):
             # a pattern may lead through a link out of the folder that it is about
             names.add(file.base if lies_in(file.folder, file.base.path) else root_at(file.folder))
-        yield _identified(file, names)
+        path = names.of_folder(file.folder) if file.error is not None else names.of(file.folder, file.name)
+        if takes(path):
+            yield _identified(file, path)
 
 
-def _identified(file: Found, names: Names) -> ImageRef | ImageFailure:
+def _identified(file: Found, path: str) -> ImageRef | ImageFailure:
     source = file.source
     if file.error is not None:
-        ref = ImageRef(names.of_folder(file.folder), source)
-        return ImageFailure(ref, "discover", file.error.kind, str(file.error))
-    path = names.of(file.folder, file.name)
+        return ImageFailure(ImageRef(path, source), "discover", file.error.kind, str(file.error))
     try:
         version = file.version or source_of(source).version(source, walked=file.walked)
     except ImageError as error:
