@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from yolocli.output.sink import ImageFiles
@@ -12,6 +15,14 @@ from yolocli.output.sink import ImageFiles
 MAX_NAME_BYTES = 255
 MAX_PATH = 800
 """Characters of a path in the records that the output folder takes as it is; systems stop at 1,024 or 4,096 bytes."""
+MAX_CLASS_BYTES = 100
+"""Of the name of a class; what is below its folder needs room, too."""
+NOTHING_FOUND = "nothing-found"
+"""No class has a folder of this name."""
+_UNSAFE = re.compile(r'[\0-\x1f\x7f-\x9f"%*/:<>?\\|~\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]|^[. ]')
+"""What Windows refuses, this encoding itself is made of, turns text around, or is no UTF-8; and what hides a folder."""
+_RESERVED = re.compile(rf"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?|{NOTHING_FOUND}")
+"""Devices of Windows, whatever is behind a dot."""
 
 
 def places(files: ImageFiles, path: str) -> Iterator[Path]:
@@ -49,3 +60,34 @@ def per_image(files: ImageFiles, path: str) -> Path:
         kept = encoded[: MAX_NAME_BYTES - len(suffix) - len(digest) - 1]
         name = os.fsdecode(kept.decode("utf-8", "ignore").encode() or b"") + "~" + digest
     return Path(files.folder, *parents, name + suffix)
+
+
+class ClassFolders:
+    """What the folders of classes are called: as the class, as far as any disk can have it, and no two the same.
+
+    Classes of one name, or of names that some disks take for one, have their index behind it; so have names that no
+    folder can have whole. Nothing else has a `~`.
+    """
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        """Takes all classes of a model, by index."""
+        self._times = Counter(map(_alike, names.values()))
+
+    def name(self, index: int, name: str) -> str:
+        """Returns what the folder of a class is called: characters that not every disk takes are percent-encoded."""
+        plain = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), name)
+        short = plain.encode()[:MAX_CLASS_BYTES].decode("utf-8", "ignore").rstrip(". ")
+        if _RESERVED.fullmatch(short):
+            return f"{short.replace('.', '%2E')}~{index}"
+        if short != plain or not plain or self._times[_alike(name)] > 1:
+            return f"{short}~{index}"
+        return plain
+
+
+def _alike(name: str) -> str:
+    """Returns what is the same for names that macOS or Windows take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
