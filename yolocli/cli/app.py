@@ -14,6 +14,7 @@ from yolocli.cli.bench import bench
 from yolocli.cli.declare import VARIABLES, Command
 from yolocli.cli.detect import detect
 from yolocli.cli.export import export
+from yolocli.cli.merge import merge
 from yolocli.cli.optimize import optimize
 from yolocli.cli.terminal import ReaderLeftError, flush_stdout, tell, tell_traceback
 from yolocli.errors import ExitCode, YolocliError
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command(cls=Command, epilog=VARIABLES)(detect)
 app.command(cls=Command)(export)
+app.command(cls=Command)(merge)
 app.command(cls=Command)(bench)
 app.command(cls=Command)(optimize)
 

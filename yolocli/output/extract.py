@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from yolocli.config import check_share
 from yolocli.errors import UsageError
-from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import without_map
 from yolocli.output.journal import Journal, mend
-from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, LOCK, RUN, refuse_foreign
-from yolocli.output.partial import PARTIAL
+from yolocli.output.new_folder import new_folder, refuse_used
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.projection import names_of, opened, outcomes_of, project_all, roots_of
 from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult
@@ -72,10 +71,9 @@ def extract(
         OutputError: If the journal is damaged or a file cannot be written.
     """
     wanted = find_formats(formats)
-    source, made = opened(root), OutputFolder(target)
+    source = opened(root)
     refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
-    if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
-        raise UsageError(f"--output {target}: is not empty; name a new folder")
+    refuse_used(target)
     with ExitStack() as stack:
         stack.enter_context(source.held())
         mend(source, notice)
@@ -85,7 +83,6 @@ def extract(
         fingerprint.pop("save_maps", None)
         _refuse(choice, find_task(run.get("task") or DEFAULT_TASK, root))
         keep = _keeping(choice, fingerprint, names_of(source, run))
-        stack.enter_context(made.held())
         if choice.confidence is not None:
             fingerprint["confidence"] = choice.confidence
         if choice.classes is not None:
@@ -93,7 +90,7 @@ def extract(
         settings = (run.get("settings") or {}) | {"formats": list(wanted), "exported_from": os.path.abspath(root)}
         stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
         run |= {"fingerprint": fingerprint, "settings": settings} | stored
-        stack.enter_context(_nothing_left(made))
+        made = stack.enter_context(new_folder(target))
         write_json(made, RUN, run | {"finished": None})
         with closing(Journal(made, timings)) as journal:
             for outcome in outcomes_of(source, roots or ()):
@@ -104,16 +101,6 @@ def extract(
         totals = project_all(made, wanted.values(), timings, notice)
         conclude(made, {RUN: run})
         return totals.images + totals.failures
-
-
-@contextmanager
-def _nothing_left(made: OutputFolder) -> Iterator[None]:
-    """Empties a folder that was empty before, if the block fails: half of it would be in the way of another try."""
-    try:
-        yield
-    except BaseException:
-        made.remove(*(entry.name for entry in made.root.iterdir() if entry.name not in {LOCK, PARTIAL}))
-        raise
 
 
 class _Keep(Protocol):

@@ -137,7 +137,7 @@ def replay(path: Path) -> Iterator[Outcome]:
         OutputError: If the journal holds a line that is not its own.
     """
     # one bytes object a line, equal images side by side, the latest last
-    lines = sorted(_sort_key(head.path) + offset.to_bytes(8, "big") for offset, head in _heads(path))
+    lines = sorted(sort_key(head.path) + offset.to_bytes(8, "big") for offset, head in _heads(path))
     last = (line for line, following in itertools.pairwise([*lines, b""]) if line[:-8] != following[:-8])
     with open(path, "rb") as stream:
         for line in last:
@@ -148,7 +148,7 @@ def replay(path: Path) -> Iterator[Outcome]:
                 yield _outcome(path, content)
 
 
-def _sort_key(path: str) -> bytes:
+def sort_key(path: str) -> bytes:
     """Returns bytes, different for each path, that sort as a walk does: a folder's names by their bytes."""
     raw = os.fsencode(path)
     if b"\0" in raw or b"\1" in raw:  # which the separators below are made of

@@ -106,7 +106,8 @@ def _of_slurm(variables: Environment) -> tuple[int, int | None]:
     names = ("TASK_ID", "TASK_MIN", "TASK_MAX", "TASK_COUNT")
     task, first, last, count = (int(variables[f"SLURM_ARRAY_{name}"]) for name in names)
     step = int(variables.get("SLURM_ARRAY_TASK_STEP") or 1)
-    if first not in (0, 1) or first + step * (count - 1) != last or (task - first) % step:
+    # one that was submitted again alone must not take all images for its own
+    if count == 1 or first not in (0, 1) or first + step * (count - 1) != last or (task - first) % step:
         raise ValueError("only some tasks of an array were submitted; say which shard this is, such as 3/16")
     return (task - first) // step + 1, count
 

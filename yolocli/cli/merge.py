@@ -1,0 +1,22 @@
+"""`yolocli merge`: the output folders of shards, or of several machines, as one."""
+
+from __future__ import annotations
+
+from yolocli.cli import options
+from yolocli.cli.terminal import tell
+from yolocli.config import DEFAULTS
+
+
+def merge(
+    folders: options.RunFolders,
+    output: options.MergedFolder,
+    formats: options.MergedFormats = None,
+    timings: options.KeptTimings = DEFAULTS.timings,
+) -> None:
+    """Join the output folders of shards, or of several machines, to one."""
+    from yolocli.output.merge import merge as join
+
+    totals = join(folders, output, formats or None, timings, tell)
+    tell(
+        f"{output}: {totals.images + totals.failures:,} images of {len(folders):,} folders, {totals.failures:,} failed"
+    )

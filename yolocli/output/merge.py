@@ -1,0 +1,233 @@
+"""The output folders of several machines as one: what a single run over all images would have left."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from yolocli.errors import OutputError, UsageError
+from yolocli.output.fingerprint import changed_settings
+from yolocli.output.folder import OutputFolder
+from yolocli.output.formats import find_formats
+from yolocli.output.formats.maps import FILES as MAP_FILES
+from yolocli.output.journal import Journal, mend
+from yolocli.output.new_folder import new_folder, refuse_used
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, SHOWN, refuse_foreign
+from yolocli.output.past import sort_key
+from yolocli.output.projection import Totals, opened, outcomes_of, project_all, roots_of
+from yolocli.output.run_file import conclude, read_json, write_json
+from yolocli.results import ImageResult, Outcome
+from yolocli.sources.base import Notice
+from yolocli.sources.names import Root
+from yolocli.tasks.whole import MAP
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A folder to be merged."""
+
+    folder: OutputFolder
+    run: Mapping[str, Any]
+    roots: Sequence[Root]
+
+    @property
+    def name(self) -> str:
+        return os.fspath(self.folder.root)
+
+    @property
+    def shard(self) -> str | None:
+        shard: str | None = (self.run.get("settings") or {}).get("shard")
+        return shard
+
+
+def merge(
+    roots: Sequence[Path],
+    target: Path,
+    formats: Sequence[str] | None = None,
+    timings: bool = False,
+    notice: Notice = lambda message: None,
+) -> Totals:
+    """Joins output folders to a new one, which is as a single run would have left it.
+
+    It holds one outcome of each folder at a time, and for each image what sorts it.
+
+    Args:
+        roots: The folders, in any order.
+        target: The new folder; must be empty, if it is there.
+        formats: See `find_formats`; None makes those that all of the folders have.
+        timings: See `rebuild`.
+        notice: Told of damage to the journals, and of what a format has no place for.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        UsageError: If the folders do not go together: other settings, a shard that is missing, not finished or there
+            twice, an image that is in two of them, or images that are called otherwise. Then there is no new folder.
+        OutputError: If a journal is damaged or a file cannot be written.
+    """
+    asked = None if formats is None else find_formats(formats)
+    refuse_used(target)
+    with ExitStack() as stack:
+        parts = [_part(stack, root, notice) for root in _different(roots)]
+        _refuse_other_settings(parts)
+        _refuse_shards(parts)
+        found = _roots(parts)
+        wanted = find_formats(_shared_formats(parts)) if asked is None else asked
+        told = next((part.run for part in parts if part.run.get("names")), parts[0].run)
+        settings = {**(told.get("settings") or {}), "shard": None, "formats": list(wanted)}
+        settings["merged_from"] = [os.path.abspath(part.name) for part in parts]
+        run = {**told, "settings": settings, "roots": [asdict(root) for root in found]}
+        made = stack.enter_context(new_folder(target))
+        write_json(made, RUN, run | {"finished": None})
+        with closing(Journal(made, timings)) as journal:
+            for outcome in _in_order(parts):
+                journal.append(outcome)
+        if (told.get("fingerprint") or {}).get("save_maps"):
+            for part in parts:
+                _copy_maps(part, made)
+        totals = project_all(made, wanted.values(), timings, notice)
+        conclude(made, {RUN: run})
+        return totals
+
+
+def _different(roots: Sequence[Path]) -> list[Path]:
+    """Returns the folders.
+
+    Raises:
+        UsageError: If one is named twice.
+    """
+    seen: dict[str, Path] = {}
+    for root in roots:
+        real = os.path.realpath(root)
+        if real in seen:
+            raise UsageError(f"{root}: is named twice")
+        seen[real] = root
+    return list(seen.values())
+
+
+def _part(stack: ExitStack, root: Path, notice: Notice) -> _Part:
+    """Opens a folder, so that no run can write to it.
+
+    Raises:
+        UsageError: If it is no output folder, in use, or an earlier version wrote it without its roots.
+    """
+    folder = opened(root)
+    refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
+    stack.enter_context(folder.held())
+    mend(folder, notice)
+    roots = roots_of(folder)
+    run = read_json(folder, RUN)
+    if run is None or roots is None:
+        raise UsageError(f"{root}: it cannot be told what its records were made with; run it again with this version")
+    return _Part(folder, run, roots)
+
+
+def _refuse_other_settings(parts: Sequence[_Part]) -> None:
+    first = parts[0]
+    for part in parts[1:]:
+        was, is_ = first.run.get("fingerprint") or {}, part.run.get("fingerprint") or {}
+        changed = changed_settings(was, is_, first.run.get("names") or part.run.get("names") or {})
+        if was.get("weights_sha256") != is_.get("weights_sha256"):
+            changed.append("the weights are others")
+        if changed:
+            raise UsageError(f"{part.name}: was made with other settings than {first.name} ({'; '.join(changed)})")
+
+
+def _refuse_shards(parts: Sequence[_Part]) -> None:
+    """Makes sure that every shard is there once and whole.
+
+    Raises:
+        UsageError: With those that are not.
+    """
+    by_shard: dict[str, list[str]] = {}
+    for part in parts:
+        if part.shard is not None:
+            by_shard.setdefault(part.shard, []).append(part.name)
+    if not by_shard:
+        return
+    wrong = [f"shard {shard} is there twice: {', '.join(names)}" for shard, names in by_shard.items() if names[1:]]
+    wrong += [f"{part.name} is no shard" for part in parts if part.shard is None]
+    counts = sorted({int(shard.partition("/")[2]) for shard in by_shard})
+    if counts[1:]:
+        wrong.append(f"shards are of {' and of '.join(map(str, counts))}")
+    else:
+        missing = [str(number) for number in range(1, counts[0] + 1) if f"{number}/{counts[0]}" not in by_shard]
+        wrong += [f"missing of {counts[0]} shards: {', '.join(missing)}"] if missing else []
+    wrong += [f"{part.name}: its run did not end; run it again" for part in parts if not part.run.get("finished")]
+    if wrong:
+        raise UsageError("; ".join(wrong))
+
+
+def _roots(parts: Sequence[_Part]) -> list[Root]:
+    """Returns the roots of all, which must not contradict each other.
+
+    Raises:
+        UsageError: If one name stands for two folders, or one folder has two names.
+    """
+    by_path: dict[str, tuple[Root, str]] = {}
+    by_name: dict[str, tuple[Root, str]] = {}
+    for part in parts:
+        for root in part.roots:
+            for other, where in (
+                by_path.setdefault(root.path, (root, part.name)),
+                by_name.setdefault(root.name, (root, part.name)),
+            ):
+                if other != root:
+                    raise UsageError(
+                        f"{part.name} calls images of {root.path} {root.name or '.'}/..., "
+                        f"{where} calls those of {other.path} {other.name or '.'}/...: "
+                        "give all runs the same inputs, or lists of files below one folder"
+                    )
+    return [root for root, _ in by_path.values()]
+
+
+def _shared_formats(parts: Sequence[_Part]) -> list[str]:
+    """Returns the formats that every folder has."""
+    every = [list((part.run.get("settings") or {}).get("formats") or ()) for part in parts]
+    return [name for name in every[0] if all(name in names for names in every)]
+
+
+def _in_order(parts: Sequence[_Part]) -> Iterator[Outcome]:
+    """Yields what all folders hold, in input order.
+
+    Raises:
+        UsageError: At the end, if images are in two of them; with some of their names.
+    """
+
+    def outcomes(part: _Part) -> Iterator[tuple[bytes, str, Outcome]]:
+        for outcome in outcomes_of(part.folder, part.roots):
+            yield sort_key(outcome.path), part.name, outcome
+
+    double: list[str] = []
+    before: tuple[bytes, str] = b"", ""
+    for key, name, outcome in heapq.merge(*map(outcomes, parts), key=lambda entry: entry[:2]):
+        if before[0] == key:
+            double.append(f"{outcome.path}, in {before[1]} and {name}")
+            if len(double) == SHOWN:
+                break
+        before = key, name
+        yield outcome
+    if double:
+        raise UsageError(f"images are in two folders: {'; '.join(double)}")
+
+
+def _copy_maps(part: _Part, made: OutputFolder) -> None:
+    """Copies what only a run can make of an image: its map, where the record names one.
+
+    Raises:
+        OutputError: If one cannot be read or written.
+    """
+    for outcome in outcomes_of(part.folder, part.roots):
+        if isinstance(outcome, ImageResult) and MAP in outcome.more:
+            path = part.folder.root / outcome.more[MAP]["file"]
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise OutputError(f"{path}: the map cannot be read: {error.strerror}; run that folder again") from error
+            made.write_image(MAP_FILES, outcome.path, data)
