@@ -11,6 +11,7 @@ import typer
 
 from yolocli import __version__
 from yolocli.cli.bench import bench
+from yolocli.cli.convert import convert
 from yolocli.cli.declare import VARIABLES, Command
 from yolocli.cli.detect import detect
 from yolocli.cli.export import export
@@ -31,6 +32,7 @@ app.command(cls=Command)(export)
 app.command(cls=Command)(merge)
 app.command(cls=Command)(bench)
 app.command(cls=Command)(optimize)
+app.command(cls=Command)(convert)
 
 _WrongUsage: type[Exception] = typer.BadParameter.__bases__[0]
 """UsageError of click, or of the copy of click in newer versions of typer."""

@@ -1,4 +1,4 @@
-"""The options of `bench` and `optimize` alone; see `options`."""
+"""The options of `bench`, `optimize` and `convert` alone; see `options`."""
 
 from __future__ import annotations
 
@@ -88,3 +88,14 @@ MaxLoss = Annotated[
     ),
 ]
 Force = Annotated[bool, option("--force", options.OUTPUT, "Write it whatever it loses, and over an older one.")]
+
+# Of convert alone
+
+Weights = Annotated[str, argument("MODEL", "Weights, an official name, or builtin.")]
+ConvertedModel = Annotated[
+    Optional[Path],
+    option(
+        "--output -o FOLDER", options.OUTPUT, "Folder; by default MODEL_openvino_model.", options.path, default=False
+    ),
+]
+Replace = Annotated[bool, option("--force", options.OUTPUT, "Write it over an older one.")]

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yolocli.config import DetectorConfig, Precision, SourceConfig, check_share
 from yolocli.detector import Detector, load_detector
-from yolocli.errors import ImageError, ModelError, OutputError, UsageError
+from yolocli.errors import ImageError, ModelError, UsageError
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import Canvas
 from yolocli.machine.cpus import usable_cpus
 from yolocli.measure.loss import Comparison, compare, floor
 from yolocli.results import ImageRef
 from yolocli.runtimes.choose import prepare_detector
-from yolocli.runtimes.openvino.model_folder import SUFFIX
+from yolocli.runtimes.openvino.model_folder import SUFFIX, check_name, new_model, refuse_used
 from yolocli.runtimes.openvino.quantise import quantise
 from yolocli.sources import read
 from yolocli.sources.discover import discover
@@ -63,8 +59,7 @@ class OptimizeConfig:
     def __post_init__(self) -> None:
         check_share("--conf", self.confidence)
         check_share("--max-loss", self.max_loss)
-        if not self.target.name.endswith(SUFFIX):
-            raise UsageError(f"--output {self.output}: the name must end in {SUFFIX}, by which models are known")
+        check_name(self.target)
 
     @property
     def target(self) -> Path:
@@ -94,15 +89,14 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
         ModelError: If it cannot be made, or loses too much.
         OutputError: If it cannot be written.
     """
-    if config.target.exists() and not config.force:
-        raise UsageError(f"{config.target}: exists; name another --output, or use --force to replace it")
+    refuse_used(config.target, config.force)
     calibrating, held_back = _pictures(config.pictures, notice)
     asked = DetectorConfig(
         config.model, "openvino", trust_weights=config.trust_weights, confidence=config.floor, threads=usable_cpus()
     )
     prepared = prepare_detector(asked, notice=notice)
     fp32 = load_detector(prepared)
-    with _beside(config.target) as made:
+    with new_model(config.target) as made:
         notice(f"calibrating on {len(calibrating)} pictures")
         quantise(prepared.path, made, calibrating, lambda ref: _canvas(fp32, ref))
         notice(f"comparing on {len(held_back)} others")
@@ -111,12 +105,6 @@ def optimize(config: OptimizeConfig, notice: Notice, found: Callable[[Comparison
         comparison = compare(fp32, int8, canvases, config.confidence, len(calibrating))
         found(comparison)
         _judge(comparison, config, notice)
-        try:
-            if config.target.exists():
-                shutil.rmtree(config.target)
-            os.replace(made, config.target)
-        except OSError as error:
-            raise OutputError(f"{config.target}: cannot be written: {error.strerror or error}") from error
     return config.target
 
 
@@ -168,20 +156,3 @@ def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
     picture = decode(read(ref.source), suffix_of(ref.source), channels=detector.channels, max_pixels=limit)
     (canvas,) = detector.prepare(picture)
     return canvas
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Gives an empty folder of the target's name on the target's disk, so that moving it there is one step.
-
-    Raises:
-        OutputError: If the target's place cannot be written.
-    """
-    try:
-        parent = tempfile.TemporaryDirectory(dir=target.parent, prefix=".optimize-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OutputError(f"{target.parent}: cannot be written: {error.strerror or error}; use --output") from error
-    with parent:
-        made = Path(parent.name) / target.name
-        made.mkdir()
-        yield made

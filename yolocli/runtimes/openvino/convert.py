@@ -61,10 +61,17 @@ def converted_model(weights: Path, *, trust_weights: bool, notice: Callable[[str
     """
     from filelock import FileLock
 
+    from yolocli.runtimes.torch.library import torch_installed
+
     key = f"{weights.stem[:LONGEST_STEM]}-{sha256(weights)[:24]}-{openvino_version()}-{CONVERSION}"
     kept = find_cached("openvino", f"{key}{SUFFIX}")
     if kept is not None and _is_whole(kept):
         return kept
+    if not torch_installed():
+        raise ModelError(
+            f"{weights}: PyTorch and Ultralytics, which are not installed here, are needed to convert it; "
+            "give --model a folder that `yolocli convert` has made elsewhere"
+        )
     cache = cache_folder("openvino")
     folder = cache / f"{key}{SUFFIX}"
     with FileLock(f"{folder}.lock"):

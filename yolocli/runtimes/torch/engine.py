@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from yolocli.config import Precision
 from yolocli.errors import UsageError
 from yolocli.machine.gpu import nvidia_gpu_present
-from yolocli.runtimes.torch.library import import_ultralytics
+from yolocli.runtimes.torch.library import import_ultralytics, torch_installed
 
 if TYPE_CHECKING:
     from yolocli.runtimes.base import Lock, Runtime
@@ -19,8 +19,8 @@ PRELOAD = "yolocli.runtimes.torch.preload"
 
 
 def installed() -> bool:
-    """See `Engine.installed`; PyTorch comes with yolocli."""
-    return True
+    """See `Engine.installed`; PyTorch comes with yolocli, but workers that run converted models can do without."""
+    return torch_installed()
 
 
 def suits(model: Path, devices: Sequence[str]) -> tuple[bool, str]:

@@ -12,9 +12,10 @@ import re
 import sys
 import threading
 from collections.abc import Mapping
+from importlib.util import find_spec
 from types import MappingProxyType
 
-from yolocli.errors import printable
+from yolocli.errors import ModelError, printable
 from yolocli.machine.cache import cache_folder
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
@@ -42,12 +43,25 @@ class _Readable(logging.Formatter):
         return "\n".join(printable(line) for line in COLOUR.sub("", super().format(record)).splitlines())
 
 
+def torch_installed() -> bool:
+    """Tells whether there are PyTorch and Ultralytics to import: workers that run converted models need neither."""
+    return find_spec("ultralytics") is not None and find_spec("torch") is not None
+
+
 def import_ultralytics(verbose: bool = False) -> None:
     """Imports Ultralytics once a process; safe to call from any thread.
 
     Args:
         verbose: Let its messages through, on stderr.
+
+    Raises:
+        ModelError: If it is not installed.
     """
+    if not torch_installed():
+        raise ModelError(
+            "PyTorch and Ultralytics are not installed here: pip install torch ultralytics, or give --model a folder "
+            "that `yolocli convert` has made elsewhere"
+        )
     with _import_lock:
         if "ultralytics.utils" not in sys.modules:
             os.environ.update(ENVIRONMENT)
