@@ -137,6 +137,17 @@ def parse(line: bytes) -> Head | None:
         return None
 
 
+def path_and_status(line: bytes) -> tuple[str, str] | None:
+    """Returns of what `parse` gives the path and the status, in less time."""
+    match = _HEAD.match(line)
+    if match is None:
+        return None
+    try:
+        return _text(match[1]), match[3].decode()
+    except ValueError:
+        return None
+
+
 def _text(raw: bytes) -> str:
     """Returns what a JSON string holds."""
     return str(json.loads(b'"' + raw + b'"')) if b"\\" in raw else raw.decode()

@@ -8,15 +8,18 @@ import json
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.lines import DROPPED, Head, parse
+from yolocli.output.lines import DROPPED, Head, parse, path_and_status
 from yolocli.output.ownership import DAMAGED, JOURNAL
 from yolocli.results import ImageRef, ImageResult, Outcome, outcome_from_dict
+
+T = TypeVar("T")
 
 
 class Known(enum.Enum):
@@ -29,28 +32,33 @@ class Known(enum.Enum):
 
 
 class Past:
-    """What a journal holds already: 17 bytes of memory a line.
+    """What a journal holds already: 17 bytes of memory a line, and 60 while it is read.
 
     Attributes:
         first_parts: Of the paths in it that have more than one part.
     """
 
     def __init__(self, path: Path) -> None:
+        import numpy as np
+
         self._path = path
         self.first_parts: set[str] = set()
         keys, offsets, dropped = array("q"), array("q"), bytearray()
-        for offset, head in _heads(path):
-            keys.append(hash(head.path))
+        for offset, (name, status) in _scanned(path, path_and_status):
+            keys.append(hash(name))
             offsets.append(offset)
-            dropped.append(head.status == DROPPED)
-            if "/" in head.path:
-                self.first_parts.add(head.path.split("/", 1)[0])
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        self._keys = array("q", (keys[i] for i in order))
-        self._offsets = array("q", (offsets[i] for i in order))
-        self._seen = bytearray(dropped[i] for i in order)
+            dropped.append(status == DROPPED)
+            if "/" in name:
+                self.first_parts.add(name.partition("/")[0])
+        order = np.frombuffer(keys, np.int64).argsort(kind="stable")
+        ordered = np.frombuffer(keys, np.int64)[order]
+        gone = np.frombuffer(dropped, np.bool_)[order]
+        latest = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
+        self.images = int((latest & ~gone).sum())
+        self._keys = array("q", ordered.tobytes())
+        self._offsets = array("q", np.frombuffer(offsets, np.int64)[order].tobytes())
+        self._seen = bytearray(gone.tobytes())
         self._file = open(path, "rb") if path.exists() else None
-        self.images = sum(not self._seen[i] for i in self._latest())
 
     def close(self) -> None:
         """Closes the file."""
@@ -137,7 +145,7 @@ def replay(path: Path) -> Iterator[Outcome]:
         OutputError: If the journal holds a line that is not its own.
     """
     # one bytes object a line, equal images side by side, the latest last
-    lines = sorted(sort_key(head.path) + offset.to_bytes(8, "big") for offset, head in _heads(path))
+    lines = sorted(sort_key(head.path) + offset.to_bytes(8, "big") for offset, head in _scanned(path, parse))
     last = (line for line, following in itertools.pairwise([*lines, b""]) if line[:-8] != following[:-8])
     with open(path, "rb") as stream:
         for line in last:
@@ -169,19 +177,20 @@ def heads(path: Path) -> Iterator[Head]:
     Raises:
         OutputError: If there is a line that is not the journal's own.
     """
-    return (head for _, head in _heads(path))
+    return (head for _, head in _scanned(path, parse))
 
 
-def _heads(path: Path) -> Iterator[tuple[int, Head]]:
+def _scanned(path: Path, read: Callable[[bytes], T | None]) -> Iterator[tuple[int, T]]:
+    """Yields what is read of each line, and where the line begins; see `heads`."""
     if not path.exists():
         return
     offset = 0
     with open(path, "rb") as stream:
         for line in stream:
-            head = parse(line)
-            if head is None:
+            found = read(line)
+            if found is None:
                 raise OutputError(
                     f"{path}: byte {offset}: not a line of a journal; use --overwrite or another --output"
                 )
-            yield offset, head
+            yield offset, found
             offset += len(line)
