@@ -24,7 +24,7 @@ from yolocli.errors import UsageError
 from yolocli.executors import EXECUTORS
 from yolocli.measure.bench import BenchConfig
 from yolocli.measure.optimize import OptimizeConfig
-from yolocli.output.formats import FORMATS, every_format, files_of
+from yolocli.output.formats import FORMATS, every_format, files_of, trees_of
 from yolocli.parsing import parse_count, parse_devices, parse_duration, parse_failures, parse_imgsz
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
@@ -165,11 +165,13 @@ VALUES: Mapping[str, Any] = {
     "max_runtime": 60.5,
     "output": Path("elsewhere"),
     "formats": "csv",
+    "save_by_class": "copy",
 }
 NEEDS: Mapping[str, dict[str, Any]] = {
     "timeout": {"mode": "process"},
     "null": {"files_from": "list"},
     "prune": {"output": "out"},
+    "save_by_class": {"output": "out"},
 }
 
 
@@ -233,7 +235,8 @@ def test_formats_are_the_same_in_readme_help_and_registry() -> None:
     assert listed(told()["--format"][2]) == list(FORMATS)
     table = {re.split(r"[/.]", cells[0])[0] for cells in rows("file in `yolocli-out`")}
     files, images = files_of(every_format())
-    assert table >= {file.name.split(".")[0] for file in files} | {one.folder for one in images}
+    folders = {one.folder for one in images} | {name for tree in trees_of(every_format()) for name in tree.folders}
+    assert table >= {file.name.split(".")[0] for file in files} | folders
 
 
 def listed(text: str) -> list[str]:

@@ -52,6 +52,7 @@ def detect(
     max_runtime: float | None = LIMITS.max_runtime,
     output: PathLike | None = DEFAULTS.output,
     formats: Sequence[str] | str = DEFAULTS.formats,
+    save_by_class: Literal["link", "copy"] | None = None,
     save_maps: bool = DETECTOR.save_maps,
     timings: bool = DEFAULTS.timings,
     overwrite: bool = DEFAULTS.overwrite,
@@ -95,6 +96,7 @@ def detect(
         max_runtime: Seconds after which no more images are taken; None sets no limit.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
         formats: What to write there.
+        save_by_class: Put links to the pictures, or copies, there below a folder for each class that was found.
         save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
             folder it is in `ImageResult.files`.
         timings: Put the milliseconds of each stage into the records there.

@@ -21,6 +21,8 @@ DEFAULT_MODEL = "yolo11n.pt"
 DEFAULT_MODE: Final = "thread"
 MASKS: Final = ("polygon", "rle", "none")
 """Forms that masks can have in records: outlines in pixels, the run-length encoding of COCO, or none at all."""
+SORTINGS: Final = ("link", "copy")
+"""Ways for pictures to get into folders of classes; they stay where they are."""
 DEFAULT_MASKS: Final = "polygon"
 AUTO: Final = "auto"
 """The runtime that is chosen by the machine and the model."""
@@ -191,6 +193,7 @@ class RunConfig:
         batch: Images that go through the network together; 0 lets the runtime choose.
         output: Folder for results; None keeps nothing on disk.
         formats: Names from the registry of formats, each with its options after it: `name:option=value`.
+        save_by_class: How each picture gets below a folder for each class found in it, of `SORTINGS`; None leaves it.
         ordered: Give outcomes in input order instead of as they end.
         timings: Put the milliseconds of each stage into the records.
         retry_failed: On a second run, try again what failed.
@@ -207,6 +210,7 @@ class RunConfig:
     batch: int = 0
     output: Path | None = None
     formats: tuple[str, ...] = ("json", "csv")
+    save_by_class: str | None = None
     ordered: bool = False
     timings: bool = False
     retry_failed: bool = True
@@ -218,6 +222,16 @@ class RunConfig:
         _check_count("--workers", self.workers, 0)
         _check_count("--batch", self.batch, 0)
         _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
+        if self.save_by_class is not None:
+            choice = f"--save-by-class {self.save_by_class}: choose from {', '.join(SORTINGS)}"
+            _check(self.save_by_class in SORTINGS, choice)
+            _check(self.output is not None, "--save-by-class makes folders: give --output")
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The formats, and those that other settings ask for."""
+        sorting = () if self.save_by_class is None else (f"by-class:how={self.save_by_class}",)
+        return self.formats + sorting
 
 
 def configure(given: Mapping[str, Any]) -> RunConfig:

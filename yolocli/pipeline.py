@@ -58,7 +58,7 @@ class Run:
         self._observers = observers
         self._config = config
         self._loader = loader or DEFAULT_LOADER
-        find_formats(config.formats)  # or an unknown one would be said when the model has been loaded
+        find_formats(config.written)  # or an unknown one would be said when the model has been loaded
         if (unused := why_unused()) is not None:
             self._notice(unused)
         self._settled = settle(config, self._loader, self._notice)

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import box, projections, ref, result
+from tests.support import REPOSITORY, box, projections, ref, result
 from tests.test_results import outcomes
 from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
@@ -29,16 +29,18 @@ from yolocli.output.formats import (
     find_formats,
     open_final,
     open_live,
+    trees_of,
 )
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.tables import FORMULA_STARTS
 from yolocli.output.journal import Journal
-from yolocli.output.ownership import JOURNAL, OWN_FILES, refuse_foreign
+from yolocli.output.ownership import JOURNAL, OWN_FILES, mark_of, mark_of_link, refuse_foreign
 from yolocli.output.past import replay
 from yolocli.output.places import per_image
 from yolocli.output.projection import project, project_all
 from yolocli.output.run_file import write_json
-from yolocli.output.sink import ImageFiles, Sink
+from yolocli.output.sink import ImageFiles, Link, Sink
+from yolocli.output.trees import refuse_changed, remove_trees
 from yolocli.results import Detection, ImageFailure, Outcome
 
 in_every_format = pytest.mark.parametrize("name", FORMATS)
@@ -86,10 +88,18 @@ def _files(folder: OutputFolder) -> dict[str, bytes]:
 def _written(name: str, folder: OutputFolder, lines: Sequence[Outcome]) -> dict[str, bytes]:
     """Returns the files that a format makes of outcomes, without those that are always written."""
     for writer in _writers(name, folder):
-        for outcome in lines:
+        for outcome in _of_a_picture(name, lines):
             writer.add(outcome)
         writer.close()
     return _files(folder)
+
+
+def _of_a_picture(name: str, lines: Sequence[Outcome]) -> list[Outcome]:
+    """Returns outcomes of a file that is there, for formats that put it somewhere."""
+    if not find_format(name).trees:
+        return list(lines)
+    source = str(REPOSITORY / "sample_images/shop/letter.jpg")
+    return [replace(outcome, ref=replace(outcome.ref, source=source)) for outcome in lines]
 
 
 def _writers(name: str, sink: Sink) -> list[Writer]:
@@ -100,7 +110,14 @@ def _writers(name: str, sink: Sink) -> list[Writer]:
 
 def _declared(*formats: Format) -> set[str]:
     """Returns what formats say that they write: files, and sub-folders."""
-    return {file.name for one in formats for file in one.files} | {f.folder for one in formats for f in one.images}
+    files, images = files_of(formats)
+    always = {file.name for one in ALWAYS for file in one.files}
+    folders = {one.folder for one in images} | {name for tree in trees_of(formats) for name in tree.folders}
+    return {file.name for file in files} - always | folders
+
+
+def _is_in_a_tree(found: Format, path: str) -> bool:
+    return path.split("/")[0] in {name for tree in found.trees for name in tree.folders}
 
 
 def _tables(files: dict[str, bytes]) -> dict[str, list[list[str]]]:
@@ -140,10 +157,12 @@ def test_its_files_begin_as_it_declares(name: str, folder: OutputFolder) -> None
     write_json(folder, "run.json", {"fingerprint": {}})
 
     def refuse() -> None:
-        refuse_foreign(folder.root, found.files, found.images)
+        refuse_foreign(folder.root, files_of([found])[0], found.images, found.trees)
         folder.refuse_foreign_images(["a.jpg", "z.jpg"], found.images)
 
     for path, content in files.items():
+        if _is_in_a_tree(found, path):
+            continue
         for length in {len(content), 1, *range(0, len(content), 7)}:
             (folder.root / path).write_bytes(content[:length])
             refuse()
@@ -153,11 +172,34 @@ def test_its_files_begin_as_it_declares(name: str, folder: OutputFolder) -> None
         (folder.root / path).write_bytes(content)
 
 
+@in_every_format
+def test_files_of_its_trees_are_its_own_until_somebody_changes_them(name: str, folder: OutputFolder) -> None:
+    lines = [result("a/x.jpg", [box()]), result("a.jpg"), _failure("z.jpg")]
+    files = _written(name, folder, lines)
+    found = find_format(name)
+    for path in (path for path in files if _is_in_a_tree(found, path)):
+        (folder.root / path).unlink()
+        refuse_changed(folder, found.trees)
+        (folder.root / path).write_bytes(b"mine\n")
+        with pytest.raises(UsageError, match=path):
+            refuse_changed(folder, found.trees)
+        with pytest.raises(UsageError, match=path):
+            _written(name, folder, lines)
+        remove_trees(folder, found.trees)
+        assert [name for name in _files(folder) if _is_in_a_tree(found, name)] == [path]
+        assert (folder.root / path).read_bytes() == b"mine\n"
+        (folder.root / path).unlink()
+        assert _written(name, folder, lines) == files
+    remove_trees(folder, found.trees)
+    assert not any(_is_in_a_tree(found, entry.name) for entry in folder.root.iterdir())
+
+
 class Memory:
     """A sink that is no folder: what a store of objects would be."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.marks: dict[str, str] = {}
 
     def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:
         place = per_image(files, path).as_posix()
@@ -177,10 +219,32 @@ class Memory:
         for name in names:
             self.objects.pop(name, None)
 
+    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
+        linked = isinstance(content, Link)
+        self.objects[name] = Path(content.target).read_bytes() if linked else content
+        self.marks[name] = mark_of_link(content.target) if linked else mark_of(content)
+
+    def mark(self, name: str) -> str:
+        return self.marks.get(name, "")
+
+    def is_at(self, name: str, source: str) -> bool:
+        return False
+
+    def take_away(self, name: str, mark: str) -> None:
+        if self.marks.get(name) == mark:
+            del self.objects[name], self.marks[name]
+
+    @contextmanager
+    def add_to(self, name: str) -> Iterator[IO[bytes]]:
+        yield io.BytesIO(self.objects.get(name, b""))
+
+    def sync(self) -> None:
+        pass
+
 
 @in_every_format
 def test_it_needs_no_more_of_a_place_than_a_sink_has(name: str, folder: OutputFolder) -> None:
-    lines = [result("a/x.jpg", [box()]), _failure("z.jpg")]
+    lines = _of_a_picture(name, [result("a/x.jpg", [box()]), _failure("z.jpg")])
     sink = Memory()
     for writer in _writers(name, sink):
         for outcome in lines:
@@ -206,8 +270,10 @@ def test_nothing_appears_before_it_is_whole(name: str, folder: OutputFolder) -> 
     found = find_format(name)
     writers = _writers(name, folder)
     for writer in writers:
-        writer.add(result("a.jpg", [box()]))
-    assert set(_files(folder)) == {str(per_image(files, "a.jpg")) for files in found.images}
+        writer.add(*_of_a_picture(name, [result("a.jpg", [box()])]))
+    lists = {tree.list.name for tree in found.trees}
+    whole = {path for path in _files(folder) if not _is_in_a_tree(found, path)} - lists
+    assert whole == {str(per_image(files, "a.jpg")) for files in found.images}
     for writer in writers:
         writer.close()
     assert {path.split("/")[0] for path in _files(folder)} == _declared(found)
@@ -218,7 +284,8 @@ def test_every_image_leaves_a_trace_whatever_its_name(name: str, folder: OutputF
     lines = [result(path, [box()]) for path in NASTY]
     files = _written(name, folder, lines)
     found = find_format(name)
-    assert len(files) == len(NASTY) * len(found.images) + len(found.files)
+    of_each = len(found.images) + sum(len(tree.folders) for tree in found.trees)
+    assert len(files) == len(NASTY) * of_each + len(found.files) + len(found.trees)
 
 
 @in_every_format
@@ -229,7 +296,8 @@ def test_made_again_from_the_journal_it_is_the_same_bytes(name: str, folder: Out
         *(result(path, [box(), box("bus", 5)]) for path in reversed(NASTY)),
         _failure("z.jpg"),
     ]
-    lines = [*first, result("again.jpg", [box("cat", 2)])]
+    first = _of_a_picture(name, first)
+    lines = [*first, *_of_a_picture(name, [result("again.jpg", [box("cat", 2)])])]
     formats = find_formats([name]).values()
     context = Context(folder, {0: "person", 2: "cat", 5: "bus"})
     journal = Journal(folder)

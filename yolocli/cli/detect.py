@@ -60,6 +60,7 @@ def detect(
     fail_incomplete: options.FailIncomplete = LIMITS.fail_incomplete,
     output: options.Output = None,
     formats: options.Formats = None,
+    save_by_class: options.SaveByClass = None,
     save_maps: options.SaveMaps = DETECTOR.save_maps,
     stdout: options.Stdout = False,
     ordered: options.Ordered = DEFAULTS.ordered,

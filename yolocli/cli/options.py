@@ -201,8 +201,18 @@ Formats = Annotated[
     several(
         "--format FORMAT,...",
         OUTPUT,
-        "json, csv, csv-per-image; comma-separated or repeated.",
+        "json, csv, csv-per-image, yolo, voc, by-class; comma-separated or repeated.",
         default=",".join(DEFAULTS.formats),
+    ),
+]
+SaveByClass = Annotated[
+    Optional[str],
+    option(
+        "--save-by-class HOW",
+        OUTPUT,
+        "Sort the pictures into a folder per class found: link or copy.",
+        default="no",
+        **one_of(config.SORTINGS),
     ),
 ]
 SaveMaps = Annotated[

@@ -82,6 +82,23 @@ def outlines(mask: Mask) -> list[NDArray[np.int32]]:
     return [points[:, 0] for points in found]
 
 
+def from_edges(edges: NDArray[np.int64], height: int) -> Mask:
+    """Returns a mask that is given by its edges, see `yolocli.images.rle`: the columns that it has pixels in.
+
+    Args:
+        edges: Of the mask; at least two.
+        height: Of the image, in pixels.
+    """
+    import numpy as np
+
+    left, right = int(edges[0]) // height, -(-int(edges[-1]) // height)
+    steps = np.zeros((right - left) * height + 1, np.int8)
+    steps[edges[::2] - left * height] = 1
+    steps[edges[1::2] - left * height] -= 1
+    pixels = np.cumsum(steps[:-1], dtype=np.uint8).reshape(right - left, height)
+    return Mask(np.ascontiguousarray(pixels.T), left, 0)
+
+
 def edges_on_image(mask: Mask, canvas: Canvas) -> NDArray[np.int64]:
     """Tells where a mask begins and ends on its image, whose pixels are counted column by column.
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-HOLDS_FOLDERS = {os.open, os.mkdir, os.rename, os.stat, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_CALLS = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.symlink, os.readlink, os.utime}
+HOLDS_FOLDERS = os.supports_dir_fd >= _CALLS and hasattr(os, "O_NOFOLLOW")
 """Whether the system has openat(2) and its kin; elsewhere folders go by their path, and are looked at before use."""
 MOST_OPEN = 32
 TRUSTED_SECONDS = 0.5

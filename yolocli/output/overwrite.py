@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import every_format, files_of
+from yolocli.output.formats import every_format, files_of, trees_of
 from yolocli.output.formats.base import Format
 from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY
 from yolocli.output.past import named, replay
 from yolocli.output.run_file import read_json
+from yolocli.output.trees import refuse_changed, remove_trees
 
 
 def clear(folder: OutputFolder, formats: Iterable[Format]) -> None:
@@ -25,13 +26,15 @@ def clear(folder: OutputFolder, formats: Iterable[Format]) -> None:
         UsageError: If files of somebody else stand where these would write.
         OutputError: If something cannot be removed.
     """
-    images = named(folder)
+    formats, images = list(formats), named(folder)
     if read_json(folder, RUN) is None and not images:
         return
     folder.refuse_foreign_images(_recorded(folder), files_of(formats)[1])
+    refuse_changed(folder, trees_of(formats))
     files, image_files = files_of(every_format())
     for path in images:
         folder.remove_images(image_files, path)
+    remove_trees(folder, trees_of(every_format()))
     folder.remove_own(files)
     folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
     folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from yolocli.errors import UsageError
 from yolocli.output.anchors import Place
-from yolocli.output.sink import File, ImageFiles
+from yolocli.output.sink import File, ImageFiles, Tree
 
 LOCK, RUN, JOURNAL, SUMMARY = ".lock", "run.json", "results.jsonl", "summary.json"
 DAMAGED = "results.damaged.jsonl"
@@ -26,6 +27,8 @@ SUMMARY_FILE = File(SUMMARY, start=b'{\n  "mode": "')
 OWN_FILES = (SETTINGS_FILE, JOURNAL_FILE, DAMAGED_FILE, SUMMARY_FILE)
 """What a run writes into the output folder beside its formats."""
 _READ, _READ_OF_LINES, _READ_OF_SETTINGS = 64, 1 << 16, 1 << 24
+_MARKED = 1 << 16
+"""Bytes of a file that its mark tells of, beside its size: all of a label, and of a picture enough."""
 SHOWN = 3
 
 
@@ -51,13 +54,36 @@ def is_foreign(place: Place, name: str, kind: File | ImageFiles) -> bool:
     return place.status(name) is not None and not is_own_file(place, name, kind)
 
 
+def mark_of(data: bytes) -> str:
+    """Returns what tells a file from others, and from itself once somebody has changed it; of a blank one `...-0`."""
+    return _mark(len(data), data[:_MARKED])
+
+
+def mark_of_link(target: str) -> str:
+    """Returns what tells a link from others."""
+    return f">{target}"
+
+
+def mark_found(place: Place, name: str) -> str:
+    """Returns the mark of what lies in a folder; empty if nothing does."""
+    found = place.status(name)
+    if found is None:
+        return ""
+    with suppress(OSError):
+        if stat.S_ISLNK(found.st_mode):
+            return mark_of_link(os.readlink(place.at(name), dir_fd=place.fd))
+        if stat.S_ISREG(found.st_mode):
+            return _mark(found.st_size, place.start(name, _MARKED))
+    return "of somebody else"
+
+
 def is_output_folder(root: Path) -> bool:
     """Tells whether a run has written into a folder: by its settings, or its journal."""
     place = Place(None, os.fspath(root))
     return any(_is_surely_written(place, file) for file in (SETTINGS_FILE, JOURNAL_FILE))
 
 
-def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFiles]) -> None:
+def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFiles], trees: Iterable[Tree] = ()) -> None:
     """Makes sure, before anything is written, that nothing of somebody else's would be replaced.
 
     In a folder that is no output folder, every file that stands where a run may write is somebody else's; in an output
@@ -67,6 +93,7 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
         root: The output folder; need not be there.
         files: Those in it that are to be written.
         images: Files of images that are to be written.
+        trees: Trees that are to be written; see `refuse_changed`, too.
 
     Raises:
         UsageError: With the names of some of them.
@@ -79,7 +106,9 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
         found.append(LOCK)
     if not ours:
         for files_of_images in images:
-            found += itertools.islice(_below(root, files_of_images), SHOWN + 1)
+            found += itertools.islice(_below(root, files_of_images.folder, files_of_images.suffix), SHOWN + 1)
+        for folder in (folder for tree in trees for folder in tree.folders if folder != tree.beside):
+            found += itertools.islice(_below(root, folder), SHOWN + 1)
     if found:
         raise UsageError(refusal(root, found))
 
@@ -92,6 +121,11 @@ def refusal(root: Path, names: list[str]) -> str:
         f"{root}: {shown} {'is no file' if one else 'are no files'} that yolocli wrote, and would be replaced; "
         f"move {'it' if one else 'them'} away, or use another --output"
     )
+
+
+def _mark(size: int, start: bytes) -> str:
+    digest = hashlib.blake2b(start, digest_size=8).hexdigest() if start.strip(b"\0") else "0"
+    return f"{size}-{digest}"
 
 
 def _start(place: Place, name: str, kind: File | ImageFiles) -> bytes:
@@ -135,14 +169,14 @@ def _is_json(place: Place, name: str) -> bool:
     return True
 
 
-def _below(root: Path, files: ImageFiles) -> Iterator[str]:
-    """Yields the files in a sub-folder, and below it, that a file of an image could stand in the way of."""
-    top = os.path.join(root, files.folder)
+def _below(root: Path, folder: str, suffix: str = "") -> Iterator[str]:
+    """Yields the files in a sub-folder, and below it, that a file with the suffix could take the place of."""
+    top = os.path.join(root, folder)
     if os.path.islink(top):
         return  # it will be refused
     if os.path.isfile(top):
-        yield files.folder
+        yield folder
     for path, _, names in os.walk(top):
         for name in names:
-            if name.endswith(files.suffix):
+            if name.endswith(suffix):
                 yield os.path.relpath(os.path.join(path, name), root)

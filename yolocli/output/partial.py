@@ -57,13 +57,14 @@ class Partial:
                     os.unlink(partial.at(name), dir_fd=partial.fd)
             self._folders.remove_empty((PARTIAL,))
 
-    def write(self, data: bytes, place: Place, name: str) -> None:
+    def write(self, data: bytes, place: Place, name: str, modified_ns: int | None = None) -> None:
         """Writes a file: one open, one write, one rename, as this is done for every image.
 
         Args:
             data: Its content.
             place: The folder that it goes to.
             name: Its name there.
+            modified_ns: When it was changed last, in nanoseconds; None for now.
 
         Raises:
             OSError: If it cannot be written.
@@ -76,6 +77,22 @@ class Partial:
                 rest = rest[os.write(file, rest) :]
         finally:
             os.close(file)
+        if modified_ns is not None:
+            os.utime(partial.at(PARTIAL_FILE), ns=(modified_ns, modified_ns), dir_fd=partial.fd)
+        _publish(partial, PARTIAL_FILE, place, name)
+
+    def link(self, target: str, place: Place, name: str) -> None:
+        """Makes a link; see `write`.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        partial = self._folders.at(PARTIAL)
+        try:
+            os.symlink(target, partial.at(PARTIAL_FILE), dir_fd=partial.fd)
+        except FileExistsError:
+            os.unlink(partial.at(PARTIAL_FILE), dir_fd=partial.fd)
+            os.symlink(target, partial.at(PARTIAL_FILE), dir_fd=partial.fd)
         _publish(partial, PARTIAL_FILE, place, name)
 
     @contextmanager

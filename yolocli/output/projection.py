@@ -12,13 +12,14 @@ from yolocli.errors import UsageError
 from yolocli.output.disk import writing
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import files_of, find_formats, open_final, open_live
+from yolocli.output.formats import files_of, find_formats, open_final, open_live, trees_of
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.journal import mend
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.past import heads, replay
 from yolocli.output.run_file import read_json
 from yolocli.output.sink import ImageFiles, Sink
+from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources.base import Notice
 from yolocli.sources.names import Root
@@ -108,8 +109,9 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
     wanted = find_formats(formats)
     folder = opened(root)
     files, images = files_of(wanted.values())
-    refuse_foreign(root, (JOURNAL_FILE, DAMAGED_FILE, *files), images)
+    refuse_foreign(root, (JOURNAL_FILE, DAMAGED_FILE, *files), images, trees_of(wanted.values()))
     with folder.held():
+        refuse_changed(folder, trees_of(wanted.values()))
         mend(folder, notice)
         totals = project_all(folder, wanted.values(), timings, notice)
         folder.sync()

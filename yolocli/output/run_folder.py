@@ -12,7 +12,7 @@ from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live
+from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live, trees_of
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.maps import Maps
 from yolocli.output.journal import Journal, mend
@@ -22,6 +22,7 @@ from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_fo
 from yolocli.output.past import Known, Past
 from yolocli.output.projection import Totals, WhereMissing, below_nameless, names_of, project, roots_of
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
+from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources import source_of
 from yolocli.sources.base import Notice
@@ -63,7 +64,7 @@ class RunFolder:
                 else stand in the way.
             OutputError: If it cannot be written.
         """
-        asked = find_formats(self._config.formats)
+        asked = find_formats(self._config.written)
         self._refuse_foreign(asked)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
@@ -81,6 +82,7 @@ class RunFolder:
             stack.callback(self._past.close)
             self.names = Names(self._known_roots(), self._past.first_parts)
             self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
+            refuse_changed(self._folder, trees_of(self._formats.values()))
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
@@ -164,7 +166,7 @@ class RunFolder:
             OutputError: If the journal cannot be written.
         """
         for head in self._past.unseen():
-            source = self._source(head)
+            source = head.source or below_nameless(self.names.roots, head.path)
             if not any(folder in walked for folder in upwards(source)):
                 continue
             if head.stage == "discover" and source_of(source).can_list(source):
@@ -208,7 +210,7 @@ class RunFolder:
 
     def _refuse_foreign(self, formats: Mapping[str, Format]) -> None:
         files, images = files_of((*formats.values(), *self._maps.formats))
-        refuse_foreign(self._folder.root, (*OWN_FILES, *files), images)
+        refuse_foreign(self._folder.root, (*OWN_FILES, *files), images, trees_of(formats.values()))
 
     def _context(self) -> Context:
         names = self._classes or names_of(self._folder, self._before)
@@ -224,12 +226,11 @@ class RunFolder:
 
     def _complete(self, context: Context) -> list[Writer]:
         """Returns what writes the files that images done before do not have."""
-        writers: list[Writer] = []
-        for text, wanted in self._formats.items():
-            for writer in open_live([wanted], context):
-                new = text in self._late
-                writers.append(writer if new else WhereMissing(writer, wanted.images, self._folder))
-        return writers
+        return [
+            writer if text in self._late else WhereMissing(writer, wanted.images, self._folder)
+            for text, wanted in self._formats.items()
+            for writer in open_live([wanted], context)
+        ]
 
     def _known_roots(self) -> list[Root]:
         """Returns the roots of the folder.
@@ -250,9 +251,6 @@ class RunFolder:
     @property
     def _settings_before(self) -> Mapping[str, Any]:
         return self._before.get("settings") or {}
-
-    def _source(self, head: Head) -> str:
-        return head.source or below_nameless(self.names.roots, head.path)
 
     def _drop(self, head: Head) -> None:
         self._journal.drop(head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,6 +45,41 @@ class ImageFiles:
     start: Start
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Sub-folders of the output folder whose files only all images together can name.
+
+    A list says which files are yolocli's, as they may hold anything: see `yolocli.output.trees`.
+
+    Attributes:
+        folders: Their names.
+        list: The file with a line for each of their files.
+        beside: The one of them that the images may lie in themselves; empty if there is none.
+    """
+
+    folders: tuple[str, ...]
+    list: File
+    beside: str = ""
+
+
+class Original(str, enum.Enum):
+    """How the file of an image gets into the output folder. It is never moved or changed."""
+
+    link = "link"
+    copy = "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to a file.
+
+    Attributes:
+        target: Its absolute path.
+    """
+
+    target: str
+
+
 class Sink(Protocol):
     """A place for results: a folder on disk, or what stands for one."""
 
@@ -81,5 +117,52 @@ class Sink(Protocol):
 
         Raises:
             OutputError: If one cannot be removed.
+        """
+        ...
+
+    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
+        """Puts a file where it goes, whole.
+
+        Args:
+            name: '/'-separated.
+            content: Of the file; or what it is a link to.
+            over: Mark of the file that it takes the place of; empty if there should be none.
+            modified_ns: When it was changed last, in nanoseconds; None for now.
+
+        Raises:
+            OutputError: If that cannot be done.
+            UsageError: If another file stands there.
+        """
+        ...
+
+    def mark(self, name: str) -> str:
+        """Returns what tells a file from others: see `mark_of`, `mark_of_link`. Empty if there is none."""
+        ...
+
+    def is_at(self, name: str, source: str) -> bool:
+        """Tells whether a file on disk lies there itself, and no link to it."""
+        ...
+
+    def take_away(self, name: str, mark: str) -> None:
+        """Removes a file, if it has the mark, and the sub-folders that are left empty.
+
+        Raises:
+            OutputError: If it cannot be removed.
+        """
+        ...
+
+    def add_to(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Opens a file that is read, added to and cut where it lies; it is made if it is not there.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Makes all that was written durable.
+
+        Raises:
+            OutputError: If that cannot be done.
         """
         ...

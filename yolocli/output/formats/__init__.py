@@ -12,7 +12,7 @@ from yolocli.errors import UsageError
 from yolocli.output.formats import failures, maps
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
-from yolocli.output.sink import File, ImageFiles
+from yolocli.output.sink import File, ImageFiles, Tree
 from yolocli.parsing import suggestion
 
 FORMATS: Mapping[str, str] = MappingProxyType(
@@ -20,6 +20,9 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "json": "yolocli.output.formats.json_files",
         "csv": "yolocli.output.formats.csv_tables",
         "csv-per-image": "yolocli.output.formats.csv_files",
+        "yolo": "yolocli.output.formats.yolo",
+        "voc": "yolocli.output.formats.voc",
+        "by-class": "yolocli.output.formats.by_class",
     }
 )
 ALWAYS = (failures.FORMAT,)
@@ -80,9 +83,15 @@ def every_format() -> list[Format]:
 
 
 def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:
-    """Returns what formats, and those that are written always, may write."""
+    """Returns what formats, and those that are written always, may write; of trees, the lists."""
     formats = [*formats, *ALWAYS]
-    return [file for one in formats for file in one.files], [files for one in formats for files in one.images]
+    files = [file for one in formats for file in (*one.files, *(tree.list for tree in one.trees))]
+    return files, [files for one in formats for files in one.images]
+
+
+def trees_of(formats: Iterable[Format]) -> list[Tree]:
+    """Returns the trees that formats may write."""
+    return [tree for one in formats for tree in one.trees]
 
 
 def open_final(formats: Iterable[Format], context: Context) -> list[Writer]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from yolocli.output.sink import File, ImageFiles, Sink
+from yolocli.output.sink import File, ImageFiles, Sink, Tree
 from yolocli.results import Outcome
 from yolocli.sources.base import Notice
 from yolocli.sources.names import Root
@@ -73,9 +73,10 @@ class Format:
         live: Opens what writes the files of images, as images end: `add` is called in any order, perhaps again for an
             image, and only where files are missing when that is known. None if there are no such files.
         final: Opens what writes the other files: `add` is called in input order, once for each image, and nothing
-            appears before `close`. None if there are none.
+            but files of trees appears before `close`. None if there are none.
         images: The files of images.
-        files: The others.
+        files: The others, but for those of trees.
+        trees: The trees.
         options: Its options at their defaults: a frozen dataclass of plain values, which `find_format` makes anew from
             what was asked for; None if there are none.
     """
@@ -84,4 +85,5 @@ class Format:
     final: Opener | None = None
     images: tuple[ImageFiles, ...] = ()
     files: tuple[File, ...] = ()
+    trees: tuple[Tree, ...] = ()
     options: Any = None
