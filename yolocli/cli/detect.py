@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -74,20 +74,25 @@ def detect(
     no_progress: options.NoProgress = False,
 ) -> None:
     """Find objects in images: a record per image, whatever happens."""
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other")
-    given = given_in(ctx)  # all of the above: what is named like a field of a config goes into it
-    most = (0, None) if fail_fast else given.get("max_failures", (None, None))
-    given["max_failures"], given["max_failure_share"] = most
-    if not stdout:
-        given.setdefault("output", DEFAULT_OUTPUT)
-    config = configure(given)
-    if config.detector.save_maps and config.output is None:
-        raise UsageError("--save-maps writes files: give --output")
+    config = _config(given_in(ctx))
     if dry_run:
         list_images(config, quiet)
     else:
         run(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json)
+
+
+def _config(given: dict[str, Any]) -> RunConfig:
+    """Returns the run that options ask for: those that are named like a field of a config go into it."""
+    if given["quiet"] and given["verbose"]:
+        raise UsageError("--quiet and --verbose exclude each other")
+    most = (0, None) if given["fail_fast"] else given.get("max_failures", (None, None))
+    given["max_failures"], given["max_failure_share"] = most
+    if not given["stdout"]:
+        given.setdefault("output", DEFAULT_OUTPUT)
+    config = configure(given)
+    if config.detector.save_maps and config.output is None:
+        raise UsageError("--save-maps writes files: give --output")
+    return config
 
 
 def run(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> None:
