@@ -130,6 +130,7 @@ VALUES = {
     "--output": "elsewhere",
     "--format": "csv",
     "--masks": "rle",
+    "--save-by-class": "copy",
 }
 NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
 NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}

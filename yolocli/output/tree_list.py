@@ -28,18 +28,21 @@ class Line:
         file: See `TreeFile.name`.
         image: Path of the image that it is about, as in its record.
         mark: See `Sink.mark`.
-        version: Of the image that it is a copy of, see `ImageRef.version`; empty for others.
+        source: What opens the image, if this is a copy of it; empty for others.
+        version: Of the image, if this is a copy of it; see `ImageRef.version`.
     """
 
     file: str
     image: str
     mark: str
+    source: str = ""
     version: str = ""
 
     def encoded(self) -> bytes:
         """Returns it as JSON, ended by a newline."""
         line: dict[str, Any] = {"schema": SCHEMA_VERSION, "file": self.file, "image": self.image, "mark": self.mark}
-        return to_json(line | ({"version": self.version} if self.version else {})) + b"\n"
+        copied = {"source": self.source, "version": self.version} if self.source else {}
+        return to_json(line | copied) + b"\n"
 
 
 class Listed:
@@ -68,14 +71,15 @@ class Listed:
         self._offsets = array("q", (offsets[i] for i in order))
         self._seen = bytearray(len(order))
 
+    def about(self, file: str) -> list[Line]:
+        """Returns the lines of a file."""
+        return [line for line in map(self._at, self._positions(file)) if line.file == file]
+
     def see(self, file: str) -> list[Line]:
-        """Returns the lines of a file, the latest last; they are not among the `unseen` any more."""
-        found = []
-        for i in self._positions(file):
-            if (line := self._at(i)).file == file:
-                self._seen[i] = True
-                found.append(line)
-        return found
+        """Returns the lines of a file; they are not among the `unseen` any more."""
+        for position in self._positions(file):
+            self._seen[position] |= self._at(position).file == file
+        return self.about(file)
 
     def unseen(self) -> Iterator[Line]:
         """Yields all other lines."""
@@ -108,7 +112,7 @@ class Listed:
         """Returns a line; None if it is torn, or names what does not lie in the tree."""
         try:
             entry = json.loads(text)
-            line = Line(entry["file"], entry["image"], entry["mark"], entry.get("version", ""))
+            line = Line(entry["file"], entry["image"], entry["mark"], entry.get("source", ""), entry.get("version", ""))
             first, *others = line.file.split("/")
         except (ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -23,7 +23,7 @@ from yolocli.output.ownership import SHOWN, mark_of, mark_of_link, refusal
 from yolocli.output.sink import Link, Original, Sink, Tree
 from yolocli.output.tree_list import UNFINISHED, Line, Listed
 from yolocli.results import ImageRef, to_json
-from yolocli.sources import DISK, read, scheme_of
+from yolocli.sources import DISK, read, scheme_of, source_of
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 """What file systems answer that have no links."""
@@ -113,7 +113,7 @@ class TreeWriter:
 
     def _put(self, image: ImageRef, file: TreeFile) -> Line | None:
         """Puts a file in place; returns None if it is the image itself, and that is gone or cannot be read."""
-        before, found = self._listed.see(file.name), self._sink.mark(file.name)
+        before, found = self._listed.about(file.name), self._sink.mark(file.name)
         if isinstance(file.content, bytes):
             return self._write(Line(file.name, image.path, mark_of(file.content)), file.content, found, before)
         if file.content is Original.copy or not self._links or scheme_of(image.source) != DISK:
@@ -132,8 +132,7 @@ class TreeWriter:
     def _copy(self, image: ImageRef, name: str, found: str, before: Sequence[Line]) -> Line | None:
         for line in before:
             if line.mark == found and line.version and line.version == image.version:
-                self._add(line.encoded())
-                return line
+                return self._write(line, b"", found, before)
         modified = None
         try:
             data = read(image.source)
@@ -141,7 +140,9 @@ class TreeWriter:
                 modified = os.stat(image.source).st_mtime_ns
         except (OSError, ImageError, ValueError):
             return None
-        return self._write(Line(name, image.path, mark_of(data), image.version), data, found, before, modified)
+        return self._write(
+            Line(name, image.path, mark_of(data), image.source, image.version), data, found, before, modified
+        )
 
     def _write(
         self, line: Line, content: bytes | Link, found: str, before: Sequence[Line], modified_ns: int | None = None
@@ -154,6 +155,7 @@ class TreeWriter:
             except OutputError:
                 self._list.truncate(begin)
                 raise
+        self._listed.see(line.file)
         return line
 
     def _add(self, line: bytes) -> None:
@@ -192,10 +194,20 @@ def _lists(folder: OutputFolder, trees: Iterable[Tree]) -> Iterator[Listed]:
 
 
 def _remove_unseen(sink: Sink, listed: Listed) -> None:
+    """Removes what is listed and not made any more; but for copies of what is gone, as they may be all that is left."""
     for line in listed.unseen():
+        if line.source and not _is_there(line.source):
+            continue
         mark = sink.mark(line.file)
         if listed.is_own(mark, listed.see(line.file)):
             sink.take_away(line.file, mark)
+
+
+def _is_there(source: str) -> bool:
+    with suppress(ImageError):
+        source_of(source).version(source, walked=False)
+        return True
+    return False
 
 
 def _cannot_link(cause: BaseException | None) -> bool:
