@@ -110,6 +110,25 @@ def test_each_picture_is_below_each_class_found_in_it(how: str, output: Output) 
     assert snapshot(output.pictures) == before
 
 
+def test_a_classifier_finds_its_best_class_alone(output: Output) -> None:
+    write_json(output.folder, "run.json", {"fingerprint": {}, "task": "classify", "names": {"0": "cat", "1": "dog"}})
+    likely = Detection("dog", 1, 0.9), Detection("cat", 0, 0.05)
+    output.note(output.found("1.jpg", *likely), output.found("2.jpg"))
+    output.make("by-class")
+    assert output.files("by-class") == ["by-class/dog/1.jpg", "by-class/nothing-found/2.jpg"]
+
+
+def test_classes_of_any_name_have_folders_of_their_own(output: Output) -> None:
+    names = ["../../in", "a/b", "nothing-found", "", "Cat", "cat", "con", "\0", "x" * 300]
+    boxes = [box(name, index) for index, name in enumerate(names)]
+    write_json(output.folder, "run.json", {"fingerprint": {}, "names": dict(enumerate(names))})
+    output.note(output.found("1.jpg", *boxes), output.found("2.jpg"))
+    before = snapshot(output.pictures)
+    output.make("by-class:how=copy")
+    assert len(output.files("by-class")) == len(names) + 1
+    assert snapshot(output.pictures) == before
+
+
 @pytest.mark.parametrize("how", SORTINGS)
 def test_a_picture_leaves_the_folder_of_a_class_that_is_not_found_any_more(how: str, output: Output) -> None:
     output.note(output.found("a/1.jpg", CAT), output.found("a/2.jpg", DOG), output.found("a/3.jpg", DOG))
