@@ -225,14 +225,11 @@ TRAINED = [model for model in MODELS if model.name in {"segment-yolo11", "pose-y
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("masks", ["polygon", "rle"])
 @pytest.mark.parametrize("model", TRAINED, ids=[model.task for model in TRAINED])
-def test_ultralytics_trains_on_every_task(model: Any, masks: str, tmp_path: Path) -> None:
-    if masks == "rle" and model.task != "segment":
-        pytest.skip("has no masks")
+def test_ultralytics_trains_on_every_task(model: Any, tmp_path: Path) -> None:
     output = tmp_path / "out"
     pictures = [REPOSITORY / "sample_images" / name for name in ("shop", "workshop")]
-    asked = {"model": str(model.weights), "masks": masks, "imgsz": (192, 192), "confidence": 0.1}
+    asked = {"model": str(model.weights), "imgsz": (192, 192), "confidence": 0.1}
     run(*pictures, output=output, workers=1, formats=("yolo",), **asked)
     labels = trained_on(output / "data.yaml", architecture(model, tmp_path), tmp_path)
     boxes = boxes_of(output)

@@ -77,9 +77,12 @@ class Listed:
 
     def see(self, file: str) -> list[Line]:
         """Returns the lines of a file; they are not among the `unseen` any more."""
+        found = []
         for position in self._positions(file):
-            self._seen[position] |= self._at(position).file == file
-        return self.about(file)
+            if (line := self._at(position)).file == file:
+                self._seen[position] = True
+                found.append(line)
+        return found
 
     def unseen(self) -> Iterator[Line]:
         """Yields all other lines."""
