@@ -199,6 +199,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.trees = self
         self.marks: dict[str, str] = {}
 
     def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:

@@ -19,6 +19,7 @@ from tests.fakes import FakeDetector
 from tests.support import box, ref, result, run, write_image
 from yolocli.config import SORTINGS
 from yolocli.errors import UsageError
+from yolocli.output.disk import cannot_write
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
 from yolocli.output.journal import Journal
@@ -28,6 +29,7 @@ from yolocli.output.projection import project_all, rebuild
 from yolocli.output.run_file import write_json
 from yolocli.output.sink import Original
 from yolocli.output.stems import Stems
+from yolocli.output.tree_disk import TreeDisk
 from yolocli.results import Detection, ImageFailure, ImageRef, Outcome, file_version
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
@@ -196,17 +198,15 @@ def test_where_there_are_no_links_there_are_copies(output: Output, monkeypatch: 
 def test_names_that_the_disk_cannot_hold_are_plainer(
     refusal: int, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = OutputFolder.put
+    plain = TreeDisk.put
 
-    def put(self: OutputFolder, name: str, *more: Any) -> None:
+    def put(self: TreeDisk, name: str, *more: Any) -> None:
         if ":" in name and name.endswith(".txt"):  # the second file of two
             error = OSError(refusal, os.strerror(refusal))
-            from yolocli.output.disk import cannot_write
-
             raise cannot_write(Path(name), error) from error
         plain(self, name, *more)
 
-    monkeypatch.setattr(OutputFolder, "put", put)
+    monkeypatch.setattr(TreeDisk, "put", put)
     output.note(output.found("a/1:2.jpg", CAT), output.found("a/3.jpg", CAT))
     output.make("yolo")
     (label,) = output.files("labels")[1:]
@@ -303,7 +303,7 @@ def test_what_somebody_moved_to_another_class_stays_there(output: Output) -> Non
 def test_a_list_that_somebody_changed_removes_nothing_outside(line: bytes, output: Output) -> None:
     output.note(output.found("1.jpg", CAT))
     output.make("yolo")
-    mark = output.folder.mark("../in/1.jpg")
+    mark = output.folder.trees.mark("../in/1.jpg")
     with open(output.root / "labels.jsonl", "ab") as stream:
         stream.write(line.replace(b"%s", mark.encode()))
     before = snapshot(output.pictures), (output.root / "run.json").read_bytes()
@@ -334,18 +334,18 @@ def test_what_a_killed_run_left_is_as_if_it_had_not_been(formats: tuple[str, ...
     class Killed(BaseException):
         pass
 
-    plain = OutputFolder.put
+    plain = TreeDisk.put
     for most in range(8):
         left = [most]
 
-        def put(self: OutputFolder, *arguments: Any, left: list[int] = left) -> None:
+        def put(self: TreeDisk, *arguments: Any, left: list[int] = left) -> None:
             left[0] -= 1
             if left[0] < 0:
                 raise Killed
             plain(self, *arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(OutputFolder, "put", put)
+            patch.setattr(TreeDisk, "put", put)
             try:
                 killed.make(*formats)
             except Killed:
@@ -406,9 +406,16 @@ def test_runs_sort_go_on_prune_and_start_anew(tmp_path: Path, fake_detectors: li
     assert not any((output / name).exists() for name in ("by-class", "labels", "images", "by-class.jsonl", "data.yaml"))
 
 
-def test_labels_beside_the_pictures_themselves(tmp_path: Path, fake_detectors: list[FakeDetector]) -> None:
-    """A folder with `images` in it becomes a data set where it lies."""
+@pytest.mark.parametrize("linked", [False, True])
+def test_labels_beside_the_pictures_themselves(
+    linked: bool, tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    """A folder with `images` in it becomes a data set where it lies, if links to others are in there, too."""
     write_image((tmp_path / "images").mkdir() or tmp_path / "images/1.png")
+    if linked:
+        (tmp_path / "elsewhere").mkdir()
+        shutil.move(tmp_path / "images/1.png", tmp_path / "elsewhere/1.png")
+        (tmp_path / "images/1.png").symlink_to(tmp_path / "elsewhere/1.png")
     before = snapshot(tmp_path / "images")
     for options in ({}, {"overwrite": True}):
         run(tmp_path / "images", output=tmp_path, workers=1, formats=("yolo",), **options)

@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.anchors import Anchors, Place
 from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_tree, writing
-from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, mark_found, refusal
+from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, refusal
 from yolocli.output.partial import BINARY, NO_LINK, Partial
 from yolocli.output.places import per_image, places
-from yolocli.output.sink import File, ImageFiles, Link
+from yolocli.output.sink import File, ImageFiles
+from yolocli.output.tree_disk import TreeDisk
 
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 """What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
@@ -29,12 +30,14 @@ class OutputFolder:
 
     Attributes:
         root: Its path.
+        trees: What puts files of trees there.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._folders = Anchors(root)
         self._partial = Partial(root, self._folders)
+        self.trees = TreeDisk(root, self._folders, self._partial, self._place)
         self._longest = longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
 
     def create(self) -> None:
@@ -137,38 +140,6 @@ class OutputFolder:
         """See `Sink.open`."""
         with writing(self.root / name), self._partial.open(Path(name), self._place) as stream:
             yield stream
-
-    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
-        """See `Sink.put`."""
-        if self.mark(name) not in {"", over}:
-            raise UsageError(refusal(self.root, [name]))
-        with writing(self.root / name):
-            where = self._place(Path(name))
-            if isinstance(content, Link):
-                self._partial.link(content.target, *where)
-            else:
-                self._partial.write(content, *where, modified_ns)
-
-    def mark(self, name: str) -> str:
-        """See `Sink.mark`."""
-        with suppress(OSError, ValueError):  # no such folder, or no such name can be; else it is said when it is put
-            return mark_found(*self._place(Path(name), make=False))
-        return ""
-
-    def is_at(self, name: str, source: str) -> bool:
-        """See `Sink.is_at`."""
-        path = self.root / name
-        with suppress(OSError, ValueError):
-            return os.path.samefile(path, source) and not path.is_symlink()
-        return False
-
-    def take_away(self, name: str, mark: str) -> None:
-        """See `Sink.take_away`."""
-        if mark and self.mark(name) == mark:
-            with writing(self.root / name):
-                place, last = self._place(Path(name), make=False)
-                os.unlink(place.at(last), dir_fd=place.fd)
-                self._folders.remove_empty(name.split("/")[:-1])
 
     @contextmanager
     def add_to(self, name: str) -> Iterator[IO[bytes]]:

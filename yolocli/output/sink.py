@@ -80,8 +80,51 @@ class Link:
     target: str
 
 
+class TreePlace(Protocol):
+    """Where files of trees are put."""
+
+    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
+        """Puts a file where it goes, whole.
+
+        Args:
+            name: '/'-separated.
+            content: Of the file; or what it is a link to.
+            over: Mark of the file that it takes the place of; empty if there should be none.
+            modified_ns: When it was changed last, in nanoseconds; None for now.
+
+        Raises:
+            OutputError: If that cannot be done.
+            UsageError: If another file stands there.
+        """
+        ...
+
+    def mark(self, name: str) -> str:
+        """Returns what tells a file from others: see `mark_of`, `mark_of_link`. Empty if there is none."""
+        ...
+
+    def is_at(self, name: str, source: str) -> bool:
+        """Tells whether a file on disk lies there itself, be it a link, and not behind a link to it."""
+        ...
+
+    def take_away(self, name: str, mark: str) -> None:
+        """Removes a file, if it has the mark, and the sub-folders that are left empty.
+
+        Raises:
+            OutputError: If it cannot be removed.
+        """
+        ...
+
+
 class Sink(Protocol):
-    """A place for results: a folder on disk, or what stands for one."""
+    """A place for results: a folder on disk, or what stands for one.
+
+    Attributes:
+        trees: What puts files of trees there.
+    """
+
+    @property
+    def trees(self) -> TreePlace:  # noqa: D102
+        ...
 
     def write_image(self, files: ImageFiles, path: str, data: bytes) -> str:
         """Writes the file of an image, in place of what a run wrote there before.
@@ -117,37 +160,6 @@ class Sink(Protocol):
 
         Raises:
             OutputError: If one cannot be removed.
-        """
-        ...
-
-    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
-        """Puts a file where it goes, whole.
-
-        Args:
-            name: '/'-separated.
-            content: Of the file; or what it is a link to.
-            over: Mark of the file that it takes the place of; empty if there should be none.
-            modified_ns: When it was changed last, in nanoseconds; None for now.
-
-        Raises:
-            OutputError: If that cannot be done.
-            UsageError: If another file stands there.
-        """
-        ...
-
-    def mark(self, name: str) -> str:
-        """Returns what tells a file from others: see `mark_of`, `mark_of_link`. Empty if there is none."""
-        ...
-
-    def is_at(self, name: str, source: str) -> bool:
-        """Tells whether a file on disk lies there itself, and no link to it."""
-        ...
-
-    def take_away(self, name: str, mark: str) -> None:
-        """Removes a file, if it has the mark, and the sub-folders that are left empty.
-
-        Raises:
-            OutputError: If it cannot be removed.
         """
         ...
 

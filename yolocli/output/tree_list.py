@@ -27,7 +27,7 @@ class Line:
     Attributes:
         file: See `TreeFile.name`.
         image: Path of the image that it is about, as in its record.
-        mark: See `Sink.mark`.
+        mark: See `TreePlace.mark`.
         source: What opens the image, if this is a copy of it; empty for others.
         version: Of the image, if this is a copy of it; see `ImageRef.version`.
     """

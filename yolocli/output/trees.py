@@ -83,7 +83,7 @@ class TreeWriter:
                 if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in REFUSED_NAMES:
                     raise
             for line in done:
-                self._sink.take_away(line.file, line.mark)
+                self._sink.trees.take_away(line.file, line.mark)
             self._list.truncate(begin)
         return self._put_all(image, last, [])
 
@@ -104,7 +104,7 @@ class TreeWriter:
     def _put_all(self, image: ImageRef, files: Sequence[TreeFile], done: list[Line]) -> bool:
         whole = True
         for file in files:
-            if isinstance(file.content, Original) and self._sink.is_at(file.name, image.source):
+            if isinstance(file.content, Original) and self._sink.trees.is_at(file.name, image.source):
                 continue
             line = self._put(image, file)
             done += [line] if line else []
@@ -113,7 +113,7 @@ class TreeWriter:
 
     def _put(self, image: ImageRef, file: TreeFile) -> Line | None:
         """Puts a file in place; returns None if it is the image itself, and that is gone or cannot be read."""
-        before, found = self._listed.about(file.name), self._sink.mark(file.name)
+        before, found = self._listed.about(file.name), self._sink.trees.mark(file.name)
         if isinstance(file.content, bytes):
             return self._write(Line(file.name, image.path, mark_of(file.content)), file.content, found, before)
         if file.content is Original.copy or not self._links or scheme_of(image.source) != DISK:
@@ -151,7 +151,9 @@ class TreeWriter:
         self._add(line.encoded())
         if found != line.mark:
             try:
-                self._sink.put(line.file, content, found if self._listed.is_own(found, before) else "", modified_ns)
+                self._sink.trees.put(
+                    line.file, content, found if self._listed.is_own(found, before) else "", modified_ns
+                )
             except OutputError:
                 self._list.truncate(begin)
                 raise
@@ -171,7 +173,7 @@ def refuse_changed(folder: OutputFolder, trees: Iterable[Tree]) -> None:
         UsageError: With the names of some of them.
     """
     for listed in _lists(folder, trees):
-        found = ((line.file, folder.mark(line.file), listed.see(line.file)) for line in listed.unseen())
+        found = ((line.file, folder.trees.mark(line.file), listed.see(line.file)) for line in listed.unseen())
         changed = (file for file, mark, lines in found if mark and not listed.is_own(mark, lines))
         if some := list(islice(changed, SHOWN + 1)):
             raise UsageError(refusal(folder.root, some))
@@ -198,9 +200,9 @@ def _remove_unseen(sink: Sink, listed: Listed) -> None:
     for line in listed.unseen():
         if line.source and not _is_there(line.source):
             continue
-        mark = sink.mark(line.file)
+        mark = sink.trees.mark(line.file)
         if listed.is_own(mark, listed.see(line.file)):
-            sink.take_away(line.file, mark)
+            sink.trees.take_away(line.file, mark)
 
 
 def _is_there(source: str) -> bool:
