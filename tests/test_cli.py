@@ -131,6 +131,7 @@ VALUES = {
     "--format": "csv",
     "--masks": "rle",
     "--save-by-class": "copy",
+    "--shard": "3/16",
 }
 NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
 NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}
