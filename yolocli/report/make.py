@@ -72,7 +72,7 @@ def make_report(
         for done, (outcome, pictures) in enumerate(with_pictures(chosen)):
             progress(done, total)
             parts.add(outcome, pictures)
-        parts.close({"least": _least(run)})
+        parts.close({"least": 0 if task.whole else _least(run)})
         facts = Facts(figures, run, read_json(folder, SUMMARY), task, parts.images, seed, f"{PARTS}/{name}")
         with folder.open(PAGE.name) as stream:
             stream.write(page(facts))
