@@ -92,7 +92,9 @@ def test_failures_and_images_with_nothing_found_have_their_share_of_a_sample(tmp
     made = [found(f"{number:04}.jpg", (0, 0.9)) for number in range(970)]
     made += [found(f"n{number}.jpg") for number in range(20)]
     make_report(write_run(tmp_path / "out", [*made, *(failed(f"f{number}.jpg") for number in range(10))]), sample=100)
-    kinds = Counter("failed" if "failed" in one else "found" if one["things"] else "none" for one in shown(tmp_path / "out"))
+    kinds = Counter(
+        "failed" if "failed" in one else "found" if one["things"] else "none" for one in shown(tmp_path / "out")
+    )
     assert kinds == {"failed": 10, "none": 10, "found": 80}
 
 
@@ -140,7 +142,7 @@ def test_nothing_ends_a_script_or_its_line() -> None:
 
 def test_a_page_of_somebody_else_is_not_replaced(out: Path) -> None:
     (out / "report.html").write_text("<!doctype html><title>mine</title>")
-    with pytest.raises(UsageError, match="report.html is no file that yolocli wrote"):
+    with pytest.raises(UsageError, match=r"report\.html is no file that yolocli wrote"):
         make_report(out)
     assert "mine" in (out / "report.html").read_text()
     done = yolocli("detect", SAMPLES, "--model", "builtin", "--output", out, "--report", "--overwrite")

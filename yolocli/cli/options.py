@@ -236,6 +236,23 @@ Quiet = Annotated[bool, option("--quiet -q", PEOPLE, "Nothing on stderr but erro
 Verbose = Annotated[bool, option("--verbose -v", PEOPLE, "Library messages, and tracebacks.")]
 NoProgress = Annotated[bool, option("--no-progress", PEOPLE, "No bar, no progress lines.")]
 
+# Of export and merge
+
+RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
+NewFolder = Annotated[
+    Optional[Path],
+    option(
+        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes.", path, default="FOLDER itself"
+    ),
+]
+RunFolders = Annotated[list[Path], argument("FOLDERS", "The output folders of runs.")]
+MergedFormats = Annotated[
+    Optional[list[str]],
+    several("--format FORMAT,...", OUTPUT, "As for detect.", default="those that all of the folders have"),
+]
+MergedFolder = Annotated[Path, option("--output -o FOLDER", OUTPUT, "A new folder for all.", default=False)]
+KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
+
 # Of report alone
 
 Sample = Annotated[str, option("--sample N|all", OUTPUT, "Images to show at most, or all.", parse_sample)]

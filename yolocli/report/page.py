@@ -89,7 +89,7 @@ def page(facts: Facts) -> bytes:
         script=script,
         policy=_policy(style, script),
         version=__version__,
-        title=_title(facts.run),
+        title=readable(_inputs(facts.run)) or "Images",
         facts=facts,
         figures=figures,
         total=figures.images + figures.failures,
@@ -174,7 +174,7 @@ def _run_rows(facts: Facts) -> list[tuple[str, str]]:
     workers, threads = summary.get("workers"), summary.get("threads_per_worker")
     done = _done(facts.summary)
     rows = [
-        ("inputs", ", ".join(settings.get("inputs") or [settings.get("files_from") or ""])),
+        ("inputs", _inputs(run)),
         ("model", settings.get("model", "")),
         ("task", facts.task.name),
         ("runtime", summary.get("runtime") if done else settings.get("runtime", "")),
@@ -193,14 +193,16 @@ def _run_rows(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _thresholds(made: Mapping[str, Any], task: Task) -> str:
-    if task.whole or "confidence" not in made:
+    if task.whole:
         return ""
-    return f"confidence {made['confidence']}, IoU {made.get('iou')}, at most {made.get('max_detections')} an image"
+    words = {"confidence": "confidence {}", "iou": "IoU {}", "max_detections": "at most {} an image"}
+    return ", ".join(text.format(made[name]) for name, text in words.items() if name in made)
 
 
-def _title(run: Mapping[str, Any]) -> str:
+def _inputs(run: Mapping[str, Any]) -> str:
     settings = run.get("settings") or {}
-    return readable(", ".join(settings.get("inputs") or [settings.get("files_from") or "images"]))
+    listed = settings.get("files_from")
+    return ", ".join([*(settings.get("inputs") or ()), *([f"a list ({listed})"] if listed else ())])
 
 
 def _policy(style: str, script: str) -> str:
@@ -210,7 +212,7 @@ def _policy(style: str, script: str) -> str:
     )
     return (
         f"default-src 'none'; script-src {own_script} 'strict-dynamic'; style-src {own_style}; "
-        "img-src 'self' file: data: http: https:; base-uri 'none'; form-action 'none'"
+        "img-src 'self' file: http: https:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from yolocli.tasks.shape import Point
 
 OUTLINE_STEPS = 400
 """Points of an outline that are closer than the longer side of the image in so many steps are one on the page."""
+SIDES_OF_AREA = 3
 WEB = ("http://", "https://")
 
 
@@ -74,13 +75,13 @@ def _thing(record: Detection, task: Task, classes: Mapping[Class, int], step: fl
     return thing
 
 
-def thinned(ring: Iterable[Point], step: float) -> list[Point]:
-    """Returns an outline without the points that lie within a step of the one before."""
+def thinned(ring: Sequence[Point], step: float) -> list[Point]:
+    """Returns an outline without the points that lie within a step of the one before; all of one as small as that."""
     kept: list[Point] = []
     for x, y in ring:
         if not kept or max(abs(x - kept[-1][0]), abs(y - kept[-1][1])) >= step:
             kept.append((x, y))
-    return kept
+    return kept if len(kept) >= SIDES_OF_AREA else list(ring)
 
 
 def _flat(points: Iterable[Point]) -> list[float]:

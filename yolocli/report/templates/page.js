@@ -73,6 +73,11 @@ const yolocliReport = (() => {
     return values;
   }
 
+  function complain(error) {
+    at("trouble").textContent = `${error.message}. The folder “report” must lie beside this page.`;
+    at("trouble").hidden = false;
+  }
+
   // What is shown
 
   function matches(position) {
@@ -116,8 +121,7 @@ const yolocliReport = (() => {
     try {
       records = await Promise.all(places.map((place) => record(list[place])));
     } catch (error) {
-      at("trouble").textContent = `${error.message}. The folder “report” must lie beside this page.`;
-      at("trouble").hidden = false;
+      complain(error);
       return;
     }
     if (ticket !== drawn) return;
@@ -179,18 +183,25 @@ const yolocliReport = (() => {
     const what = entry.failed ? `failed: ${entry.failed[1]}` : counted(things) || "nothing found";
     const frame = element("span", { className: "frame" });
     if (entry.small) {
-      frame.append(element("img", { src: entry.small, alt: "", loading: "lazy", decoding: "async" }));
+      frame.append(element("img", { loading: "lazy", decoding: "async", alt: "", src: entry.small }));
       frame.append(overlay(entry, things, false));
     } else {
       frame.append(element("span", { className: "why", textContent: entry.failed ? entry.failed[2] : entry.missing }));
     }
     const caption = element("span", { className: "caption" },
-      element("span", { className: "name", textContent: entry.name, title: entry.name }),
+      called(entry.name),
       element("span", { className: "what", textContent: what, title: what }));
     const button = element("button", { type: "button", className: "tile", tabIndex: place === current ? 0 : -1 }, frame, caption);
     button.dataset.place = place;
     button.setAttribute("aria-label", `${entry.name}: ${entry.failed ? what : things.map(text).join(", ") || what}`);
     return element("li", {}, button);
+  }
+
+  function called(name) { // where there is little room, the end is what tells images apart
+    const cut = name.lastIndexOf("/") + 1;
+    return element("span", { className: "name", title: name },
+      element("span", { className: "folder", textContent: name.slice(0, cut) }),
+      element("span", { className: "base", textContent: name.slice(cut) }));
   }
 
   const tileAt = (place) => at("tiles").querySelector(`[data-place="${place}"]`);
@@ -248,10 +259,14 @@ const yolocliReport = (() => {
 
   async function open(place) {
     opened = current = place;
-    const entry = await record(list[place]);
-    if (opened !== place) return;
-    if (!at("viewer").open) at("viewer").showModal();
-    fill(entry, place);
+    try {
+      const entry = await record(list[place]);
+      if (opened !== place) return;
+      if (!at("viewer").open) at("viewer").showModal();
+      fill(entry, place);
+    } catch (error) {
+      complain(error);
+    }
   }
 
   function fill(entry, place) {
@@ -272,11 +287,12 @@ const yolocliReport = (() => {
 
   function show(entry, things) {
     const figure = at("viewer-figure");
-    const sources = [entry.large, entry.large ? "" : entry.url, entry.small].filter(Boolean);
+    const unread = entry.missing || (entry.failed && ["discover", "read"].includes(entry.failed[0]));
+    const sources = [entry.large, entry.large || unread ? "" : entry.url, entry.small].filter(Boolean);
     const picture = element("img", { alt: entry.name });
     const next = () => {
       if (sources.length) { picture.src = sources.shift(); return; }
-      figure.replaceChildren(element("p", { className: "why", textContent: "No picture: this browser cannot show the original, or it is gone." }));
+      figure.replaceChildren(element("p", { className: "why", textContent: entry.missing ?? "No picture: the original is gone, or this browser cannot show it." }));
     };
     picture.onerror = () => {
       if (sources.length) at("viewer-note").textContent = "The original is gone, or this browser cannot show it: this is a small picture.";
@@ -361,7 +377,7 @@ const yolocliReport = (() => {
     setView(name);
     choose(kinds);
     at("pictures").scrollIntoView();
-    at("controls").elements.view.value && at("controls").querySelector("input:checked").focus({ preventScroll: true });
+    at("controls").querySelector("input:checked").focus({ preventScroll: true });
   }
 
   function wire() {
@@ -421,10 +437,7 @@ const yolocliReport = (() => {
     document.body.dataset.ready = "true";
   }
 
-  load("index").then(start).catch((error) => {
-    at("trouble").textContent = `${error.message}. The folder “report” must lie beside this page.`;
-    at("trouble").hidden = false;
-  });
+  load("index").then(start).catch(complain);
 
   return {
     index: (content) => { index = content; },
