@@ -133,7 +133,16 @@ VALUES = {
     "--save-by-class": "copy",
 }
 NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
-NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}
+NOT_IN_THE_CONFIG = {
+    "--dry-run",
+    "--summary-json",
+    "--quiet",
+    "--no-progress",
+    "--null",
+    "--help",
+    "--stdout",
+    "--report",
+}
 
 
 @pytest.fixture
