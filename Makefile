@@ -26,10 +26,11 @@ readers: .readers/.ready ## Install into .readers the programs that results are 
 	@touch $@
 
 demo: $(READY) ## Run the main job on sample_images, with the model that is built in: after setup, no download
-	$(BIN)/yolocli detect sample_images --model builtin --output demo-out --overwrite
+	$(BIN)/yolocli detect sample_images --model builtin --output demo-out --overwrite --report
 	@echo
-	@echo "Look at demo-out/detections.csv, demo-out/images.csv and demo-out/json/, and try your own folder:"
-	@echo "  $(BIN)/yolocli detect FOLDER --model builtin"
+	@echo "Try your own folder:"
+	@echo "  $(BIN)/yolocli detect FOLDER --model builtin --report"
+	@echo "Look at what was found: open $(CURDIR)/demo-out/report.html"
 
 test: $(READY) ## Run the tests, but for the slow ones: under 3 minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' -n logical --maxprocesses 4

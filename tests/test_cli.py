@@ -134,7 +134,16 @@ VALUES = {
     "--shard": "3/16",
 }
 NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
-NOT_IN_THE_CONFIG = {"--dry-run", "--summary-json", "--quiet", "--no-progress", "--null", "--help", "--stdout"}
+NOT_IN_THE_CONFIG = {
+    "--dry-run",
+    "--summary-json",
+    "--quiet",
+    "--no-progress",
+    "--null",
+    "--help",
+    "--stdout",
+    "--report",
+}
 
 
 @pytest.fixture

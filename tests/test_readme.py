@@ -16,7 +16,7 @@ from tests.support import REPOSITORY, clean_environment
 from yolocli.builtin import WEIGHTS
 from yolocli.tasks import TASKS, find_task
 
-PAGES = ["README.md", "docs/promises.md", "docs/speed.md", "docs/tasks.md", "docs/models.md"]
+PAGES = ["README.md", "docs/promises.md", "docs/speed.md", "docs/tasks.md", "docs/models.md", "docs/report.md"]
 OF_CI = {"make demo", "make test", "make test-all", "make check", "make chaos", ".ci/run", "pip install '.[openvino]'"}
 """What installs, and what would run this test: `.ci/run` does it."""
 SMALLER = (

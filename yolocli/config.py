@@ -28,6 +28,8 @@ AUTO: Final = "auto"
 """The runtime that is chosen by the machine and the model."""
 DEFAULT_OUTPUT = Path("yolocli-out")
 """Of the command; a call writes nothing unless it is told where."""
+DEFAULT_SAMPLE = 1000
+"""Images that the page of a run shows, unless more are asked for."""
 DEFAULT_MAX_PIXELS = 110_000_000
 """Enough for a 108-megapixel phone; decoding one takes 0.7 GB, so that two processes stay below 2 GB."""
 SHARE_FROM = 100

@@ -129,6 +129,19 @@ def parse_duration(text: str, option: str) -> float:
     return seconds
 
 
+def parse_sample(text: str, option: str = "--sample") -> int | None:
+    """Returns the number of `N`, at least 1; None of `all`.
+
+    Raises:
+        UsageError: If the text is neither.
+    """
+    if text == "all":
+        return None
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise UsageError(f"{option} {text}: give a number of images, or all")
+
+
 def split_commas(texts: Iterable[str]) -> tuple[str, ...]:
     """Returns the entries of an option that is comma-separated, repeated or both; blanks inside an entry are kept."""
     return tuple(entry.strip() for text in texts for entry in text.split(",") if entry.strip())

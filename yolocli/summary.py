@@ -108,7 +108,7 @@ class Tally:
         if isinstance(outcome, ImageResult):
             self.images += 1
             self.detections += len(outcome.detections)
-            self._classes.update(record.name for record in _counted(outcome.detections))
+            self._classes.update(record.name for record in counted(outcome.detections))
         else:
             self.failures += 1
 
@@ -128,7 +128,7 @@ class Tally:
         )
 
 
-def _counted(records: Sequence[Detection]) -> Sequence[Detection]:
+def counted(records: Sequence[Detection]) -> Sequence[Detection]:
     """Returns the records whose classes count; of classes in the order of their scores, without boxes, the first."""
     ranked = bool(records) and records[0].xyxy is None and records[0].confidence is not None
     return records[:1] if ranked else records

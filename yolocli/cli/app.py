@@ -17,6 +17,7 @@ from yolocli.cli.detect import detect
 from yolocli.cli.export import export
 from yolocli.cli.merge import merge
 from yolocli.cli.optimize import optimize
+from yolocli.cli.report import report
 from yolocli.cli.terminal import ReaderLeftError, flush_stdout, tell, tell_traceback
 from yolocli.errors import ExitCode, YolocliError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command(cls=Command, epilog=VARIABLES)(detect)
 app.command(cls=Command)(export)
 app.command(cls=Command)(merge)
+app.command(cls=Command)(report)
 app.command(cls=Command)(bench)
 app.command(cls=Command)(optimize)
 app.command(cls=Command)(convert)

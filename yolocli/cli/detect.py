@@ -13,6 +13,7 @@ import typer
 
 from yolocli.cli import options
 from yolocli.cli.declare import given_in
+from yolocli.cli.report import check_report, report_at_end
 from yolocli.cli.terminal import claim_stdout, mute_libraries, tell, write
 from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, DetectorConfig, Limits, RunConfig, configure
 from yolocli.errors import NoImagesError, UsageError
@@ -66,6 +67,7 @@ def detect(
     ordered: options.Ordered = DEFAULTS.ordered,
     timings: options.Timings = DEFAULTS.timings,
     overwrite: options.Overwrite = DEFAULTS.overwrite,
+    report: options.Report = False,
     prune: options.Prune = DEFAULTS.prune,
     retry_failed: options.RetryFailed = DEFAULTS.retry_failed,
     summary_json: options.SummaryJson = False,
@@ -78,7 +80,7 @@ def detect(
     if dry_run:
         list_images(config, quiet)
     else:
-        run(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json)
+        run(config, stdout=stdout, quiet=quiet, progress=not no_progress, summary_json=summary_json, report=report)
 
 
 def _config(given: dict[str, Any]) -> RunConfig:
@@ -92,10 +94,14 @@ def _config(given: dict[str, Any]) -> RunConfig:
     config = configure(given)
     if config.detector.save_maps and config.output is None:
         raise UsageError("--save-maps writes files: give --output")
+    if given["report"] and config.output is None:
+        raise UsageError("--report writes files: give --output")
     return config
 
 
-def run(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool) -> None:
+def run(
+    config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary_json: bool, report: bool = False
+) -> None:
     """Runs a detection and tells about it on stderr.
 
     Args:
@@ -104,6 +110,7 @@ def run(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary
         quiet: Say nothing but what was asked for.
         progress: Show how far it is.
         summary_json: Print the summary as a line of JSON: on stdout, or on stderr when records go there.
+        report: Make the page of the run at its end.
 
     Raises:
         YolocliError: For a failure of the run itself.
@@ -115,6 +122,8 @@ def run(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary
     from yolocli.machine.memory import keep_freed_memory
     from yolocli.pipeline import Run
 
+    if report and config.output is not None:
+        check_report(config.output)
     end_on_sigterm()
     data = claim_stdout()
     _limit_decoders(config.detector.max_pixels)
@@ -132,6 +141,7 @@ def run(config: RunConfig, *, stdout: bool, quiet: bool, progress: bool, summary
     if summary_json:
         line = json.dumps(run.summary.to_dict()).encode() + b"\n"
         write(sys.stderr.buffer if stdout else data, line, "stderr" if stdout else "stdout")
+    report_at_end(config, run.summary, report, quiet=quiet, bar=progress)
     try:
         sys.stderr.flush()
     except OSError:

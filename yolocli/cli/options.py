@@ -13,7 +13,7 @@ from yolocli import config
 from yolocli.cli.declare import argument, one_of, option, several
 from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
-from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision
+from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision, parse_sample
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
@@ -227,6 +227,8 @@ RetryFailed = Annotated[
     bool, option("--retry-failed/--no-retry-failed", OUTPUT, "Try failures of an earlier run again.")
 ]
 
+Report = Annotated[bool, option("--report", OUTPUT, "Make a page of figures and pictures at the end: report.html.")]
+
 # For people
 
 SummaryJson = Annotated[bool, option("--summary-json", PEOPLE, "Print the summary as JSON (stderr with --stdout).")]
@@ -250,3 +252,8 @@ MergedFormats = Annotated[
 ]
 MergedFolder = Annotated[Path, option("--output -o FOLDER", OUTPUT, "A new folder for all.", default=False)]
 KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
+
+# Of report alone
+
+Sample = Annotated[str, option("--sample N|all", OUTPUT, "Images to show at most, or all.", parse_sample)]
+Seed = Annotated[int, option("--seed N", OUTPUT, "Another one draws others.")]

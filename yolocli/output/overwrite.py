@@ -9,6 +9,7 @@ from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import every_format, files_of, trees_of
 from yolocli.output.formats.base import Format
+from yolocli.output.formats.page import clear_parts
 from yolocli.output.ownership import DAMAGED, JOURNAL, RUN, SUMMARY
 from yolocli.output.past import named, replay
 from yolocli.output.run_file import read_json
@@ -35,6 +36,7 @@ def clear(folder: OutputFolder, formats: Iterable[Format]) -> None:
     for path in images:
         folder.remove_images(image_files, path)
     remove_trees(folder, trees_of(every_format()))
+    clear_parts(folder)
     folder.remove_own(files)
     folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
     folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json

@@ -1,0 +1,88 @@
+"""`yolocli report`: the page of a run, from its journal; `detect --report` makes it at the end of a run."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from yolocli.cli import options
+from yolocli.cli.terminal import mute_libraries, tell, tell_traceback
+from yolocli.config import DEFAULT_SAMPLE, RunConfig
+from yolocli.errors import YolocliError
+from yolocli.summary import RunSummary
+
+
+def report(
+    folder: options.RunFolder,
+    sample: options.Sample = str(DEFAULT_SAMPLE),
+    seed: options.Seed = 0,
+    no_progress: options.NoProgress = False,
+) -> None:
+    """Make a page of a run, with figures and pictures, that opens from disk."""
+    from yolocli.cli.signals import end_on_signals
+
+    end_on_signals()
+    mute_libraries()
+    _make(folder, sample, seed, bar=not no_progress)  # type: ignore[arg-type]  # what its parser made of it
+
+
+def check_report(output: Path) -> None:
+    """Makes sure, before a run, that its page will replace nothing of somebody else's.
+
+    Raises:
+        UsageError: If it would.
+    """
+    from yolocli.output.formats.page import DATA, PAGE, PICTURES
+    from yolocli.output.ownership import refuse_foreign
+
+    refuse_foreign(output, [PAGE], [DATA, PICTURES])
+
+
+def report_at_end(config: RunConfig, summary: RunSummary, asked: bool, *, quiet: bool, bar: bool) -> None:
+    """Makes the page of a run that has ended, if it was asked for, or one is there that would fall behind.
+
+    Whatever goes wrong is said, and no more: the results are written.
+
+    Args:
+        config: Of the run.
+        summary: Of the run.
+        asked: The page was asked for.
+        quiet: Say nothing but what went wrong.
+        bar: Show progress.
+    """
+    from yolocli.cli.signals import CODES, end_on_signals
+    from yolocli.output.formats.page import PAGE
+
+    changed = summary.images + summary.failures + summary.pruned > 0
+    if config.output is None or summary.exit_code in CODES.values():
+        return
+    if asked or (changed and (config.output / PAGE.name).exists()):
+        end_on_signals()
+        with suppress(OSError):  # of stderr, that nobody reads any more
+            try:
+                _make(config.output, quiet=quiet, bar=bar and not quiet)
+            except Exception as error:
+                if config.detector.verbose:
+                    tell_traceback()
+                what = str(error) if isinstance(error, YolocliError) else f"{type(error).__name__}: {error}"
+                tell(f"no report: {what} (the results are written; `yolocli report {config.output}` tries again)")
+
+
+def _make(folder: Path, sample: int | None = DEFAULT_SAMPLE, seed: int = 0, *, quiet: bool = False, bar: bool) -> None:
+    from tqdm import tqdm
+
+    from yolocli.report import make_report
+
+    def say(text: str) -> None:
+        if not quiet:
+            tell(text)
+
+    with tqdm(unit="img", dynamic_ncols=True, leave=False, disable=not (bar and sys.stderr.isatty())) as shown:
+
+        def progress(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        page = make_report(folder, sample, seed, say, progress)
+    say(f"Report: {page}")

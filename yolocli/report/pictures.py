@@ -1,0 +1,93 @@
+"""Small pictures of the originals: made in several threads, given back in order, a bounded number at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from yolocli.errors import ImageError
+from yolocli.images.thumbnail import thumbnail
+from yolocli.machine.cpus import usable_cpus
+from yolocli.results import ImageResult, Outcome
+from yolocli.sources import read
+
+SIDE = 320
+"""Of a small picture, in pixels: sharp at the size of a tile."""
+LARGE_SIDE = 1600
+"""Of the picture that stands in for an original that browsers do not show."""
+SHOWN_BY_BROWSERS = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+MOST_THREADS = 8
+AHEAD = 4
+"""Images in work for each thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What a page shows of an image.
+
+    Attributes:
+        small: A JPEG; None where there is none.
+        large: A larger one, if browsers do not show the original.
+        missing: Why there is none, in words; empty for failures, whose records say it.
+    """
+
+    small: bytes | None = None
+    large: bytes | None = None
+    missing: str = ""
+
+
+Make: TypeAlias = Callable[[Outcome], Pictures]
+
+
+def pictures_of(outcome: Outcome) -> Pictures:
+    """Makes the pictures of an image; of one that failed none, as it may well fail again, and worse."""
+    if not isinstance(outcome, ImageResult):
+        return Pictures()
+    source = outcome.ref.source
+    if not source:
+        return Pictures(missing="It is not known where the original lies.")
+    suffix = os.path.splitext(source)[1].lower()
+    pixels = outcome.width * outcome.height  # no more than the run has decoded
+    try:
+        data = read(source)
+        small = thumbnail(data, suffix, SIDE, max_pixels=pixels)
+        if (small.width, small.height) != (outcome.width, outcome.height):
+            return Pictures(missing="The original has changed since the run.")
+        large = None
+        if suffix not in SHOWN_BY_BROWSERS:
+            large = thumbnail(data, suffix, LARGE_SIDE, max_pixels=pixels).jpeg
+    except FileNotFoundError:
+        return Pictures(missing="The original is gone.")
+    except OSError as error:
+        return Pictures(missing=f"The original cannot be read: {error.strerror or error}.")
+    except ImageError:
+        return Pictures(missing="The original has changed since the run.")
+    return Pictures(small.jpeg, large)
+
+
+def with_pictures(outcomes: Iterable[Outcome], make: Make = pictures_of) -> Iterator[tuple[Outcome, Pictures]]:
+    """Yields each outcome with its pictures, in the same order.
+
+    Args:
+        outcomes: What to make pictures of.
+        make: Makes those of an image; called by several threads at once.
+    """
+    threads = min(usable_cpus(), MOST_THREADS)
+    with ThreadPoolExecutor(threads, "yolocli-pictures") as pool:
+        waiting: deque[tuple[Outcome, Future[Pictures]]] = deque()
+        try:
+            for outcome in outcomes:
+                waiting.append((outcome, pool.submit(make, outcome)))
+                if len(waiting) > threads * AHEAD:
+                    first, pictures = waiting.popleft()
+                    yield first, pictures.result()
+            while waiting:
+                first, pictures = waiting.popleft()
+                yield first, pictures.result()
+        finally:
+            for _, pictures in waiting:
+                pictures.cancel()
