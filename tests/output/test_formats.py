@@ -173,6 +173,9 @@ class Memory:
         yield stream
         self.objects[name] = stream.getvalue()
 
+    def spool(self) -> IO[bytes]:
+        return io.BytesIO()
+
     def remove(self, *names: str) -> None:
         for name in names:
             self.objects.pop(name, None)

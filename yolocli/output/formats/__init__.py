@@ -20,6 +20,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "json": "yolocli.output.formats.json_files",
         "csv": "yolocli.output.formats.csv_tables",
         "csv-per-image": "yolocli.output.formats.csv_files",
+        "coco": "yolocli.output.formats.coco",
+        "coco-dataset": "yolocli.output.formats.coco_dataset",
     }
 )
 ALWAYS = (failures.FORMAT,)
