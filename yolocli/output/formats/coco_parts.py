@@ -98,7 +98,7 @@ def _mask(encoded: dict[str, Any]) -> dict[str, Any]:
 
 
 def _polygon(ring: Sequence[Point]) -> list[float]:
-    """Returns the points of a ring one after another; of a pixel or a line the last again, as programs ask for three."""
+    """Returns the points of a ring, one after another; a pixel or a line repeats its last, as three are asked for."""
     points = [*ring, *[ring[-1]] * (3 - len(ring))]
     return list(chain.from_iterable(points))
 

@@ -18,7 +18,7 @@ def to_ascii_json(value: Any) -> bytes:
     return _dumps(value).encode("ascii")
 
 
-_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+_dumps = json.JSONEncoder().encode
 
 
 def unicode_name(path: str) -> str:
