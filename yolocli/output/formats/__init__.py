@@ -22,6 +22,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "csv-per-image": "yolocli.output.formats.csv_files",
         "coco": "yolocli.output.formats.coco",
         "coco-dataset": "yolocli.output.formats.coco_dataset",
+        "label-studio": "yolocli.output.formats.label_studio",
+        "megadetector": "yolocli.output.formats.megadetector",
     }
 )
 ALWAYS = (failures.FORMAT,)
