@@ -13,6 +13,7 @@ import typer
 
 from yolocli.cli import options
 from yolocli.cli.declare import given_in
+from yolocli.cli.format_options import with_options
 from yolocli.cli.terminal import claim_stdout, mute_libraries, tell, write
 from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, DetectorConfig, Limits, RunConfig, configure
 from yolocli.errors import NoImagesError, UsageError
@@ -60,6 +61,8 @@ def detect(
     fail_incomplete: options.FailIncomplete = LIMITS.fail_incomplete,
     output: options.Output = None,
     formats: options.Formats = None,
+    save_conf: options.SaveConf = False,
+    image_root: options.ImageRoot = None,
     save_maps: options.SaveMaps = DETECTOR.save_maps,
     stdout: options.Stdout = False,
     ordered: options.Ordered = DEFAULTS.ordered,
@@ -78,6 +81,7 @@ def detect(
     given = given_in(ctx)  # all of the above: what is named like a field of a config goes into it
     most = (0, None) if fail_fast else given.get("max_failures", (None, None))
     given["max_failures"], given["max_failure_share"] = most
+    given["formats"] = with_options(given.get("formats", DEFAULTS.formats), save_conf=save_conf, image_root=image_root)
     if not stdout:
         given.setdefault("output", DEFAULT_OUTPUT)
     config = configure(given)

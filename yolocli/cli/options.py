@@ -201,8 +201,18 @@ Formats = Annotated[
     several(
         "--format FORMAT,...",
         OUTPUT,
-        "json, csv, csv-per-image; comma-separated or repeated.",
+        "json, csv, csv-per-image, coco, coco-dataset, label-studio, megadetector; comma-separated or repeated.",
         default=",".join(DEFAULTS.formats),
+    ),
+]
+SaveConf = Annotated[bool, option("--save-conf", OUTPUT, "Of yolo, the confidence as a sixth column of its labels.")]
+ImageRoot = Annotated[
+    Optional[str],
+    option(
+        "--image-root ADDRESS",
+        OUTPUT,
+        "Of label-studio, where it finds the images: a folder on its machine, s3://bucket/photos, ...",
+        default="where they lie here",
     ),
 ]
 SaveMaps = Annotated[
