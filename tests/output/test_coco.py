@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, detections, failure, found_by, journal, written
+from tests.output.written import NAMES, detections, failure, written
 from tests.support import box, result
+from yolocli.errors import OutputError
 from yolocli.images.rle import encode
+from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.json_stream import unicode_name
+from yolocli.output.journal import Journal
+from yolocli.output.projection import rebuild
 from yolocli.results import Detection, ImageResult, Outcome
 from yolocli.tasks import find_task
 
 FORMATS = ("coco", "coco-dataset")
+DATASET = "coco-dataset.json"
 READ = """
 import contextlib, io, json, sys
 from pathlib import Path
@@ -83,17 +89,9 @@ def _assert_is_the_journal(answer: dict[str, Any], outcomes: Sequence[Outcome]) 
     assert all(one["iscrowd"] == 0 for one in answer["dataset"]["objects"])
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the built-in model finds in some of the sample images, one file of them broken."""
-    root = tmp_path_factory.mktemp("samples")
-    found_by("detect", root, FORMATS, imgsz=None, runtime="auto")
-    return root / "out"
-
-
-def test_what_was_found_is_read_back(samples: Path) -> None:
-    answer = read_with_reader(READ, samples)
-    outcomes = journal(samples)
+def test_what_was_found_is_read_back(real_run: RealRun) -> None:
+    folder, outcomes = real_run("detect")
+    answer = read_with_reader(READ, folder)
     assert detections(outcomes)
     _assert_is_the_journal(answer, outcomes)
     assert answer["AP"] == pytest.approx(1.0)  # the results are those of the dataset
@@ -132,12 +130,24 @@ def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     assert said == [f"{DATASET} has no place for what is left out of it: 2 records of classify models"]
 
 
-DATASET = "coco-dataset.json"
-
-
 def test_a_class_that_the_model_does_not_name_has_a_category(tmp_path: Path) -> None:
     written(tmp_path, FORMATS, [result("a.jpg", [box("12", 12), box()])], names={})
     assert read_with_reader(READ, tmp_path)["dataset"]["classes"] == {"1": "person", "13": "12"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the images of a dataset wait until its annotations are whole, too."""
+    folder = OutputFolder(tmp_path)
+    folder.create()
+    made = Journal(folder)
+    for index in range(3):
+        made.append(result(f"{index}.jpg"))
+    made.close()
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("r+b", buffering=0))
+    with pytest.raises(OutputError, match="cannot be written: No space left"):
+        rebuild(tmp_path, ["coco-dataset"])
+    assert not (tmp_path / DATASET).exists()
 
 
 # Masks
@@ -211,9 +221,9 @@ def test_run_lengths_are_handed_on(tmp_path: Path) -> None:
     ("task", "masks"),
     [("segment", "polygon"), ("segment", "rle"), ("pose", "polygon"), ("obb", "polygon"), ("classify", "polygon")],
 )
-def test_every_task_is_read_back(task: str, masks: str, tmp_path: Path) -> None:
-    outcomes = found_by(task, tmp_path, FORMATS, masks=masks)
-    answer = read_with_reader(READ, tmp_path / "out", "rle")
+def test_every_task_is_read_back(task: str, masks: str, real_run: RealRun) -> None:
+    folder, outcomes = real_run(task, masks)
+    answer = read_with_reader(READ, folder, "rle")
     _assert_is_the_journal(answer, outcomes)
     found = [(one, find_task(task, "").shape(record)) for _, one, record in detections(outcomes)]
     placed = [shape for _, shape in found if shape.box is not None]
@@ -237,14 +247,14 @@ def test_every_task_is_read_back(task: str, masks: str, tmp_path: Path) -> None:
             assert read["area"] == pytest.approx(read["pixels"], abs=1.5 * line + 1)
 
 
-def test_the_formats_are_read_by_other_programs(samples: Path, tmp_path: Path) -> None:
+def test_the_formats_are_read_by_other_programs(real_run: RealRun) -> None:
     code = """
         import json, sys
         import supervision
         found = supervision.DetectionDataset.from_coco(sys.argv[1], sys.argv[2])
         print(json.dumps([len(found), found.classes, sum(len(one) for one in found.annotations.values())]))
     """
-    outcomes = journal(samples)
-    count, classes, boxes = read_with_reader(code, samples.parent / "pictures", samples / DATASET)
+    folder, outcomes = real_run("detect")
+    count, classes, boxes = read_with_reader(code, folder.parent / "pictures", folder / DATASET)
     assert (count, boxes) == (4, len(detections(outcomes)))
-    assert classes == list(json.loads((samples / "run.json").read_text("utf-8"))["names"].values())
+    assert classes == list(json.loads((folder / "run.json").read_text("utf-8"))["names"].values())

@@ -14,8 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
+from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, WEIGHTS_OF, detections, failure, found_by, written
+from tests.output.written import NAMES, WEIGHTS_OF, detections, failure, written
 from tests.support import box, result
 from yolocli.images.rings import area
 from yolocli.output.formats.json_stream import unicode_name
@@ -82,10 +83,10 @@ def _results(outcomes: Sequence[Outcome]) -> list[ImageResult]:
 # Every task, by a real model
 
 
-def test_boxes_are_read_back(tmp_path: Path) -> None:
-    outcomes = found_by("detect", tmp_path, ["label-studio"], imgsz=None, runtime="auto")
+def test_boxes_are_read_back(real_run: RealRun) -> None:
+    folder, outcomes = real_run("detect")
     assert detections(outcomes)
-    answer = _read(tmp_path / "out")
+    answer = _read(folder)
     assert answer["controls"] == {"RectangleLabels": ["qr_code", "barcode", "data_matrix", "aruco_marker"]}
     for task, regions, one in zip(answer["tasks"], _regions(answer), _results(outcomes), strict=True):
         assert task["data"]["path"] == one.path
@@ -97,25 +98,25 @@ def test_boxes_are_read_back(tmp_path: Path) -> None:
             assert (region["original_width"], region["original_height"]) == (one.width, one.height)
             left_top, _, right_bottom, _ = _corners(region)
             assert (*left_top, *right_bottom) == pytest.approx(record.xyxy, abs=0.01)
-        assert one.ref.source == _served(tmp_path, task["data"]["image"])
+        assert one.ref.source == _served(folder, task["data"]["image"])
 
 
-def _served(root: Path, address: str) -> str:
+def _served(folder: Path, address: str) -> str:
     """Returns the file that Label Studio opens, started as we say."""
-    lines = (root / "out" / "label-studio.txt").read_text("utf-8").splitlines()
+    lines = (folder / "label-studio.txt").read_text("utf-8").splitlines()
     (root_line,) = [line for line in lines if "DOCUMENT_ROOT" in line]
     parts = urlsplit(address)
     assert parts.path == "/data/local-files/"
     document_root = root_line.partition("=")[2].rstrip(" \\")
-    assert any(line == f"   {root}/pictures" for line in lines), "the folder to name as a storage"
+    assert any(line == f"   {folder.parent}/pictures" for line in lines), "the folder to name as a storage"
     return os.path.join(document_root, parse_qs(parts.query)["d"][0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("masks", ["polygon", "rle"])
-def test_masks_are_read_back(masks: str, tmp_path: Path) -> None:
-    outcomes = found_by("segment", tmp_path, ["label-studio"], masks=masks)
-    answer = _read(tmp_path / "out")
+def test_masks_are_read_back(masks: str, real_run: RealRun) -> None:
+    folder, outcomes = real_run("segment", masks)
+    answer = _read(folder)
     assert detections(outcomes)
     task = find_task("segment", "")
     for regions, one in zip(_regions(answer), _results(outcomes), strict=True):
@@ -139,9 +140,9 @@ def test_masks_are_read_back(masks: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_poses_are_read_back(tmp_path: Path) -> None:
-    outcomes = found_by("pose", tmp_path, ["label-studio"])
-    answer = _read(tmp_path / "out")
+def test_poses_are_read_back(real_run: RealRun) -> None:
+    folder, outcomes = real_run("pose")
+    answer = _read(folder)
     assert answer["controls"]["KeyPointLabels"] == ["0", "1", "2", "3"]
     task = find_task("pose", "")
     for regions, one in zip(_regions(answer), _results(outcomes), strict=True):
@@ -159,9 +160,9 @@ def test_poses_are_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rotated_boxes_are_read_back(tmp_path: Path) -> None:
-    outcomes = found_by("obb", tmp_path, ["label-studio"])
-    answer = _read(tmp_path / "out")
+def test_rotated_boxes_are_read_back(real_run: RealRun) -> None:
+    folder, outcomes = real_run("obb")
+    answer = _read(folder)
     task = find_task("obb", "")
     turned = 0
     for regions, one in zip(_regions(answer), _results(outcomes), strict=True):
@@ -173,9 +174,9 @@ def test_rotated_boxes_are_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_classes_are_read_back(tmp_path: Path) -> None:
-    outcomes = found_by("classify", tmp_path, ["label-studio"])
-    answer = _read(tmp_path / "out")
+def test_classes_are_read_back(real_run: RealRun) -> None:
+    folder, outcomes = real_run("classify")
+    answer = _read(folder)
     for (region,), one in zip(_regions(answer), _results(outcomes), strict=True):
         best, made = one.detections[0], (region["type"], region["value"]["choices"], region["score"])
         assert made == (

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, detections, failure, found_by, written
+from tests.output.written import NAMES, detections, failure, written
 from tests.support import box, result
 from yolocli.output.formats.json_stream import unicode_name
 from yolocli.results import Detection, ImageFailure, ImageResult, Outcome
@@ -58,11 +59,11 @@ def _assert_is_the_journal(answer: dict[str, Any], outcomes: list[Outcome], task
 
 
 @pytest.mark.parametrize("task", ["detect", *(pytest.param(task, marks=pytest.mark.slow) for task in ("pose", "obb"))])
-def test_what_was_found_is_read_back(task: str, tmp_path: Path) -> None:
-    outcomes = found_by(task, tmp_path, ["megadetector"])
+def test_what_was_found_is_read_back(task: str, real_run: RealRun) -> None:
+    folder, outcomes = real_run(task)
     assert {type(one) for one in outcomes} == {ImageResult, ImageFailure}
     assert detections(outcomes)
-    answer = _read(tmp_path / "out")
+    answer = _read(folder)
     _assert_is_the_journal(answer, outcomes, task)
     assert answer["info"]["format_version"] == "1.6"
     assert answer["detection_categories"]["1"] == "qr_code"
