@@ -59,7 +59,8 @@ with contextlib.redirect_stdout(io.StringIO()):
             "objects": sorted(objects, key=lambda one: one["id"]),
         }
     judged = faster_coco_eval.COCO(f"{folder}/coco-dataset.json")
-    evaluation = faster_coco_eval.COCOeval_faster(judged, judged.loadRes(f"{folder}/coco.json"), "bbox")
+    kind = "segm" if all("segmentation" in one for one in judged.dataset["annotations"]) else "bbox"
+    evaluation = faster_coco_eval.COCOeval_faster(judged, judged.loadRes(f"{folder}/coco.json"), kind)
     evaluation.params.maxDets = [1, 10, 1000]
     evaluation.run()
     answer["AP"] = float(evaluation.stats[0])
@@ -213,6 +214,23 @@ def test_run_lengths_are_handed_on(tmp_path: Path) -> None:
     assert answer["dataset"]["objects"][0]["area"] == 5
 
 
+def test_a_person_has_a_skeleton(tmp_path: Path) -> None:
+    places = [10.0 * index for index in range(17)]
+    points = {"x": places, "y": [5.0, *places[1:]], "visible": [0.9] * 15 + [0.1] * 2}
+    points["x"][16] = 700.0
+    person = replace(box(), more={"keypoints": points})
+    written(tmp_path, FORMATS, [result("a.jpg", [person])], "pose")
+    answer = read_with_reader(READ, tmp_path)
+    for name in LOADERS:
+        (read,) = answer[name]["objects"]
+        assert read["keypoints"][:6] == [0, 5, 2, 10, 10, 2]
+        assert read["keypoints"][2::3] == [2] * 15 + [1, 0]
+        assert len(answer[name]["categories"][0]["keypoints"]) == 17
+        assert min(map(min, answer[name]["categories"][0]["skeleton"])) == 1
+        assert max(map(max, answer[name]["categories"][0]["skeleton"])) == 17
+    assert answer["dataset"]["objects"][0]["num_keypoints"] == 16
+
+
 # Every task, by a real model
 
 
@@ -239,6 +257,8 @@ def test_every_task_is_read_back(task: str, masks: str, real_run: RealRun) -> No
                 assert read["segmentation"] == [[number for corner in shape.corners for number in corner]]
             if shape.rle:
                 assert read["segmentation"] == dict(shape.rle)
+    if placed:
+        assert answer["AP"] == pytest.approx(1.0)
     if task == "pose":
         assert answer["dataset"]["categories"][0]["keypoints"] == ["0", "1", "2", "3"]
     if task == "segment":

@@ -31,19 +31,15 @@ def depths(rings: Sequence[Ring]) -> list[int]:
     import numpy as np
 
     points = [np.array(ring, np.float32) for ring in rings]
-    corners = [(ring.min(0), ring.max(0)) for ring in points]
-    sizes = [area(ring) for ring in rings]
-
-    def lies_in(inner: int, outer: int) -> bool:
-        if (sizes[outer], -outer) <= (sizes[inner], -inner):
-            return False
-        (low, high), (least, most) = corners[inner], corners[outer]
-        if (low < least - ON_LINE).any() or (high > most + ON_LINE).any():
-            return False
+    low, high = (np.stack([edge(ring, axis=0) for ring in points]) for edge in (np.min, np.max))
+    sizes = np.array([area(ring) for ring in rings])
+    order = np.argsort(np.argsort(-sizes, kind="stable"), kind="stable")  # 0 for the largest, the first of equal ones
+    inside = (low[:, None] >= low - ON_LINE).all(2) & (high[:, None] <= high + ON_LINE).all(2)
+    found = [0] * len(rings)
+    for inner, outer in zip(*np.nonzero(inside & (order[:, None] > order)), strict=True):
         x, y = points[inner][0].tolist()
-        return cv2.pointPolygonTest(points[outer], (x, y), True) >= -ON_LINE
-
-    return [sum(lies_in(inner, outer) for outer in range(len(rings)) if outer != inner) for inner in range(len(rings))]
+        found[inner] += cv2.pointPolygonTest(points[outer], (x, y), True) >= -ON_LINE
+    return found
 
 
 def fill(rings: Sequence[Ring], width: int, height: int) -> NDArray[np.int64]:
