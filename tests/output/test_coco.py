@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, detections, failure, written
+from tests.output.written import NAMES, RealRun, detections, failure, written
 from tests.support import box, result
 from yolocli.errors import OutputError
 from yolocli.images.rle import encode

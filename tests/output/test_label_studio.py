@@ -14,9 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, WEIGHTS_OF, detections, failure, written
+from tests.output.written import NAMES, WEIGHTS_OF, RealRun, detections, failure, written
 from tests.support import box, result
 from yolocli.images.rings import area
 from yolocli.output.formats.json_stream import unicode_name

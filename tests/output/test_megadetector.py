@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.output.conftest import RealRun
 from tests.output.readers import read_with_reader
-from tests.output.written import NAMES, detections, failure, written
+from tests.output.written import NAMES, RealRun, detections, failure, written
 from tests.support import box, result
 from yolocli.output.formats.json_stream import unicode_name
 from yolocli.results import Detection, ImageFailure, ImageResult, Outcome

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.support import REPOSITORY, result, run
 from tests.tasks.material import MODELS
@@ -19,6 +19,8 @@ from yolocli.results import Detection, ImageFailure, ImageResult, Outcome
 
 SAMPLES = REPOSITORY / "sample_images"
 WEIGHTS_OF: Mapping[str, Path] = {model.task: model.weights for model in reversed(MODELS)} | {"detect": Path(WEIGHTS)}
+FORMATS = ("json", "coco", "coco-dataset", "label-studio", "megadetector")
+"""Those that are read back from real runs."""
 NAMES = [
     "7.jpg",
     "007.jpg",
@@ -61,7 +63,7 @@ def failure(path: str = "broken.jpg") -> ImageFailure:
     return ImageFailure(result(path).ref, "decode", "TruncatedImage", "the file ends early")
 
 
-def found_by(task: str, root: Path, formats: Sequence[str] = ("json",), **options: Any) -> list[Outcome]:
+def found_by(task: str, root: Path, **options: Any) -> list[Outcome]:
     """Runs the real model of a task on some of the sample images and a broken file; returns the journal."""
     pictures = root / "pictures"
     pictures.mkdir(parents=True)
@@ -69,8 +71,12 @@ def found_by(task: str, root: Path, formats: Sequence[str] = ("json",), **option
         shutil.copyfile(SAMPLES / place, pictures / Path(place).name)
     (pictures / "broken.jpg").write_bytes(b"no picture")
     settings = {"imgsz": (192, 192), "confidence": 0.1, "threads": 1, "mode": "thread", "workers": 1} | options
-    run(pictures, model=str(WEIGHTS_OF[task]), output=root / "out", formats=tuple(formats), **settings)
+    run(pictures, model=str(WEIGHTS_OF[task]), output=root / "out", formats=FORMATS, **settings)
     return journal(root / "out")
+
+
+RealRun: TypeAlias = Callable[..., tuple[Path, list[Outcome]]]
+"""Of a task, and of `masks`: returns the output folder, which lies beside `pictures`, and what its journal holds."""
 
 
 def journal(root: Path) -> list[Outcome]:
