@@ -205,13 +205,13 @@ Formats = Annotated[
         default=",".join(DEFAULTS.formats),
     ),
 ]
-SaveConf = Annotated[bool, option("--save-conf", OUTPUT, "Of yolo, the confidence as a sixth column of its labels.")]
+SaveConf = Annotated[bool, option("--save-conf", OUTPUT, "With confidences; for yolo.")]
 ImageRoot = Annotated[
     Optional[str],
     option(
         "--image-root ADDRESS",
         OUTPUT,
-        "Of label-studio, where it finds the images: a folder on its machine, s3://bucket/photos, ...",
+        "Where images are for label-studio.",
         default="where they lie here",
     ),
 ]
