@@ -66,7 +66,7 @@ def test_in_another_mode(mode: str, live: Path, pictures: Path, tmp_path: Path) 
 def test_after_a_stop(live: Path, pictures: Path, tmp_path: Path) -> None:
     """As a killed run leaves it: half of the journal, and files that are torn."""
     out = tmp_path / "out"
-    shutil.copytree(live, out)
+    shutil.copytree(live, out, symlinks=True)
     for file in [out / "results.jsonl", *(out / name for name in _written(out))]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     settings = json.loads((out / "run.json").read_bytes()) | {"finished": None}
