@@ -7,14 +7,16 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests import fakes
+from tests.output.written import RealRun, found_by
 from tests.support import REPOSITORY
 from yolocli.builtin import WEIGHTS
-from yolocli.results import Detection
+from yolocli.results import Detection, Outcome
 from yolocli.runtimes.openvino.convert import converted_model
 from yolocli.runtimes.openvino.library import openvino_installed
 
@@ -166,3 +168,15 @@ def open_folder() -> Iterator[Path]:
     for below, _, _ in os.walk(folder):
         os.chmod(below, 0o700)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def real_run(tmp_path_factory: pytest.TempPathFactory) -> RealRun:
+    """A run of the real model of a task; see `RealRun`."""
+
+    @cache
+    def of(task: str, masks: str = "polygon") -> tuple[Path, list[Outcome]]:
+        root = tmp_path_factory.mktemp(task)
+        return root / "out", found_by(task, root, masks=masks)
+
+    return of

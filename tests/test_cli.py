@@ -132,8 +132,14 @@ VALUES = {
     "--masks": "rle",
     "--save-by-class": "copy",
     "--shard": "3/16",
+    "--image-root": "s3://bucket/photos",
 }
-NEEDS = {"--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"}, "--timeout": {"YOLOCLI_MODE": "process"}}
+NEEDS = {
+    "--fail-incomplete": {"YOLOCLI_MAX_RUNTIME": "2h"},
+    "--timeout": {"YOLOCLI_MODE": "process"},
+    "--save-conf": {"YOLOCLI_FORMAT": "yolo"},
+    "--image-root": {"YOLOCLI_FORMAT": "label-studio"},
+}
 NOT_IN_THE_CONFIG = {
     "--dry-run",
     "--summary-json",

@@ -44,11 +44,16 @@ SETTINGS: dict[str, Any] = {
     for entry in fields(part)
 }
 """The default of every field of a config."""
-OF_THE_COMMAND = {"dry_run", "fail_fast", "stdout", "summary_json", "quiet", "no_progress", "report"}
+OF_THE_COMMAND = {
+    *("dry_run", "fail_fast", "save_conf", "image_root", "report"),
+    *("stdout", "summary_json", "quiet", "no_progress"),
+}
 """Options that no field takes."""
 NOT_FOR_A_CALL: Mapping[str, str] = {
     "dry_run": "prints what would be read",
     "fail_fast": "max_failures=0 says it",
+    "save_conf": "formats='yolo:save-conf=true' says it",
+    "image_root": "formats='label-studio:image-root=...' says it",
     "fail_incomplete": "a call has no exit code",
     "report": "`yolocli.report.make_report` makes it of the folder of a call",
     "stdout": "a call gives the outcomes to its caller",

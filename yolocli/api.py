@@ -95,7 +95,7 @@ def detect(
         max_failures: End after more failures than this: a number, or a share such as "5%". None sets no limit.
         max_runtime: Seconds after which no more images are taken; None sets no limit.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
-        formats: What to write there.
+        formats: What to write there; options of a format stand behind its name: "label-studio:image-root=photos".
         save_by_class: Put links to the pictures, or copies, there below a folder for each class that was found.
         save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
             folder it is in `ImageResult.files`.

@@ -13,6 +13,7 @@ import typer
 
 from yolocli.cli import options
 from yolocli.cli.declare import given_in
+from yolocli.cli.format_options import with_options
 from yolocli.cli.report import check_report, report_at_end
 from yolocli.cli.terminal import claim_stdout, mute_libraries, tell, write
 from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, DetectorConfig, Limits, RunConfig, configure
@@ -62,6 +63,8 @@ def detect(
     output: options.Output = None,
     formats: options.Formats = None,
     save_by_class: options.SaveByClass = None,
+    save_conf: options.SaveConf = False,
+    image_root: options.ImageRoot = None,
     save_maps: options.SaveMaps = DETECTOR.save_maps,
     stdout: options.Stdout = False,
     ordered: options.Ordered = DEFAULTS.ordered,
@@ -89,6 +92,8 @@ def _config(given: dict[str, Any]) -> RunConfig:
         raise UsageError("--quiet and --verbose exclude each other")
     most = (0, None) if given["fail_fast"] else given.get("max_failures", (None, None))
     given["max_failures"], given["max_failure_share"] = most
+    of_formats = {name: given.get(name) for name in ("save_conf", "image_root")}
+    given["formats"] = with_options(given.get("formats", DEFAULTS.formats), **of_formats)
     if not given["stdout"]:
         given.setdefault("output", DEFAULT_OUTPUT)
     config = configure(given)

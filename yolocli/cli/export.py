@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yolocli.cli import options
+from yolocli.cli.format_options import with_options
 from yolocli.cli.terminal import tell
 from yolocli.config import DEFAULTS
 from yolocli.errors import UsageError
@@ -11,6 +12,8 @@ from yolocli.errors import UsageError
 def export(
     folder: options.RunFolder,
     formats: options.Formats = None,
+    save_conf: options.SaveConf = False,
+    image_root: options.ImageRoot = None,
     confidence: options.Conf = None,
     classes: options.Classes = None,
     output: options.NewFolder = None,
@@ -20,7 +23,7 @@ def export(
     from yolocli.output.extract import Choice, extract
     from yolocli.output.projection import rebuild
 
-    wanted = tuple(formats or DEFAULTS.formats)
+    wanted = with_options(tuple(formats or DEFAULTS.formats), save_conf=save_conf, image_root=image_root)
     choice = Choice(confidence, tuple(classes) if classes else None)
     if output is not None:
         count = extract(folder, output, wanted, choice, timings, tell)

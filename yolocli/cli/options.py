@@ -201,7 +201,8 @@ Formats = Annotated[
     several(
         "--format FORMAT,...",
         OUTPUT,
-        "json, csv, csv-per-image, yolo, voc, by-class; comma-separated or repeated.",
+        "json, csv, csv-per-image, coco, coco-dataset, yolo, voc, label-studio, megadetector, by-class; "
+        "comma-separated or repeated.",
         default=",".join(DEFAULTS.formats),
     ),
 ]
@@ -215,6 +216,16 @@ SaveByClass = Annotated[
         **one_of(config.SORTINGS),
     ),
 ]
+SaveConf = Annotated[bool, option("--save-conf", OUTPUT, "With confidences; for yolo.")]
+ImageRoot = Annotated[
+    Optional[str],
+    option(
+        "--image-root ADDRESS",
+        OUTPUT,
+        "Where images are for label-studio.",
+        default="where they lie here",
+    ),
+]
 SaveMaps = Annotated[
     bool, option("--save-maps", OUTPUT, "Of a semantic or depth model, the map of each image as a file below maps/.")
 ]
@@ -226,7 +237,6 @@ Prune = Annotated[bool, option("--prune", OUTPUT, "Drop records of images that a
 RetryFailed = Annotated[
     bool, option("--retry-failed/--no-retry-failed", OUTPUT, "Try failures of an earlier run again.")
 ]
-
 Report = Annotated[bool, option("--report", OUTPUT, "Make a page of figures and pictures at the end: report.html.")]
 
 # For people

@@ -66,6 +66,12 @@ def decode(counts: str) -> NDArray[np.int64]:
     return edges[: len(edges) - len(edges) % 2]
 
 
+def area(counts: str) -> int:
+    """Returns the pixels of a mask that `encode` has written."""
+    edges = decode(counts)
+    return int((edges[1::2] - edges[::2]).sum())
+
+
 def overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     """Returns the intersection over union of two masks of one image, given by their edges."""
     import numpy as np

@@ -148,6 +148,12 @@ class OutputFolder:
         with writing(self.root / name), open(file, "r+b") as stream:
             yield stream
 
+    @contextmanager
+    def spool(self) -> Iterator[IO[bytes]]:
+        """See `Sink.spool`; it lies on the disk of the folder, as the place for temporary files may be small."""
+        with writing(self.root), self._partial.spool() as stream:
+            yield stream
+
     def sync_names(self) -> None:
         """Makes durable which files lie in the folder itself.
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,6 +95,15 @@ class Partial:
             os.unlink(partial.at(PARTIAL_FILE), dir_fd=partial.fd)
             os.symlink(target, partial.at(PARTIAL_FILE), dir_fd=partial.fd)
         _publish(partial, PARTIAL_FILE, place, name)
+
+    def spool(self) -> IO[bytes]:
+        """Opens a file that has no name, and is gone when it is closed.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        self._folders.at(PARTIAL)
+        return tempfile.TemporaryFile(dir=self._root / PARTIAL, prefix=PARTIAL_FILE)
 
     @contextmanager
     def open(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[IO[bytes]]:

@@ -155,6 +155,14 @@ class Sink(Protocol):
         """
         ...
 
+    def spool(self) -> AbstractContextManager[IO[bytes]]:
+        """Opens a file for what is to be read back once all of it is known; it never appears, and goes with the block.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        ...
+
     def remove(self, *names: str) -> None:
         """Removes files, if they are there.
 

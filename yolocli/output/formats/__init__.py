@@ -20,8 +20,12 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "json": "yolocli.output.formats.json_files",
         "csv": "yolocli.output.formats.csv_tables",
         "csv-per-image": "yolocli.output.formats.csv_files",
+        "coco": "yolocli.output.formats.coco",
+        "coco-dataset": "yolocli.output.formats.coco_dataset",
         "yolo": "yolocli.output.formats.yolo",
         "voc": "yolocli.output.formats.voc",
+        "label-studio": "yolocli.output.formats.label_studio",
+        "megadetector": "yolocli.output.formats.megadetector",
         "by-class": "yolocli.output.formats.by_class",
     }
 )
@@ -59,6 +63,27 @@ def find_formats(texts: Iterable[str]) -> dict[str, Format]:
             raise UsageError(f"--format {text}: is asked for twice, with different options")
         found[short] = wanted
     return found
+
+
+def set_option(texts: Iterable[str], name: str, value: object) -> tuple[str, ...]:
+    """Returns texts that ask for the same formats, with an option set in those that have it.
+
+    Args:
+        texts: See `find_format`.
+        name: Of the field in their options.
+        value: What it is to be.
+
+    Raises:
+        UsageError: As for `find_format`, and if none of them has the option.
+    """
+    found = {text: find_format(text) for text in texts}
+    takers = {text: one.options for text, one in found.items() if hasattr(one.options, name)}
+    if not takers:
+        having = [known for known in FORMATS if hasattr(find_format(known).options, name)]
+        option = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{option}: no format that was asked for has it; add --format {' or '.join(having)}")
+    made = {text: option_text(replace(old, **{name: value}), _row(text).options) for text, old in takers.items()}
+    return tuple(_name(text) + made[text] if text in made else text for text in found)
 
 
 def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str, Format]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
@@ -40,6 +41,11 @@ class Context:
     timings: bool = False
     options: Any = None
     notice: Notice = _say_nothing
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called: the last part of its path, which is the same wherever it lies."""
+        return re.split(r"[/\\]", str(self.settings.get("model", "")).rstrip("/\\"))[-1] or "yolocli"
 
 
 class Writer(Protocol):

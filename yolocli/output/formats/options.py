@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from types import MappingProxyType
@@ -11,6 +12,8 @@ from yolocli.errors import UsageError
 from yolocli.parsing import suggestion
 
 SEPARATOR = ":"
+_NEXT = re.compile(f"{SEPARATOR}(?=[a-z][a-z_-]*=)")
+"""What stands before an option: a value may hold the separator, as addresses do."""
 _FLAGS = {"true": True, "false": False}
 _PARSERS: Mapping[type, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
@@ -33,11 +36,13 @@ def parse_options(text: str, defaults: Any) -> Any:
     Raises:
         UsageError: If there is no such option, or its value cannot be used.
     """
-    _, *given = text.split(SEPARATOR)
+    _, separator, rest = text.partition(SEPARATOR)
+    given = _NEXT.split(rest) if separator else []
     known = {} if defaults is None else {field.name.replace("_", "-"): field.name for field in fields(defaults)}
     changes = {}
     for entry in given:
         name, _, value = entry.partition("=")
+        name = name.replace("_", "-")
         if name not in known:
             hint = suggestion(name, list(known)) if known else "the format has no options"
             raise UsageError(f"--format {text}: no option {name!r}; {hint}")
