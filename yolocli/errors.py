@@ -30,6 +30,10 @@ class UsageError(YolocliError):
     exit_code = ExitCode.USAGE
 
 
+class MissingExtraError(UsageError):
+    """What was asked for needs a package that is not installed."""
+
+
 class NoImagesError(YolocliError):
     """The inputs held no image at all."""
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 SCHEMA_VERSION = 1
+TIMINGS = "timings_ms"
+"""Field of the milliseconds of each stage."""
 
 PIXEL_DIGITS = 2
 """Decimals kept of a coordinate, in pixels: coarser than the float noise between kernels (0.003 px)."""
@@ -191,9 +193,9 @@ class ImageFailure:
 
 Outcome: TypeAlias = ImageResult | ImageFailure
 
-RESULT_FIELDS = frozenset(
-    ("schema", "path", "source", "status", "width", "height", "detections", "timings_ms")
-) | frozenset(("version", "crc", "input", "size", "mtime_ns"))
+RESULT_FIELDS = frozenset(("schema", "path", "source", "status", "width", "height", "detections", TIMINGS)) | frozenset(
+    ("version", "crc", "input", "size", "mtime_ns")
+)
 """Fields of a result whatever the task, those of journals among them."""
 
 
@@ -207,7 +209,7 @@ def outcome_from_dict(record: Mapping[str, Any]) -> Outcome:
     if record["schema"] != SCHEMA_VERSION:
         raise ValueError(f"record schema {record['schema']}, this version reads {SCHEMA_VERSION}")
     ref = ImageRef(record["path"], record.get("source", ""), _version(record))
-    timings = record.get("timings_ms", {})
+    timings = record.get(TIMINGS, {})
     if record["status"] == ImageResult.status:
         detections = tuple(Detection.from_dict(item) for item in record["detections"])
         more = {key: record[key] for key in record if key not in RESULT_FIELDS}
@@ -262,7 +264,7 @@ def _version(record: Mapping[str, Any]) -> str:
 
 
 def _timings(timings: Mapping[str, float]) -> dict[str, Any]:
-    return {"timings_ms": {stage: round(value, 3) for stage, value in timings.items()}}
+    return {TIMINGS: {stage: round(value, 3) for stage, value in timings.items()}}
 
 
 STAGES = ("read", "decode", "prepare", "infer", "post", "write")

@@ -222,6 +222,12 @@ class Memory:
     def spool(self) -> IO[bytes]:
         return io.BytesIO()
 
+    @contextmanager
+    def build(self, name: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, "built")
+            self.objects[name] = Path(folder, "built").read_bytes()
+
     def remove(self, *names: str) -> None:
         for name in names:
             self.objects.pop(name, None)

@@ -48,12 +48,24 @@ class Place:
         Raises:
             OSError: If there is none, or it cannot be read.
         """
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        file = os.open(self.at(name), flags, dir_fd=self.fd)
+        file = self._open(name)
         try:
             return os.read(file, count)
         finally:
             os.close(file)
+
+    def end(self, name: str, count: int) -> bytes:
+        """Returns the last bytes of a regular file; see `start`."""
+        file = self._open(name)
+        try:
+            os.lseek(file, max(os.fstat(file).st_size - count, 0), os.SEEK_SET)
+            return os.read(file, count)
+        finally:
+            os.close(file)
+
+    def _open(self, name: str) -> int:
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        return os.open(self.at(name), flags, dir_fd=self.fd)
 
 
 @dataclass(slots=True)

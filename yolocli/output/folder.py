@@ -154,6 +154,12 @@ class OutputFolder:
         with writing(self.root), self._partial.spool() as stream:
             yield stream
 
+    @contextmanager
+    def build(self, name: str) -> Iterator[Path]:
+        """See `Sink.build`."""
+        with writing(self.root / name), self._partial.build(Path(name), self._place) as path:
+            yield path
+
     def sync_names(self) -> None:
         """Makes durable which files lie in the folder itself.
 

@@ -26,7 +26,7 @@ DAMAGED_FILE = File(DAMAGED, start=b'{"schema": 1, "', any_line=True)
 SUMMARY_FILE = File(SUMMARY, start=b'{\n  "mode": "')
 OWN_FILES = (SETTINGS_FILE, JOURNAL_FILE, DAMAGED_FILE, SUMMARY_FILE)
 """What a run writes into the output folder beside its formats."""
-_READ, _READ_OF_LINES, _READ_OF_SETTINGS = 64, 1 << 16, 1 << 24
+_READ, _READ_OF_LINES, _READ_OF_SETTINGS, _READ_OF_END = 128, 1 << 16, 1 << 24, 1 << 10
 _MARKED = 1 << 16
 """Bytes of a file that its mark tells of, beside its size: all of a label, and of a picture enough."""
 SHOWN = 3
@@ -45,7 +45,7 @@ def is_own_file(place: Place, name: str, kind: File | ImageFiles) -> bool:
     with suppress(OSError):
         start = _start(place, name, kind)
         torn = isinstance(kind.start, bytes) and kind.start.startswith(start)
-        return not start.strip(b"\0") or torn or _is_written(start, kind)
+        return not start.strip(b"\0") or torn or (_is_written(start, kind) and _ends_as_it_should(place, name, kind))
     return False
 
 
@@ -137,6 +137,11 @@ def _is_written(start: bytes, kind: File | ImageFiles) -> bool:
         return kind.start.match(start) is not None
     any_line = isinstance(kind, File) and kind.any_line
     return start.startswith(kind.start) or (any_line and b"\n" + kind.start in start)
+
+
+def _ends_as_it_should(place: Place, name: str, kind: File | ImageFiles) -> bool:
+    end = kind.end if isinstance(kind, File) else None
+    return end is None or end.search(place.end(name, _READ_OF_END)) is not None
 
 
 def _is_surely_written(place: Place, file: File) -> bool:

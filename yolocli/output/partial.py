@@ -107,7 +107,13 @@ class Partial:
 
     @contextmanager
     def open(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[IO[bytes]]:
-        """Opens a file that appears, whole, when the block ends well.
+        """Opens a file that appears, whole, when the block ends well; see `build`."""
+        with self._unfinished(path, find) as (_, file), open(file, "wb") as stream:
+            yield stream
+
+    @contextmanager
+    def build(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[Path]:
+        """Gives the path of an empty file that appears, as it is then, when the block ends well.
 
         Args:
             path: What tells it from others that are being written.
@@ -116,11 +122,17 @@ class Partial:
         Raises:
             OSError: If it cannot be written.
         """
+        with self._unfinished(path, find) as (unfinished, file):
+            os.close(file)
+            yield self._root / PARTIAL / unfinished
+
+    @contextmanager
+    def _unfinished(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[tuple[str, int]]:
+        """Gives the name of the file, and the file, which the block closes; see `build`."""
         unfinished = PARTIAL_FILE + hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
         partial = self._folders.at(PARTIAL)
         try:
-            with open(_open_new(partial, unfinished, 0o666), "wb") as stream:
-                yield stream
+            yield unfinished, _open_new(partial, unfinished, 0o666)
             _publish(self._folders.at(PARTIAL), unfinished, *find(path))
         except OSError:
             with suppress(OSError):

@@ -132,6 +132,7 @@ def project_all(
         tuple(roots),
         run.get("settings") or {},
         timings,
+        run.get("fingerprint") or {},
         notice=notice,
     )
     formats = list(formats)

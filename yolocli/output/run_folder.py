@@ -221,6 +221,7 @@ class RunFolder:
             tuple(self.names.roots),
             settings_of(self._config, self._settled, list(self._formats)),
             self._config.timings,
+            fingerprint(self._settled.detector.plan),
             notice=self._notice,
         )
 

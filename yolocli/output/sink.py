@@ -6,6 +6,7 @@ import enum
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Protocol, TypeAlias
 
 Start: TypeAlias = bytes | re.Pattern[bytes]
@@ -23,11 +24,13 @@ class File:
         name: Its name.
         start: What it begins with.
         any_line: A line that begins so may come after others, as those may have been damaged.
+        end: What its last kilobyte matches, too, whole or torn, where many programs write files that begin alike.
     """
 
     name: str
     start: Start
     any_line: bool = False
+    end: re.Pattern[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,16 @@ class Sink(Protocol):
 
     def spool(self) -> AbstractContextManager[IO[bytes]]:
         """Opens a file for what is to be read back once all of it is known; it never appears, and goes with the block.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        ...
+
+    def build(self, name: str) -> AbstractContextManager[Path]:
+        """Gives the path of an empty file that appears, as it is then, when the block ends well.
+
+        For what is no stream, such as a database; an OSError in the block is raised as what it means.
 
         Raises:
             OutputError: If it cannot be written.

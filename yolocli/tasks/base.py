@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from yolocli.config import DEFAULT_MASKS
 from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import Detection, Findings
+from yolocli.tasks.fields import Kind
 from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Task(Protocol):
         asks: What it must know of a model besides its classes, as Ultralytics' metadata names it: `kpt_shape`, say.
         fit: How an image is fitted into the input of the network, for models that do not say it.
         columns: Of a table with a row for each record.
+        fields: Of a record, besides name and class, in the order of `Detection.to_dict`.
+        image_fields: What it adds to the record of an image; see `Findings.more`.
         whole: It is about an image as a whole: what the network gives is in `Raw.maps`, as it is, and there are no
             rows to be suppressed.
         maps: A network gives `Raw.maps` beside its rows.
@@ -83,6 +86,8 @@ class Task(Protocol):
     asks: tuple[str, ...]
     fit: Fit
     columns: tuple[str, ...]
+    fields: Mapping[str, Kind]
+    image_fields: Mapping[str, Kind]
     whole: bool
     maps: bool
     plain_nms: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import CONFIDENCE_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.detect import scored
+from yolocli.tasks.fields import CONFIDENCE_FIELD, Kind
 from yolocli.tasks.whole import Whole
 
 BEST = 5
@@ -22,6 +23,7 @@ class Classify(Whole):
     name: ClassVar[str] = "classify"
     fit: ClassVar[Fit] = "crop"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", "confidence")
+    fields: ClassVar[Mapping[str, Kind]] = CONFIDENCE_FIELD
     likeness_name: ClassVar[str] = "top-1"
 
     def can_read(self, shape: tuple[int, ...]) -> bool:

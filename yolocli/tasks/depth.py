@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from yolocli.images.letterbox import Canvas, Fit
 from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
+from yolocli.tasks.fields import Kind
 from yolocli.tasks.whole import MAP, MAPS, Whole, agreement
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Depth(Whole):
     name: ClassVar[str] = "depth"
     fit: ClassVar[Fit] = "stretch"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", *FIGURES)
+    fields: ClassVar[Mapping[str, Kind]] = dict.fromkeys(FIGURES, float)
+    image_fields: ClassVar[Mapping[str, Kind]] = {MAP: {"file": str, "metres_per_unit": float}}
     likeness_name: ClassVar[str] = "ratio of medians"
 
     def can_read(self, shape: tuple[int, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from yolocli.images.letterbox import Canvas, Fit, to_image
@@ -10,6 +10,7 @@ from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.boxes import iou, suppress
 from yolocli.tasks.candidates import BOX, CLASS, CONFIDENCE, OWN, cornered
+from yolocli.tasks.fields import CONFIDENCE_FIELD, UPRIGHT_BOX, Kind
 from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Detect:
     asks: ClassVar[tuple[str, ...]] = ()
     fit: ClassVar[Fit] = "letterbox"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", "confidence", "x1", "y1", "x2", "y2")
+    fields: ClassVar[Mapping[str, Kind]] = {**CONFIDENCE_FIELD, **UPRIGHT_BOX}
+    image_fields: ClassVar[Mapping[str, Kind]] = {}
     whole: ClassVar[bool] = False
     maps: ClassVar[bool] = False
     plain_nms: ClassVar[bool] = True

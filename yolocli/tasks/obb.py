@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ from yolocli.results import PIXEL_DIGITS, Detection, Findings, around
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import BOX, OWN, centred
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.fields import CONFIDENCE_FIELD, Kind
 from yolocli.tasks.rotated import iou, suppress
 from yolocli.tasks.shape import Shape
 
@@ -25,6 +27,7 @@ class Obb(Detect):
 
     name: ClassVar[str] = "obb"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", "confidence", *CORNERS)
+    fields: ClassVar[Mapping[str, Kind]] = {**CONFIDENCE_FIELD, "box": dict.fromkeys(CORNERS, float)}
     plain_nms: ClassVar[bool] = False
     centred: ClassVar[bool] = True
     likeness_name: ClassVar[str] = "rotated IoU"

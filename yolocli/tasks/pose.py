@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,7 @@ from yolocli.results import CONFIDENCE_DIGITS, PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import OWN
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.fields import Each, Kind
 from yolocli.tasks.shape import Keypoint, Shape
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ class Pose(Detect):
     name: ClassVar[str] = "pose"
     asks: ClassVar[tuple[str, ...]] = (SHAPE,)
     columns: ClassVar[tuple[str, ...]] = (*Detect.columns, "keypoints")
+    fields: ClassVar[Mapping[str, Kind]] = {
+        **Detect.fields,
+        "keypoints": {"x": Each(float), "y": Each(float), "visible": Each(float)},
+    }
     likeness_name: ClassVar[str] = "OKS"
     things: ClassVar[str] = "poses"
     own_difference: ClassVar[float] = 0.05

@@ -16,6 +16,7 @@ from yolocli.results import PIXEL_DIGITS, Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import BOX, OWN
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.fields import Each, Kind
 from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Segment(Detect):
     name: ClassVar[str] = "segment"
     asks: ClassVar[tuple[str, ...]] = (PROTOTYPES,)
     columns: ClassVar[tuple[str, ...]] = (*Detect.columns, "segments")
+    fields: ClassVar[Mapping[str, Kind]] = {
+        **Detect.fields,
+        "segments": {"x": Each(float), "y": Each(float), "rings": Each(int)},
+        "rle": {"size": Each(int), "counts": str},
+    }
     maps: ClassVar[bool] = True
     likeness_name: ClassVar[str] = "mask IoU"
     things: ClassVar[str] = "masks"

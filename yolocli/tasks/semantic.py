@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from yolocli.images.letterbox import Canvas
 from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
+from yolocli.tasks.fields import Kind
 from yolocli.tasks.whole import MAP, MAPS, Whole, agreement
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Semantic(Whole):
 
     name: ClassVar[str] = "semantic"
     columns: ClassVar[tuple[str, ...]] = ("name", "class", RATIO)
+    fields: ClassVar[Mapping[str, Kind]] = {RATIO: float}
+    image_fields: ClassVar[Mapping[str, Kind]] = {MAP: {"file": str, "ignored": int}}
     likeness_name: ClassVar[str] = "ratio of shares"
     things: ClassVar[str] = "classes"
     by_class: ClassVar[bool] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from yolocli.errors import ModelError
@@ -11,6 +11,7 @@ from yolocli.images.letterbox import Fit
 from yolocli.results import Detection
 from yolocli.tasks.base import ModelFacts, Raw
 from yolocli.tasks.detect import different_maps
+from yolocli.tasks.fields import Kind
 from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Whole(ABC):
     """The part of a `Task` that is the same in all of them."""
 
     name: ClassVar[str]
+    image_fields: ClassVar[Mapping[str, Kind]] = {}
     asks: ClassVar[tuple[str, ...]] = ()
     fit: ClassVar[Fit] = "letterbox"
     whole: ClassVar[bool] = True

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 
-from yolocli.errors import UsageError
+from yolocli.errors import MissingExtraError, UsageError, install_hint
 from yolocli.output.formats import failures, maps, page
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
@@ -27,6 +27,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "label-studio": "yolocli.output.formats.label_studio",
         "megadetector": "yolocli.output.formats.megadetector",
         "by-class": "yolocli.output.formats.by_class",
+        "parquet": "yolocli.output.formats.parquet",
+        "sqlite": "yolocli.output.formats.sqlite",
     }
 )
 ALWAYS = (failures.FORMAT,)
@@ -41,8 +43,12 @@ def find_format(text: str) -> Format:
 
     Raises:
         UsageError: If there is no such format or option.
+        MissingExtraError: If it needs a package that is not installed.
     """
     found = _row(text)
+    if found.needs is not None and find_spec(found.needs[0]) is None:
+        package, extra = found.needs
+        raise MissingExtraError(f"--format {text}: needs {package}, which is not installed: {install_hint(extra)}")
     return replace(found, options=parse_options(text, found.options))
 
 
@@ -92,19 +98,26 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
     Args:
         formats: What was asked for; see `find_formats`.
         texts: What earlier runs wrote; what this version does not know is left out.
+
+    Raises:
+        MissingExtraError: If one of them needs a package that is not installed.
     """
     asked = set(map(_name, formats))
     both = dict(formats)
     for text in texts:
         if _name(text) not in asked:
-            with suppress(UsageError):
+            try:
                 both |= find_formats([text])
+            except MissingExtraError as error:
+                raise MissingExtraError(f"an earlier run wrote it, so it would fall behind: {error}") from None
+            except UsageError:
+                continue
     return both
 
 
 def every_format() -> list[Format]:
     """Returns all that there are to ask for, with options at their defaults, and what stands for maps and the page."""
-    return [*map(find_format, FORMATS), maps.FORMAT, page.FORMAT]
+    return [*map(_row, FORMATS), maps.FORMAT, page.FORMAT]
 
 
 def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:

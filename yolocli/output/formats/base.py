@@ -29,6 +29,7 @@ class Context:
         roots: What names of images are relative to, as far as it is known by now.
         settings: Of the run, as run.json has them.
         timings: Put the milliseconds of each stage into what is written.
+        fingerprint: Of the run, as run.json has it: what its records depend on.
         options: The format's own; None where it has none.
         notice: Told, in one line when a format is closed, what it had no place for; see `LeftOut`.
     """
@@ -39,6 +40,7 @@ class Context:
     roots: tuple[Root, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     timings: bool = False
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
     options: Any = None
     notice: Notice = _say_nothing
 
@@ -83,6 +85,7 @@ class Format:
         images: The files of images.
         files: The others, but for those of trees.
         trees: The trees.
+        needs: Package that must be installed, and the extra that brings it; None where yolocli's own do.
         options: Its options at their defaults: a frozen dataclass of plain values, which `find_format` makes anew from
             what was asked for; None if there are none.
     """
@@ -92,4 +95,5 @@ class Format:
     images: tuple[ImageFiles, ...] = ()
     files: tuple[File, ...] = ()
     trees: tuple[Tree, ...] = ()
+    needs: tuple[str, str] | None = None
     options: Any = None

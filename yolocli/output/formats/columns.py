@@ -1,0 +1,89 @@
+"""What typed tables hold: the columns of images and of detections, and their rows, for formats that know types."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from yolocli.images.exif import EXIF, EXIF_FIELDS
+from yolocli.output.formats.base import Context
+from yolocli.results import SCHEMA_VERSION, STAGES, TIMINGS, Detection, Outcome
+from yolocli.tasks import find_task
+from yolocli.tasks.fields import Kind
+
+PATH: Mapping[str, Kind] = {"path": str, "source": str}
+"""Of both tables: the name of an image, and what opens it."""
+SIZE: Mapping[str, Kind] = {"status": str, "width": int, "height": int}
+FAILURE: Mapping[str, Kind] = {"stage": str, "error": str, "message": str}
+
+_DOUBTFUL = re.compile(r"\\+(?=ud[89a-f][0-9a-f]{2}|[\ud800-\udfff])")
+
+
+def detection_columns(context: Context) -> dict[str, Kind]:
+    """Returns the columns of a detection: those of CSV, and all that its record holds."""
+    fields = dict(find_task(context.task, "the output folder").fields)
+    return {"name": str, "class": int, **_without_box(fields)}
+
+
+def image_columns(context: Context) -> dict[str, Kind]:
+    """Returns the columns of an image that a task, --exif and --timings add: fields of its record."""
+    more: dict[str, Kind] = dict(find_task(context.task, "the output folder").image_fields)
+    if context.fingerprint.get(EXIF):
+        more[EXIF] = EXIF_FIELDS
+    if context.timings:
+        more[TIMINGS] = dict.fromkeys(STAGES[:-1], float)
+    return more
+
+
+def detection_row(detection: Detection) -> dict[str, Any]:
+    """Returns the values of a detection by column."""
+    return _utf8_in(_without_box(detection.to_dict()))
+
+
+def image_row(outcome: Outcome, timings: bool) -> dict[str, Any]:
+    """Returns the values of an image by column; what is empty is not there."""
+    row = outcome.to_dict(timings=timings)
+    row.pop("detections", None)
+    return _utf8_in(row)
+
+
+def facts(context: Context) -> dict[str, str]:
+    """Returns what tells how the results were made, for where a file has a place for it; objects are JSON."""
+    return {
+        "record_schema": str(SCHEMA_VERSION),
+        "task": context.task,
+        "names": to_text({str(index): name for index, name in context.names.items()}),
+        "fingerprint": to_text(dict(context.fingerprint)),
+    }
+
+
+def to_text(value: Any) -> str:
+    """Returns JSON that is the same whatever the order of fields."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def utf8(text: str) -> str:
+    r"""Returns a text as UTF-8 can hold it: an undecodable byte of a name is written as `\udcXX`, as in CSV.
+
+    Backslashes before such an escape, or before what looks like one, are doubled, so that no two names become one.
+    """
+    if text.isascii() and "\\ud" not in text:
+        return text
+    return _DOUBTFUL.sub(lambda found: found[0] * 2, text).encode("utf-8", "backslashreplace").decode()
+
+
+def _utf8_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: utf8(value) if isinstance(value, str) else _utf8_in(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+    }
+
+
+def _without_box(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns fields with those of the box in its place."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        flat |= value if name == "box" else {name: value}
+    return flat
