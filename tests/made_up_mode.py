@@ -16,7 +16,8 @@ class TurnsExecutor:
         self._spec = spec
 
     def open_worker(self, slot: int) -> LocalWorker:
-        return LocalWorker(self._spec.loader.load(self._spec.prepared(slot)), max_pixels=10**6)
+        prepared = self._spec.prepared(slot)
+        return LocalWorker(self._spec.loader.load(prepared), prepared.asked)
 
     def kill(self) -> None: ...
 

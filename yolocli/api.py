@@ -45,6 +45,7 @@ def detect(
     exclude: Sequence[str] | str = SOURCE.exclude,
     hidden: bool = SOURCE.hidden,
     follow_symlinks: bool = SOURCE.follow_symlinks,
+    include_outputs: bool = SOURCE.include_outputs,
     shard: str | None = None,
     ordered: bool = DEFAULTS.ordered,
     timeout: float | None = LIMITS.timeout,
@@ -54,6 +55,7 @@ def detect(
     formats: Sequence[str] | str = DEFAULTS.formats,
     save_by_class: Literal["link", "copy"] | None = None,
     save_maps: bool = DETECTOR.save_maps,
+    exif: bool = DETECTOR.exif,
     timings: bool = DEFAULTS.timings,
     overwrite: bool = DEFAULTS.overwrite,
     prune: bool = DEFAULTS.prune,
@@ -89,6 +91,7 @@ def detect(
         exclude: Glob patterns, or one, that leave a file or folder out.
         hidden: Look at names that begin with a dot.
         follow_symlinks: Walk into folders behind links.
+        include_outputs: Walk into what earlier runs made in their output folders, too.
         shard: "3/16" takes the third of 16 parts, by the names of images; "auto" asks the array job. None takes all.
         ordered: Yield in input order instead of as images end.
         timeout: Seconds an image may take; mode "process" only.
@@ -99,6 +102,7 @@ def detect(
         save_by_class: Put links to the pictures, or copies, there below a folder for each class that was found.
         save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
             folder it is in `ImageResult.files`.
+        exif: Put capture time, GPS position and orientation, as far as a file has them, into `ImageResult.more`.
         timings: Put the milliseconds of each stage into the records there.
         overwrite: Start anew in a folder that holds results.
         prune: Drop the records there of images that are gone from the folders walked.

@@ -78,6 +78,7 @@ class SourceConfig:
         exclude: Glob patterns; a file or directory that matches one is left out.
         hidden: Look at names that begin with a dot, too.
         follow_symlinks: Walk into directories behind symbolic links (links to files are always read).
+        include_outputs: Walk into what earlier runs made in their output folders, too.
         shard: Take the images of this shard alone; None takes all.
     """
 
@@ -89,6 +90,7 @@ class SourceConfig:
     exclude: tuple[str, ...] = ()
     hidden: bool = False
     follow_symlinks: bool = False
+    include_outputs: bool = False
     shard: Shard | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +122,7 @@ class DetectorConfig:
         classes: Names or ids of the classes to keep; None keeps all.
         masks: Form of masks in records, of `MASKS`; for models that give some.
         save_maps: Give the map of pixels as a file, too; for models that give one.
+        exif: Put capture time, place and orientation into the records, as the files have them.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
         max_pixels: Larger images are failures, found by their header before their pixels are allocated.
         verbose: Let the library's own messages through, on stderr.
@@ -136,6 +139,7 @@ class DetectorConfig:
     classes: tuple[str, ...] | None = None
     masks: str = DEFAULT_MASKS
     save_maps: bool = False
+    exif: bool = False
     trust_weights: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     verbose: bool = False

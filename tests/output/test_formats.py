@@ -45,6 +45,7 @@ from yolocli.output.run_file import write_json
 from yolocli.output.sink import ImageFiles, Link, Sink
 from yolocli.output.trees import refuse_changed, remove_trees
 from yolocli.results import Detection, ImageFailure, Outcome
+from yolocli.sources.made import MARKER
 
 in_every_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -84,7 +85,9 @@ def _opened(root: Path) -> OutputFolder:
 
 
 def _files(folder: OutputFolder) -> dict[str, bytes]:
+    """Returns all files, but for the marker."""
     files = [file for file in folder.root.rglob("*") if file.is_file() and ".partial" not in file.parts]
+    files = [file for file in files if file.name != MARKER]
     return {str(file.relative_to(folder.root)): file.read_bytes() for file in files}
 
 

@@ -15,6 +15,7 @@ from yolocli.output.formats import and_earlier, find_format, find_formats
 from yolocli.output.ownership import JOURNAL
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
+from yolocli.sources.made import MARKER
 
 HEAD = "task detect mode thread roots 1 "
 
@@ -47,7 +48,7 @@ def labels(output: Path) -> dict[str, str]:
 def test_a_run_writes_it(output: Path) -> None:
     assert labels(output) == {"a.png.txt": "0\n", "sub/b.png.txt": "0\n"}
     assert (output / "counts.txt").read_text() == HEAD + "\na.png 1\nsub/b.png 1\n"
-    others = {"run.json", JOURNAL, "summary.json", "failures.jsonl", ".lock"}
+    others = {"run.json", JOURNAL, "summary.json", "failures.jsonl", ".lock", MARKER}
     assert {entry.name for entry in output.iterdir()} - others == {"labels", "counts.txt"}
     run_json = json.loads((output / "run.json").read_bytes())
     assert (run_json["settings"]["formats"], run_json["task"]) == (["made-up"], "detect")

@@ -65,6 +65,7 @@ Exclude = Annotated[
 ]
 Hidden = Annotated[bool, option("--hidden", INPUT, "Look at names that begin with a dot.")]
 FollowSymlinks = Annotated[bool, option("--follow-symlinks", INPUT, "Walk into folders behind links.")]
+IncludeOutputs = Annotated[bool, option("--include-outputs", INPUT, "Walk into what earlier runs made, too.")]
 FilesFrom = Annotated[
     Optional[str],
     option("--files-from FILE", INPUT, "Read further inputs from a file, one a line; - is stdin.", default="none"),
@@ -201,8 +202,8 @@ Formats = Annotated[
     several(
         "--format FORMAT,...",
         OUTPUT,
-        "json, csv, csv-per-image, coco, coco-dataset, yolo, voc, label-studio, megadetector, by-class; "
-        "comma-separated or repeated.",
+        "json, csv, csv-per-image, coco, coco-dataset, yolo, voc, label-studio, megadetector, by-class, parquet, "
+        "sqlite; comma-separated or repeated.",
         default=",".join(DEFAULTS.formats),
     ),
 ]
@@ -229,6 +230,9 @@ ImageRoot = Annotated[
 SaveMaps = Annotated[
     bool, option("--save-maps", OUTPUT, "Of a semantic or depth model, the map of each image as a file below maps/.")
 ]
+Exif = Annotated[
+    bool, option("--exif", OUTPUT, "Put capture time, GPS position and orientation of each file into the records.")
+]
 Stdout = Annotated[bool, option("--stdout", OUTPUT, "A JSON line per image on stdout, at once.")]
 Ordered = Annotated[bool, option("--ordered", OUTPUT, "Give results in input order.")]
 Timings = Annotated[bool, option("--timings", OUTPUT, "Put the ms of each stage into the records.")]
@@ -246,7 +250,7 @@ Quiet = Annotated[bool, option("--quiet -q", PEOPLE, "Nothing on stderr but erro
 Verbose = Annotated[bool, option("--verbose -v", PEOPLE, "Library messages, and tracebacks.")]
 NoProgress = Annotated[bool, option("--no-progress", PEOPLE, "No bar, no progress lines.")]
 
-# Of export and merge
+# Of export, merge and failures
 
 RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
 NewFolder = Annotated[
@@ -261,6 +265,7 @@ MergedFormats = Annotated[
     several("--format FORMAT,...", OUTPUT, "As for detect.", default="those that all of the folders have"),
 ]
 MergedFolder = Annotated[Path, option("--output -o FOLDER", OUTPUT, "A new folder for all.", default=False)]
+NullAfter = Annotated[bool, option("--null -0", OUTPUT, "End each with a NUL byte, which no name holds.")]
 KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
 
 # Of report alone

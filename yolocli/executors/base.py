@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+from yolocli.config import DetectorConfig
 from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
 from yolocli.results import Item, Outcome
@@ -99,14 +100,15 @@ class Executor(Protocol):
 class LocalWorker:
     """A worker whose detector lives in this process."""
 
-    def __init__(self, detector: Detector, max_pixels: int) -> None:
+    def __init__(self, detector: Detector, asked: DetectorConfig) -> None:
         self._detector = detector
-        self._max_pixels = max_pixels
+        self._asked = asked
         self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
-        return detect_images(self._detector, items, batch=batch, max_pixels=self._max_pixels)
+        asked = self._asked
+        return detect_images(self._detector, items, batch=batch, max_pixels=asked.max_pixels, exif=asked.exif)
 
     def check(self) -> None:
         """See `check_network`."""

@@ -63,7 +63,7 @@ def own_detector(loader: Loader, prepared: Prepared) -> Loaded:
     """Builds the detector, and says what it says of itself."""
     global _worker
     start_thread(_end_with_parent, "yolocli-parent-watch")
-    _worker = LocalWorker(loader.load(prepared), prepared.asked.max_pixels)
+    _worker = LocalWorker(loader.load(prepared), prepared.asked)
     return _worker.loaded
 
 

@@ -6,13 +6,15 @@ Every mode calls it; what differs is only whose Detector it is given.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from yolocli.detector import Detector
 from yolocli.errors import ImageError, ModelError, YolocliError
 from yolocli.images.decode import decode
+from yolocli.images.exif import EXIF, read_exif
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.images.picture import Picture
 from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
@@ -32,6 +34,7 @@ class _Job:
     ref: ImageRef
     timings: dict[str, float] = field(default_factory=dict)
     parts: list[_Part] = field(default_factory=list)
+    exif: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
 
     @contextmanager
@@ -67,7 +70,9 @@ def chunk_size(batch: int) -> int:
     return batch if batch == 1 else batch * BATCHES_PER_CHUNK
 
 
-def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int) -> list[Outcome]:
+def detect_images(
+    detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int, exif: bool = False
+) -> list[Outcome]:
     """Takes a chunk of files through all stages.
 
     Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
@@ -79,6 +84,7 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
         items: Files, and failures of discovery, which are given back as they are.
         batch: Images that go through the network together at most.
         max_pixels: See `images.decode`.
+        exif: Put what `read_exif` finds into the records.
 
     Returns:
         One Outcome for each item, in their order.
@@ -89,7 +95,7 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
     shapes: dict[tuple[int, ...], list[_Part]] = {}
     for job in jobs.values():
-        _load(detector, job, max_pixels)
+        _load(detector, job, max_pixels, exif)
         for part in job.parts:
             shapes.setdefault(part.canvas.shape, []).append(part)
     for same in shapes.values():
@@ -99,13 +105,14 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
-def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
+def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool) -> None:
     data, picture = b"", None
     with job.stage("read"):
         data = read(job.ref.source)
     if job.outcome is None:
         with job.stage("decode"):
             picture = decode(data, suffix_of(job.ref.source), channels=detector.channels, max_pixels=max_pixels)
+            job.exif = read_exif(data) if exif else {}
     if picture is not None:
         with job.stage("prepare"):
             job.parts = [_Part(job, canvas) for canvas in detector.prepare(picture)]
@@ -176,7 +183,8 @@ def _finish(detector: Detector, job: _Job) -> None:
     with job.stage("post"):
         found = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
         width, height = canvases[0].width, canvases[0].height
-        job.outcome = ImageResult(job.ref, width, height, found.detections, job.timings, found.more, found.files)
+        more = {**found.more, EXIF: job.exif} if job.exif else found.more
+        job.outcome = ImageResult(job.ref, width, height, found.detections, job.timings, more, found.files)
     job.parts.clear()  # they hold the job in turn, and are large
 
 

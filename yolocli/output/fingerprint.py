@@ -37,6 +37,7 @@ def fingerprint(plan: Plan) -> dict[str, Any]:
         "classes": sorted(set(asked.classes)) if asked.classes is not None else None,
         "masks": asked.masks,
         "save_maps": asked.save_maps,
+        "exif": asked.exif,
     }
 
 
@@ -53,6 +54,7 @@ OPTIONS: Mapping[str, str] = MappingProxyType(
         "classes": "--classes",
         "masks": "--masks",
         "save_maps": "--save-maps",
+        "exif": "--exif",
     }
 )
 """What people call the entries of a fingerprint."""

@@ -10,6 +10,7 @@ from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.ownership import LOCK
 from yolocli.output.partial import PARTIAL
+from yolocli.sources.made import MARKER
 
 
 def refuse_used(target: Path) -> None:
@@ -18,7 +19,7 @@ def refuse_used(target: Path) -> None:
     Raises:
         UsageError: If something lies in it.
     """
-    if target.exists() and any(entry.name != LOCK for entry in target.iterdir()):
+    if target.exists() and any(entry.name not in {LOCK, MARKER} for entry in target.iterdir()):
         raise UsageError(f"--output {target}: is not empty; name a new folder")
 
 

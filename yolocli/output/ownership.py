@@ -14,6 +14,7 @@ from pathlib import Path
 from yolocli.errors import UsageError
 from yolocli.output.anchors import Place
 from yolocli.output.sink import File, ImageFiles, Tree
+from yolocli.sources.made import MARKER, TITLE
 
 LOCK, RUN, JOURNAL, SUMMARY = ".lock", "run.json", "results.jsonl", "summary.json"
 DAMAGED = "results.damaged.jsonl"
@@ -23,6 +24,7 @@ DAMAGED_HEAD = b'{"schema": 1, "damaged": "lines of results.jsonl"}\n'
 SETTINGS_FILE = File(RUN, start=b'{\n  "fingerprint": {')
 JOURNAL_FILE = File(JOURNAL, start=b'{"schema": 1, "path": "', any_line=True)
 DAMAGED_FILE = File(DAMAGED, start=b'{"schema": 1, "', any_line=True)
+MARKER_FILE = File(MARKER, start=TITLE)
 SUMMARY_FILE = File(SUMMARY, start=b'{\n  "mode": "')
 OWN_FILES = (SETTINGS_FILE, JOURNAL_FILE, DAMAGED_FILE, SUMMARY_FILE)
 """What a run writes into the output folder beside its formats."""
@@ -104,6 +106,8 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
     lock = place.status(LOCK)
     if lock is not None and (lock.st_size or not stat.S_ISREG(lock.st_mode)):
         found.append(LOCK)
+    if is_foreign(place, MARKER, MARKER_FILE):
+        found.append(MARKER)
     if not ours:
         for files_of_images in images:
             found += itertools.islice(_below(root, files_of_images.folder, files_of_images.suffix), SHOWN + 1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, UsageError
+from yolocli.sources.made import made_in
 from yolocli.sources.names import Root
 from yolocli.sources.patterns import Patterns
 
@@ -60,6 +61,7 @@ class Search:
         exclude: Files and folders must not match.
         walked: Folders that were listed, with all below them: absolute, without links.
         passed_over: Files that have no suffix of an image.
+        outputs: Folders that were not looked into, as runs made them.
     """
 
     def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
@@ -78,10 +80,25 @@ class Search:
             raise UsageError(f"--include or --exclude: {error}") from error
         self.walked: set[str] = set()
         self.passed_over = 0
+        self.outputs: set[str] = set()
 
     def wanted(self, name: str, path: str) -> bool:
         """Tells whether a file passes the include and exclude patterns."""
         return not self.exclude.match(name, path) and (not self.include or self.include.match(name, path))
+
+    def made(self, folder: str, names: Collection[str], folders: Set[str]) -> Set[str]:
+        """Returns those of the sub-folders of a folder that are not to be looked into, as runs made them.
+
+        Args:
+            folder: Any folder.
+            names: See `made_in`.
+            folders: Its sub-folders.
+        """
+        if self.config.include_outputs:
+            return frozenset()
+        found = folders & made_in(folder, names)
+        self.outputs.update(os.path.join(os.path.realpath(folder), name) for name in found)
+        return found
 
 
 class Lister(Protocol):

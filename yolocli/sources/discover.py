@@ -84,6 +84,9 @@ class Discovery:
         if config.files_from is not None:
             for name in names_in(config.files_from, null=config.null):
                 yield from self._lister(name).list(name, listed=True)
+        if outputs := self.search.outputs:
+            these, more = min(outputs), f" and {len(outputs) - 1:,} more" if len(outputs) > 1 else ""
+            self.search.notice(f"{these}{more}: made by earlier runs, not searched (use --include-outputs)")
 
     def _lister(self, name: str) -> Lister:
         scheme = scheme_of(name)

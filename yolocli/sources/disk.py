@@ -119,7 +119,9 @@ class DiskLister:
 
     def _glob(self, pattern: str) -> Iterator[Found]:
         config, notice = self._search.config, self._search.notice
-        matches = expand(pattern, hidden=config.hidden, follow=config.follow_symlinks, notice=notice)
+        matches = expand(
+            pattern, hidden=config.hidden, follow=config.follow_symlinks, notice=notice, made=self._search.made
+        )
         if not matches:
             notice(f"{pattern}: the pattern matches nothing")
         fixed = fixed_part(pattern)

@@ -7,9 +7,13 @@ import glob
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+from yolocli.sources.made import KNOWN_BY
+
+Made: TypeAlias = Callable[[str, Collection[str], Set[str]], Set[str]]
 MOST_WILD_TEXT = 2**17
 """Characters of patterns with wildcards in one set. They take up to 2 s to compile, and each look at a name reads them.
 Names without wildcards cost nothing of that, however many."""
@@ -60,7 +64,9 @@ def _closed(pattern: str) -> str:
     return head + bracket + tail.replace("[", "[[]")
 
 
-def expand(pattern: str, *, hidden: bool, follow: bool, notice: Callable[[str], None]) -> list[str]:
+def expand(
+    pattern: str, *, hidden: bool, follow: bool, notice: Callable[[str], None], made: Made = lambda *_: frozenset()
+) -> list[str]:
     """Returns what a pattern matches, as `glob.glob(pattern, recursive=True)` does, sorted by the bytes of the path.
 
     No folder is looked at twice for the same part of the pattern, so links cannot multiply what there is.
@@ -70,8 +76,9 @@ def expand(pattern: str, *, hidden: bool, follow: bool, notice: Callable[[str], 
         hidden: Let wildcards match names that begin with a dot, too.
         follow: Let `**` go through links to folders.
         notice: Told of links that it did not go through.
+        made: Tells which sub-folders wildcards are not to match; see `Search.made`.
     """
-    return sorted(_Expansion(pattern, hidden, follow, notice), key=os.fsencode)
+    return sorted(_Expansion(pattern, hidden, follow, notice, made), key=os.fsencode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,9 @@ class _Place:
 class _Expansion:
     """One expansion; iterate over it once."""
 
-    def __init__(self, pattern: str, hidden: bool, follow: bool, notice: Callable[[str], None]) -> None:
+    def __init__(self, pattern: str, hidden: bool, follow: bool, notice: Callable[[str], None], made: Made) -> None:
         self._start, self._parts = _split(pattern)
+        self._made = made
         self._hidden = hidden
         self._follow = follow
         self._notice = notice
@@ -120,7 +128,7 @@ class _Expansion:
         if not glob.has_magic(part):
             names = [part]
         else:
-            shown = (entry.name for entry in _entries(folder))
+            shown = (entry.name for entry in self._entries(folder))
             names = fnmatch.filter(shown if self._hidden or part[0] == "." else _visible(shown), part)
         for name in names:
             path = os.path.join(folder, name)
@@ -131,7 +139,7 @@ class _Expansion:
 
     def _below(self, place: _Place, last: bool) -> Iterator[str]:
         """Yields the files in a folder that `**` has come to, if it ends the pattern, and goes on to its folders."""
-        for entry in _entries(place.folder):
+        for entry in self._entries(place.folder):
             if entry.name.startswith(".") and not self._hidden:
                 continue
             path, linked = os.path.join(place.folder, entry.name), entry.is_symlink()
@@ -142,6 +150,14 @@ class _Expansion:
                 self._notice(f"{path}: link to a folder, not followed (use --follow-symlinks)")
             else:
                 self._enter(place, entry.name, place.index, linked)
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        entries = _entries(folder)
+        known = KNOWN_BY.intersection(entry.name for entry in entries)
+        if not known:
+            return entries
+        made = self._made(folder or os.curdir, known, {entry.name for entry in entries if _is_folder(entry)})
+        return [entry for entry in entries if entry.name not in made]
 
     def _enter(self, above: _Place, name: str, index: int, linked: bool) -> None:
         folder = os.path.join(above.folder, name)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from yolocli.errors import ImageError
 from yolocli.machine.bounded import read_bounded
 from yolocli.sources.base import Found, Search
+from yolocli.sources.made import KNOWN_BY
 from yolocli.sources.names import Root
 from yolocli.sources.paths import base_of_folder
 from yolocli.sources.patterns import Patterns
@@ -20,8 +21,6 @@ from yolocli.sources.suffixes import is_image
 IGNORE_FILE = ".yolocliignore"
 """A file of patterns, one a line: files and folders that match one are skipped, in its folder and below."""
 LARGEST_IGNORE_FILE = 2**20
-RESULTS, MADE = frozenset(("run.json", "results.jsonl")), "maps"
-"""Files by which an output folder is known, and its sub-folder of images that a run made: these are no input."""
 
 _Listing: TypeAlias = "Iterator[Found | _Listing]"
 
@@ -108,18 +107,18 @@ class Walker:
 
         A million names are held here at once, so they are held as bytes: shorter than text, and sorted as they are.
         """
-        names, folders, results = [], set(), 0
+        names, folders, known = [], set(), frozenset[str]()
         with os.scandir(folder) as entries:
             for entry in entries:
                 if self._is_folder(entry):
                     folders.add(entry.name)
                 elif not (is_image(entry.name) or entry.name == IGNORE_FILE):
                     self._search.passed_over += 1
-                    results += entry.name in RESULTS
+                    known |= KNOWN_BY & {entry.name}
                     continue
                 names.append(os.fsencode(entry.name))
-        if results == len(RESULTS) and MADE in folders:
-            names.remove(os.fsencode(MADE))
+        for name in self._search.made(folder, known, folders) if known else ():
+            names.remove(os.fsencode(name))
         names.sort(reverse=True)
         return names, folders
 

@@ -48,7 +48,8 @@ _INDEXES = (
     "CREATE INDEX detections_image ON detections (image)",
     "CREATE INDEX detections_name ON detections (name)",
 )
-_TYPES: Mapping[Any, str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
+_TYPES: Mapping[type, str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
+NESTED = "TEXT"
 COUNT: Mapping[str, Kind] = {"detections": int}
 
 _Add: TypeAlias = Callable[[Sequence[tuple[int, Mapping[str, Any]]]], None]
@@ -72,6 +73,8 @@ class Sqlite:
             self._add_image = self._make("images", "id INTEGER PRIMARY KEY", images, "UNIQUE (path)")
             image = "image INTEGER NOT NULL REFERENCES images (id)"
             self._add_detection = self._make("detections", image, detection_columns(context))
+            for index in _INDEXES:  # at once, as to make one later takes files in the system's own temporary folder
+                self._database.execute(index)
 
     def add(self, outcome: Outcome) -> None:
         """See `Writer.add`."""
@@ -88,8 +91,6 @@ class Sqlite:
     def close(self) -> None:
         """See `Writer.close`."""
         with _as_errors_of_files():
-            for index in _INDEXES:
-                self._database.execute(index)
             self._database.execute("COMMIT")
         self._stack.close()
 
@@ -99,7 +100,7 @@ class Sqlite:
 
     def _make(self, table: str, first: str, columns: Mapping[str, Kind], *constraints: str) -> _Add:
         """Makes a table; returns what adds rows to it, each with the number of the image."""
-        typed = [f'"{name}" {_TYPES.get(kind, "TEXT")}' for name, kind in columns.items()]
+        typed = [f'"{name}" {_type(kind)}' for name, kind in columns.items()]
         self._database.execute(f"CREATE TABLE {table} ({', '.join((first, *typed, *constraints))})")
         insert = f"INSERT INTO {table} VALUES (?{', ?' * len(columns)})"
 
@@ -117,6 +118,10 @@ def _as_errors_of_files() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise OSError(errno.EIO, str(error)) from error
+
+
+def _type(kind: Kind) -> str:
+    return _TYPES.get(kind, NESTED) if isinstance(kind, type) else NESTED
 
 
 def _cell(value: Any) -> Any:

@@ -1,0 +1,18 @@
+"""`yolocli failures`: what failed in a run, for other programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from yolocli.cli import options
+from yolocli.cli.terminal import write
+
+
+def failures(folder: options.RunFolder, null: options.NullAfter = False) -> None:
+    """Print the path of each image that failed, for xargs and `detect --files-from`; nothing where none did."""
+    from yolocli.output.failed import failed
+
+    end = b"\0" if null else b"\n"
+    for source in failed(folder):
+        write(sys.stdout.buffer, os.fsencode(source) + end)
