@@ -44,7 +44,7 @@ def detection_row(detection: Detection) -> dict[str, Any]:
 
 def image_row(outcome: Outcome, timings: bool) -> dict[str, Any]:
     """Returns the values of an image by column; what is empty is not there."""
-    row = outcome.to_dict(timings=timings)
+    row = outcome.to_dict(timings=timings and bool(outcome.timings))
     row.pop("detections", None)
     return _utf8_in(row)
 

@@ -79,10 +79,14 @@ class _Table:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
+        class Writer(ParquetWriter):  # type: ignore[misc]
+            def __del__(self) -> None:
+                """Does nothing, where its base writes an end to a file that was given up."""
+
         self._schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
         self._metadata = metadata
         # the types are plain ones, which readers know without a copy of the schema
-        self._writer = ParquetWriter(stream, self._schema, compression="zstd", store_schema=False)
+        self._writer = Writer(stream, self._schema, compression="zstd", store_schema=False)
         self._rows: list[dict[str, Any]] = []
         self._weight = 0
         self._batches: list[pa.RecordBatch] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeAlias
 
@@ -51,8 +51,10 @@ _INDEXES = (
 _TYPES: Mapping[type, str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
 NESTED = "TEXT"
 COUNT: Mapping[str, Kind] = {"detections": int}
+IMAGE: Mapping[str, Kind] = {"image": int}
+"""The number of an image, which is its place in input order."""
 
-_Add: TypeAlias = Callable[[Sequence[tuple[int, Mapping[str, Any]]]], None]
+_Add: TypeAlias = Callable[[Iterable[Mapping[str, Any]]], None]
 
 
 class Sqlite:
@@ -70,9 +72,9 @@ class Sqlite:
             self._database.execute("BEGIN")
             self._make_run(facts(context))
             images = {**PATH, **SIZE, **COUNT, **image_columns(context), **FAILURE}
-            self._add_image = self._make("images", "id INTEGER PRIMARY KEY", images, "UNIQUE (path)")
-            image = "image INTEGER NOT NULL REFERENCES images (id)"
-            self._add_detection = self._make("detections", image, detection_columns(context))
+            self._add_images = self._make("images", images, "UNIQUE (path)")
+            detections = {**IMAGE, **detection_columns(context)}
+            self._add_detections = self._make("detections", detections, "FOREIGN KEY (image) REFERENCES images (id)")
             for index in _INDEXES:  # at once, as to make one later takes files in the system's own temporary folder
                 self._database.execute(index)
 
@@ -82,11 +84,10 @@ class Sqlite:
         row = image_row(outcome, self._timings)
         with _as_errors_of_files():
             if isinstance(outcome, ImageResult):
-                row["detections"] = len(outcome.detections)
-                self._add_image([(self._number, row)])
-                self._add_detection([(self._number, detection_row(one)) for one in outcome.detections])
+                self._add_images([row | {"detections": len(outcome.detections)}])
+                self._add_detections(detection_row(one) | {"image": self._number} for one in outcome.detections)
             else:
-                self._add_image([(self._number, row)])
+                self._add_images([row])
 
     def close(self) -> None:
         """See `Writer.close`."""
@@ -98,15 +99,14 @@ class Sqlite:
         self._database.execute("CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
         self._database.executemany("INSERT INTO run VALUES (?, ?)", told.items())
 
-    def _make(self, table: str, first: str, columns: Mapping[str, Kind], *constraints: str) -> _Add:
-        """Makes a table; returns what adds rows to it, each with the number of the image."""
+    def _make(self, table: str, columns: Mapping[str, Kind], *constraints: str) -> _Add:
+        """Makes a table, whose rows are numbered from 1; returns what adds rows to it."""
         typed = [f'"{name}" {_type(kind)}' for name, kind in columns.items()]
-        self._database.execute(f"CREATE TABLE {table} ({', '.join((first, *typed, *constraints))})")
-        insert = f"INSERT INTO {table} VALUES (?{', ?' * len(columns)})"
+        self._database.execute(f"CREATE TABLE {table} ({', '.join(('id INTEGER PRIMARY KEY', *typed, *constraints))})")
+        insert = f"INSERT INTO {table} VALUES (NULL{', ?' * len(columns)})"
 
-        def add(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-            cells = ((number, *(_cell(row.get(name)) for name in columns)) for number, row in rows)
-            self._database.executemany(insert, cells)
+        def add(rows: Iterable[Mapping[str, Any]]) -> None:
+            self._database.executemany(insert, (tuple(_cell(row.get(name)) for name in columns) for row in rows))
 
         return add
 
