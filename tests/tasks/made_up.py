@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from yolocli.results import Detection, Findings
 from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import OWN
 from yolocli.tasks.detect import Detect
+from yolocli.tasks.fields import Kind
 
 ROW = "tests.tasks.made_up:Turned"
 
@@ -24,6 +26,8 @@ class Turned(Detect):
     name: ClassVar[str] = "turned"
     asks: ClassVar[tuple[str, ...]] = ("full_turn",)
     columns: ClassVar[tuple[str, ...]] = (*Detect.columns, "degrees")
+    fields: ClassVar[Mapping[str, Kind]] = {**Detect.fields, "degrees": float}
+    image_fields: ClassVar[Mapping[str, Kind]] = {"turned": int}
     plain_nms: ClassVar[bool] = False
     own_difference: ClassVar[float] = 1e-3
 

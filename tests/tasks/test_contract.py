@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from tests.tasks import made_up
+from yolocli.config import MASKS
 from yolocli.errors import ModelError
 from yolocli.images.letterbox import Canvas
-from yolocli.results import Detection
+from yolocli.results import Detection, Findings
 from yolocli.tasks import DEFAULT_TASK, TASKS, find_task
 from yolocli.tasks.base import ModelFacts, Raw, Task, Wanted
 from yolocli.tasks.candidates import BOX, CLASS, COLUMNS, CONFIDENCE, OWN, no_rows
+from yolocli.tasks.fields import Each, Kind
 from yolocli.tasks.shape import Keypoint, Shape
 
 FACTS = ModelFacts({0: "cat", 1: "dog", 2: "=cmd"})
@@ -110,6 +112,35 @@ def test_a_table_has_a_cell_for_each_column(task: Task) -> None:
         assert all(isinstance(cell, str | int | float) for cell in row.values())
 
 
+def fits(value: Any, kind: Kind) -> bool:
+    """Tells whether a value is of a kind; of an object, each field that is there."""
+    if isinstance(kind, Each):
+        return isinstance(value, list) and all(fits(one, kind.kind) for one in value)
+    if isinstance(kind, Mapping):
+        return isinstance(value, dict) and all(name in kind and fits(value[name], kind[name]) for name in value)
+    return type(value) is kind
+
+
+def assert_fields(task: Task, found: Findings) -> None:
+    """Asserts that the fields of a task are those of its records, in their order, and that all of CSV is among them."""
+    assert found.detections
+    for record in found.detections:
+        fields = {name: value for name, value in record.to_dict().items() if name not in {"name", "class"}}
+        assert fits(fields, task.fields)
+        assert list(fields) == [name for name in task.fields if name in fields]
+    assert fits(dict(found.more), task.image_fields)
+    box = task.fields.get("box", {})
+    assert isinstance(box, Mapping)
+    assert {"name", "class", *task.fields, *box} - {"box"} >= set(task.columns)
+
+
+@pytest.mark.parametrize("masks", MASKS)
+def test_fields_say_what_a_record_holds(task: Task, masks: str) -> None:
+    rows = rows_of(task, (10, 20, 0.5, 0), (30, 40, 0.1, 2))
+    maps = np.ones((rows.shape[1] - COLUMNS, 80, 160), np.float32) if task.maps else None
+    assert_fields(task, task.read(Raw(rows, maps), CANVAS, FACTS, Wanted(masks=masks)))
+
+
 def test_a_shape_is_where_the_record_is(task: Task) -> None:
     for record in records_of(task, (10, 20, 0.5, 0), (30, 40, 0.1, 2)):
         shape = task.shape(Detection.from_dict(json.loads(json.dumps(record.to_dict()))))
@@ -175,6 +206,11 @@ def test_records_of_whole_images_come_back_from_the_journal(whole: Task) -> None
         assert row == record.to_dict(), "a column for each field"
     np.testing.assert_array_equal(before.maps, raw_of(whole).maps)
     assert whole.read(before, CANVAS, FACTS, Wanted(classes=frozenset())).detections == () or whole.name == "depth"
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_fields_say_what_a_record_of_a_whole_image_holds(whole: Task, maps: bool) -> None:
+    assert_fields(whole, whole.read(raw_of(whole), CANVAS, FACTS, Wanted(maps=maps)))
 
 
 def test_a_whole_image_has_no_shape_but_something_to_read(whole: Task) -> None:
