@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.anchors import Anchors, Place
 from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_stream, sync_tree, writing
-from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, refusal
+from yolocli.output.ownership import LOCK, MARKER_FILE, SHOWN, is_foreign, is_own_file, refusal
 from yolocli.output.partial import BINARY, NO_LINK, Partial
 from yolocli.output.places import per_image, places
 from yolocli.output.sink import File, ImageFiles
@@ -47,6 +47,7 @@ class OutputFolder:
 
         Raises:
             OutputError: If it cannot be made or written.
+            UsageError: If a file that is not yolocli's stands where one must be.
         """
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -269,6 +270,7 @@ class OutputFolder:
 
         Raises:
             OSError: If it cannot be written.
+            UsageError: If a file that is not yolocli's stands there.
         """
         if self._made is not None and self._made.issuperset(made):
             return
@@ -277,6 +279,8 @@ class OutputFolder:
         self._made = before.union(made)
         if self._made == before and MARKER in names:
             return
+        if is_foreign(self._folders.at(""), MARKER, MARKER_FILE):
+            raise UsageError(refusal(self.root, [MARKER]))
         with self._partial.open(Path(MARKER), self._place) as stream:
             stream.write(marker(self._made))
             sync_stream(stream)

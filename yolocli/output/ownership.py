@@ -106,8 +106,6 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
     lock = place.status(LOCK)
     if lock is not None and (lock.st_size or not stat.S_ISREG(lock.st_mode)):
         found.append(LOCK)
-    if is_foreign(place, MARKER, MARKER_FILE):
-        found.append(MARKER)
     if not ours:
         for files_of_images in images:
             found += itertools.islice(_below(root, files_of_images.folder, files_of_images.suffix), SHOWN + 1)
