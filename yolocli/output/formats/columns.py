@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from yolocli.images.exif import EXIF, EXIF_FIELDS
 from yolocli.output.formats.base import Context
-from yolocli.results import SCHEMA_VERSION, STAGES, TIMINGS, Detection, Outcome
+from yolocli.results import SCHEMA_VERSION, STAGES, TIMINGS, Detection, ImageResult, Outcome
 from yolocli.tasks import find_task
 from yolocli.tasks.fields import Kind
 
 PATH: Mapping[str, Kind] = {"path": str, "source": str}
 """Of both tables: the name of an image, and what opens it."""
 SIZE: Mapping[str, Kind] = {"status": str, "width": int, "height": int}
+BOX = "box"
+"""Field of a detection whose own fields are columns."""
 FAILURE: Mapping[str, Kind] = {"stage": str, "error": str, "message": str}
 
 _DOUBTFUL = re.compile(r"\\+(?=ud[89a-f][0-9a-f]{2}|[\ud800-\udfff])")
@@ -23,8 +26,10 @@ _DOUBTFUL = re.compile(r"\\+(?=ud[89a-f][0-9a-f]{2}|[\ud800-\udfff])")
 
 def detection_columns(context: Context) -> dict[str, Kind]:
     """Returns the columns of a detection: those of CSV, and all that its record holds."""
-    fields = dict(find_task(context.task, "the output folder").fields)
-    return {"name": str, "class": int, **_without_box(fields)}
+    columns: dict[str, Kind] = {"name": str, "class": int}
+    for name, kind in find_task(context.task, "the output folder").fields.items():
+        columns |= kind if name == BOX and isinstance(kind, Mapping) else {name: kind}
+    return columns
 
 
 def image_columns(context: Context) -> dict[str, Kind]:
@@ -39,11 +44,15 @@ def image_columns(context: Context) -> dict[str, Kind]:
 
 def detection_row(detection: Detection) -> dict[str, Any]:
     """Returns the values of a detection by column."""
-    return _utf8_in(_without_box(detection.to_dict()))
+    row = detection.to_dict()
+    row |= row.pop(BOX, {})
+    return _utf8_in(row)
 
 
 def image_row(outcome: Outcome, timings: bool) -> dict[str, Any]:
-    """Returns the values of an image by column; what is empty is not there."""
+    """Returns the values of an image by column, but for its detections; what is empty is not there."""
+    if isinstance(outcome, ImageResult):
+        outcome = replace(outcome, detections=())
     row = outcome.to_dict(timings=timings and bool(outcome.timings))
     row.pop("detections", None)
     return _utf8_in(row)
@@ -74,16 +83,11 @@ def utf8(text: str) -> str:
     return _DOUBTFUL.sub(lambda found: found[0] * 2, text).encode("utf-8", "backslashreplace").decode()
 
 
-def _utf8_in(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: utf8(value) if isinstance(value, str) else _utf8_in(value) if isinstance(value, dict) else value
-        for name, value in fields.items()
-    }
-
-
-def _without_box(fields: dict[str, Any]) -> dict[str, Any]:
-    """Returns fields with those of the box in its place."""
-    flat: dict[str, Any] = {}
+def _utf8_in(fields: dict[str, Any]) -> dict[str, Any]:
+    """Makes the texts among fields, and in those that are objects, such as UTF-8 can hold; returns the fields."""
     for name, value in fields.items():
-        flat |= value if name == "box" else {name: value}
-    return flat
+        if isinstance(value, str):
+            fields[name] = utf8(value)
+        elif isinstance(value, dict):
+            fields[name] = _utf8_in({**value})
+    return fields

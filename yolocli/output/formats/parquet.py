@@ -29,8 +29,9 @@ MARK = "yolocli"
 """Key of what the metadata at the end of a file holds last, so that it is known for its own."""
 START = b"PAR1"
 END = re.compile(rb"(?s)(?:%b.*%b|(?<!%b)|\A%b)\Z" % (MARK.encode(), START, START, START))
-IMAGES = File("images.parquet", START, end=END)
-DETECTIONS = File("detections.parquet", START, end=END)
+DETECTIONS = "detections"
+IMAGE_FILE = File("images.parquet", START, end=END)
+DETECTION_FILE = File(f"{DETECTIONS}.parquet", START, end=END)
 
 CONVERTED_AT_ONCE = 1_000
 """Images and detections that are held as Python's objects."""
@@ -45,82 +46,102 @@ class Parquet:
         self._timings = context.timings
         self._stack = ExitStack()
         found = detection_columns(context)
-        nested = {"detections": Each(found)}
-        columns = {**PATH, **SIZE, **nested, **image_columns(context), **FAILURE}
-        self._images = self._table(context, IMAGES, columns)
-        self._detections = self._table(context, DETECTIONS, {**PATH, **found})
+        self._found = _schema(found)
+        self._plain = _schema({**PATH, **SIZE, **image_columns(context), **FAILURE})
+        nested = {**PATH, **SIZE, DETECTIONS: Each(found), **image_columns(context), **FAILURE}
+        self._images = self._table(context, IMAGE_FILE, _schema(nested))
+        self._detections = self._table(context, DETECTION_FILE, _schema({**PATH, **found}))
+        self._rows: list[dict[str, Any]] = []
+        self._nested: list[dict[str, Any]] = []
+        self._starts: list[int | None] = []
+        self._owners: list[int] = []
 
     def add(self, outcome: Outcome) -> None:
         """See `Writer.add`."""
-        row = image_row(outcome, self._timings)
-        if isinstance(outcome, ImageResult):
-            place = {name: row.get(name) for name in PATH}
-            row["detections"] = [detection_row(one) for one in outcome.detections]
-            for one in row["detections"]:
-                self._detections.add({**place, **one})
-        self._images.add(row, 1 + len(row.get("detections", ())))
+        found = outcome.detections if isinstance(outcome, ImageResult) else None
+        self._starts.append(None if found is None else len(self._nested))
+        if found:
+            self._owners += [len(self._rows)] * len(found)
+            self._nested += map(detection_row, found)
+        self._rows.append(image_row(outcome, self._timings))
+        if len(self._rows) + len(self._nested) >= CONVERTED_AT_ONCE:
+            self._convert()
 
     def close(self) -> None:
         """See `Writer.close`."""
+        self._convert()
         self._images.end()
         self._detections.end()
         self._stack.close()
 
-    def _table(self, context: Context, file: File, columns: Mapping[str, Kind]) -> _Table:
+    def _table(self, context: Context, file: File, schema: pa.Schema) -> _Table:
         stream = self._stack.enter_context(context.sink.open(file.name))
         told = {f"{MARK}.{name}": value for name, value in facts(context).items()}
-        return _Table(stream, columns, {**told, MARK: file.name})
+        return _Table(stream, schema, {**told, MARK: file.name})
+
+    def _convert(self) -> None:
+        """Hands on what was added: detections are converted once, for both tables."""
+        import pyarrow as pa
+
+        images = pa.RecordBatch.from_pylist(self._rows, self._plain)
+        found = pa.RecordBatch.from_pylist(self._nested, self._found)
+        starts = pa.array([*self._starts, len(self._nested)], pa.int32())  # where one is null, there is no list
+        lists = pa.ListArray.from_arrays(starts, pa.StructArray.from_arrays(found.columns, fields=list(self._found)))
+        nested = [lists if name == DETECTIONS else images.column(name) for name in self._images.schema.names]
+        owners = pa.array(self._owners, pa.int32())
+        self._images.add(pa.RecordBatch.from_arrays(nested, schema=self._images.schema))
+        places = [images.column(name).take(owners) for name in PATH]
+        self._detections.add(pa.RecordBatch.from_arrays([*places, *found.columns], schema=self._detections.schema))
+        self._rows, self._nested, self._starts, self._owners = [], [], [], []
 
 
 class _Table:
-    """Rows on their way into a file, in row groups of bounded size."""
+    """Rows on their way into a file, in row groups of bounded size.
 
-    def __init__(self, stream: IO[bytes], columns: Mapping[str, Kind], metadata: Mapping[str, str]) -> None:
-        import pyarrow as pa
+    Attributes:
+        schema: Of the rows.
+    """
+
+    def __init__(self, stream: IO[bytes], schema: pa.Schema, metadata: Mapping[str, str]) -> None:
         from pyarrow.parquet import ParquetWriter
 
         class Writer(ParquetWriter):  # type: ignore[misc]
             def __del__(self) -> None:
                 """Does nothing, where its base writes an end to a file that was given up."""
 
-        self._schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
+        self.schema = schema
         self._metadata = metadata
         # the types are plain ones, which readers know without a copy of the schema
-        self._writer = Writer(stream, self._schema, compression="zstd", store_schema=False)
-        self._rows: list[dict[str, Any]] = []
-        self._weight = 0
+        self._writer = Writer(stream, schema, compression="zstd", store_schema=False)
         self._batches: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
 
-    def add(self, row: dict[str, Any], weight: int = 1) -> None:
-        """Takes a row, which counts for so many; a column that it does not have is null."""
-        self._rows.append(row)
-        self._weight += weight
-        if self._weight >= CONVERTED_AT_ONCE:
-            self._convert()
-            rows, size = (sum(getattr(batch, of) for batch in self._batches) for of in ("num_rows", "nbytes"))
-            if rows >= GROUP_ROWS or size >= GROUP_BYTES:
-                self._write()
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Takes rows."""
+        self._batches.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._write()
 
     def end(self) -> None:
         """Writes what is left, and the end of the file."""
-        self._convert()
-        self._write()
+        if self._rows:
+            self._write()
         self._writer.add_key_value_metadata(self._metadata)
         self._writer.close()
-
-    def _convert(self) -> None:
-        import pyarrow as pa
-
-        if self._rows:
-            self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._schema))
-        self._rows, self._weight = [], 0
 
     def _write(self) -> None:
         import pyarrow as pa
 
-        if self._batches:
-            self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=GROUP_ROWS * 2)
-        self._batches = []
+        self._writer.write_table(pa.Table.from_batches(self._batches), row_group_size=self._rows)
+        self._batches, self._rows, self._bytes = [], 0, 0
+
+
+def _schema(columns: Mapping[str, Kind]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
 
 
 def _arrow(kind: Kind) -> pa.DataType:
@@ -133,4 +154,4 @@ def _arrow(kind: Kind) -> pa.DataType:
     return {int: pa.int64(), float: pa.float64(), str: pa.string()}[kind]
 
 
-FORMAT = Format(final=Parquet, files=(IMAGES, DETECTIONS), needs=("pyarrow", "parquet"))
+FORMAT = Format(final=Parquet, files=(IMAGE_FILE, DETECTION_FILE), needs=("pyarrow", "parquet"))
