@@ -14,13 +14,13 @@ from filelock import FileLock, Timeout
 
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.anchors import Anchors, Place
-from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_stream, sync_tree, writing
-from yolocli.output.ownership import LOCK, MARKER_FILE, SHOWN, is_foreign, is_own_file, refusal
+from yolocli.output.disk import cannot_write, longest_path, sync_names, sync_tree, writing
+from yolocli.output.marker import Marker
+from yolocli.output.ownership import LOCK, SHOWN, is_foreign, is_own_file, refusal
 from yolocli.output.partial import BINARY, NO_LINK, Partial
 from yolocli.output.places import per_image, places
 from yolocli.output.sink import File, ImageFiles
 from yolocli.output.tree_disk import TreeDisk
-from yolocli.sources.made import KNOWN_BY, MARKER, made_in, marker
 
 REFUSED_NAMES = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
 """What file systems answer to a name that they cannot hold: too long, characters of their own, no UTF-8."""
@@ -39,7 +39,7 @@ class OutputFolder:
         self._folders = Anchors(root)
         self._partial = Partial(root, self._folders)
         self.trees = TreeDisk(root, self._folders, self._partial, self._place)
-        self._made: frozenset[str] | None = None
+        self._marker = Marker(root, self._folders, self._partial)
         self._longest = longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
 
     def create(self) -> None:
@@ -53,7 +53,7 @@ class OutputFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             self._folders.forget()
             self._partial.make()
-            self._mark()
+            self._marker.name()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -262,29 +262,8 @@ class OutputFolder:
         if len(os.fsencode(path)) > self._longest:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if make and len(path.parts) > 1:
-            self._mark(path.parts[0])
+            self._marker.name(path.parts[0])
         return self._folders.at(_name_of(path), make), path.name
-
-    def _mark(self, *made: str) -> None:
-        """Sees to it that the marker file is there and names sub-folders, before anything is written to them.
-
-        Raises:
-            OSError: If it cannot be written.
-            UsageError: If a file that is not yolocli's stands there.
-        """
-        if self._made is not None and self._made.issuperset(made):
-            return
-        names = [name for name in KNOWN_BY if os.path.lexists(self.root / name)]
-        before = made_in(self.root, names)
-        self._made = before.union(made)
-        if self._made == before and MARKER in names:
-            return
-        if is_foreign(self._folders.at(""), MARKER, MARKER_FILE):
-            raise UsageError(refusal(self.root, [MARKER]))
-        with self._partial.open(Path(MARKER), self._place) as stream:
-            stream.write(marker(self._made))
-            sync_stream(stream)
-        sync_names(self.root)
 
     def _check_own(self, path: Path, files: ImageFiles) -> None:
         """Refuses to replace a file of an image that is not yolocli's.
