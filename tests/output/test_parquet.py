@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.output.readers import read_with_reader
 from tests.output.typed import MORE, expected, odd_outcomes, outcomes_of_task, output_of, present
-from tests.support import box, ref, result, run, write_image, yolocli
+from tests.support import REPOSITORY, box, ref, result, run, write_image, yolocli
 from yolocli.errors import MissingExtraError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, find_format, parquet
@@ -58,6 +59,23 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_readers_read_what_the_journal_holds(reader: str, folders: list[Path]) -> None:
     for folder, tables in zip(folders, read(reader, *folders), strict=True):
         assert tables == list(expected(folder)), folder.name
+
+
+def test_what_the_docs_show_works(tmp_path: Path) -> None:
+    """Of two images, one has a person: which has none, and what is counted."""
+    page = (REPOSITORY / "docs/formats.md").read_text("utf-8").partition("## parquet")[2].partition("## sqlite")[0]
+    (sql,), (python,) = (re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S) for kind in ("sql", "python"))
+    root = output_of(tmp_path / "yolocli-out", [result("a.jpg", [box(), box()]), result("b.jpg", [box("bus")])])
+    rebuild(root, ["parquet"])
+    asked = f"""
+        import json, os, duckdb
+        os.chdir({str(tmp_path)!r})
+        found = duckdb.sql({sql!r}).fetchall()
+        told = {{}}
+        exec({python!r}, told)
+        print(json.dumps([found, sorted(told["boxes"].group_by("name").len().rows())]))
+    """
+    assert read_with_reader(asked) == [[["b.jpg"]], [["bus", 1], ["person", 2]]]
 
 
 def test_the_schema_is_that_of_the_task_and_the_same_where_nothing_was_found(

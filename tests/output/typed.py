@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support import box, ref, result
+from tests.support import REPOSITORY, box, ref, result
 from yolocli.output.folder import OutputFolder
 from yolocli.output.journal import Journal
 from yolocli.output.run_file import write_json
@@ -118,12 +120,14 @@ def present(value: Any) -> Any:
 
 
 def unescaped(text: str) -> str:
-    r"""Returns a name as it was before it was escaped, as docs/formats.md says: of an odd number of backslashes before
-    `udcXX` the last belongs to it, and half of the others are there."""
-    import re
+    """Returns a name as it was before it was escaped, by the function that docs/formats.md gives to people."""
+    return str(_of_the_docs()["name"](text))
 
-    def back(found: re.Match[str]) -> str:
-        slashes, code = len(found[1]), found[2]
-        return "\\" * (slashes // 2) + (chr(int(code, 16)) if slashes % 2 else "u" + code)
 
-    return re.sub(r"(\\+)u(d[89a-f][0-9a-f]{2})", back, text)
+@cache
+def _of_the_docs() -> dict[str, Any]:
+    page = (REPOSITORY / "docs/formats.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(import re\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return names
