@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from tests.output.readers import read_with_reader
 from tests.support import records, run, write_image
 from yolocli.errors import UsageError
 from yolocli.executors import EXECUTORS
@@ -181,3 +182,30 @@ def test_stricter_exports_keep_it(pictures: Path) -> None:
     run(pictures, output=root, exif=True)
     extract(root, pictures.parent / "strict", ["json"], Choice(confidence=0.9))
     assert json.loads((pictures.parent / "strict/json/camera.jpg.json").read_bytes())["exif"] == WHOLE
+
+
+def test_formats_have_the_time_as_their_readers_take_it(pictures: Path) -> None:
+    root = pictures.parent / "out"
+    run(pictures, output=root, exif=True, formats=("coco", "coco-dataset", "megadetector"))
+    for name in ("coco-dataset.json", "images.json"):
+        images = json.loads((root / name).read_bytes())["images"]
+        taken = {image["file_name"]: image.get("date_captured") for image in images}
+        assert taken == {"camera.jpg": "2024-05-06 07:08:09", "damaged.jpg": None, "plain.png": None}
+    valid = """
+        import contextlib, io, json, sys
+        with contextlib.redirect_stdout(io.StringIO()):
+            from megadetector.detection.run_detector_batch import get_image_datetime
+            from megadetector.postprocessing.validate_batch_results import ValidateBatchResultsOptions
+            from megadetector.postprocessing.validate_batch_results import validate_batch_results
+            from PIL import Image
+            options = ValidateBatchResultsOptions()
+            options.return_data = True
+            images = validate_batch_results(sys.argv[1], options)["images"]
+            theirs = get_image_datetime(Image.open(sys.argv[2]))
+        print(json.dumps([{image["file"]: image.get("datetime") for image in images}, theirs]))
+    """
+    theirs = "2024:05:06 07:08:09"
+    assert read_with_reader(valid, root / "megadetector.json", pictures / "camera.jpg") == [
+        {"broken.jpg": None, "camera.jpg": theirs, "damaged.jpg": None, "plain.png": None},
+        theirs,
+    ]

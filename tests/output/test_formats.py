@@ -280,6 +280,11 @@ class Nowhere(Memory):
         with Path(os.devnull).open("wb") as stream:
             yield stream
 
+    @contextmanager
+    def build(self, name: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, "built")
+
     def spool(self) -> IO[bytes]:
         return tempfile.TemporaryFile()
 

@@ -64,7 +64,7 @@ def test_readers_read_what_the_journal_holds(reader: str, folders: list[Path]) -
 def test_what_the_docs_show_works(tmp_path: Path) -> None:
     """Of two images, one has a person: which has none, and what is counted."""
     page = (REPOSITORY / "docs/formats.md").read_text("utf-8").partition("## parquet")[2].partition("## sqlite")[0]
-    (sql,), (python,) = (re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S) for kind in ("sql", "python"))
+    (sql,), (python, _) = (re.findall(rf"^```{kind}\n(.*?)^```", page, re.M | re.S) for kind in ("sql", "python"))
     root = output_of(tmp_path / "yolocli-out", [result("a.jpg", [box(), box()]), result("b.jpg", [box("bus")])])
     rebuild(root, ["parquet"])
     asked = f"""

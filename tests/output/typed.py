@@ -121,13 +121,13 @@ def present(value: Any) -> Any:
 
 def unescaped(text: str) -> str:
     """Returns a name as it was before it was escaped, by the function that docs/formats.md gives to people."""
-    return str(_of_the_docs()["name"](text))
+    return os.fsdecode(_of_the_docs()["name"](text))
 
 
 @cache
 def _of_the_docs() -> dict[str, Any]:
     page = (REPOSITORY / "docs/formats.md").read_text("utf-8")
-    (block,) = re.findall(r"^```python\n(import re\n.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```python\n(import os, re\n.*?)^```", page, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(block, names)
     return names

@@ -54,6 +54,15 @@ def read_exif(data: bytes) -> dict[str, Any]:
     return found | ({"orientation": int(orientation)} if orientation in range(1, 9) else {})
 
 
+def moment_of(more: Mapping[str, Any]) -> str:
+    """Returns when an image was taken, by the clock of its camera: `YYYY-MM-DDTHH:MM:SS`; empty if that is not known.
+
+    Args:
+        more: What its record holds beside what every record does; see `ImageResult.more`.
+    """
+    return str(more.get(EXIF, {}).get("time", ""))[: len("YYYY-MM-DDTHH:MM:SS")]
+
+
 def _directory(tags: Any, number: int) -> Mapping[int, Any]:
     try:
         return dict(tags.get_ifd(number)) if tags else {}

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from yolocli.images import rle
+from yolocli.images.exif import moment_of
 from yolocli.images.rings import area, depths, fill
 from yolocli.output.formats.base import Context
 from yolocli.output.formats.json_stream import unicode_name
@@ -58,6 +59,8 @@ class Parts:
             return None
         width, height = outcome.width, outcome.height
         image = {"id": self._images, "file_name": unicode_name(outcome.path), "width": width, "height": height}
+        if moment := moment_of(outcome.more):
+            image["date_captured"] = moment.replace("T", " ")
         objects = []
         for record in outcome.detections:
             shape = self._task.shape(record)

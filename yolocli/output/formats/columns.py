@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from yolocli.images.exif import EXIF, EXIF_FIELDS
 from yolocli.output.formats.base import Context
+from yolocli.output.formats.json_stream import unicode_name
 from yolocli.results import SCHEMA_VERSION, STAGES, TIMINGS, Detection, ImageResult, Outcome
 from yolocli.tasks import find_task
 from yolocli.tasks.fields import Kind
@@ -20,8 +20,6 @@ SIZE: Mapping[str, Kind] = {"status": str, "width": int, "height": int}
 BOX = "box"
 """Field of a detection whose own fields are columns."""
 FAILURE: Mapping[str, Kind] = {"stage": str, "error": str, "message": str}
-
-_DOUBTFUL = re.compile(r"\\+(?=ud[89a-f][0-9a-f]{2}|[\ud800-\udfff])")
 
 
 def detection_columns(context: Context) -> dict[str, Kind]:
@@ -46,7 +44,7 @@ def detection_row(detection: Detection) -> dict[str, Any]:
     """Returns the values of a detection by column."""
     row = detection.to_dict()
     row |= row.pop(BOX, {})
-    return _utf8_in(row)
+    return _unicode(row)
 
 
 def image_row(outcome: Outcome, timings: bool) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def image_row(outcome: Outcome, timings: bool) -> dict[str, Any]:
         outcome = replace(outcome, detections=())
     row = outcome.to_dict(timings=timings and bool(outcome.timings))
     row.pop("detections", None)
-    return _utf8_in(row)
+    return _unicode(row)
 
 
 def facts(context: Context) -> dict[str, str]:
@@ -73,21 +71,11 @@ def to_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def utf8(text: str) -> str:
-    r"""Returns a text as UTF-8 can hold it: an undecodable byte of a name is written as `\udcXX`, as in CSV.
-
-    Backslashes before such an escape, or before what looks like one, are doubled, so that no two names become one.
-    """
-    if text.isascii() and "\\ud" not in text:
-        return text
-    return _DOUBTFUL.sub(lambda found: found[0] * 2, text).encode("utf-8", "backslashreplace").decode()
-
-
-def _utf8_in(fields: dict[str, Any]) -> dict[str, Any]:
-    """Makes the texts among fields, and in those that are objects, such as UTF-8 can hold; returns the fields."""
+def _unicode(fields: dict[str, Any]) -> dict[str, Any]:
+    """Makes the texts among fields, and in those that are objects, Unicode, see `unicode_name`; returns the fields."""
     for name, value in fields.items():
         if isinstance(value, str):
-            fields[name] = utf8(value)
+            fields[name] = unicode_name(value)
         elif isinstance(value, dict):
-            fields[name] = _utf8_in({**value})
+            fields[name] = _unicode({**value})
     return fields

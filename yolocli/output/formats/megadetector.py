@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+from yolocli.images.exif import moment_of
 from yolocli.output.formats.base import Context, Format
 from yolocli.output.formats.json_stream import JsonList, to_ascii_json, unicode_name
 from yolocli.output.formats.left_out import LeftOut
@@ -37,6 +38,8 @@ class MegaDetector:
         """See `Writer.add`."""
         image: dict[str, Any] = {"file": unicode_name(outcome.path)}
         if isinstance(outcome, ImageResult):
+            if moment := moment_of(outcome.more):
+                image["datetime"] = moment.replace("-", ":").replace("T", " ")  # as EXIF has it
             self._images.add(image | {"detections": self._detections(outcome)})
         else:
             failure = f"{outcome.stage}: {outcome.error}: {unicode_name(outcome.message)}"
