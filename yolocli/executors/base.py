@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
+from yolocli.executors.pictures import NO_PICTURES, Pictures
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.plan import Prepared
 
@@ -56,12 +57,14 @@ class WorkerSpec:
         detector: What it is to be, made ready on this machine.
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         timeout: Seconds an image may take; None for no limit.
+        pictures: To be made of each image.
     """
 
     loader: Loader
     detector: Prepared
     devices: tuple[str, ...] = ()
     timeout: float | None = None
+    pictures: Pictures = NO_PICTURES
 
     def prepared(self, slot: int) -> Prepared:
         """Returns what a slot's detector is to be: devices are dealt like cards."""
@@ -99,14 +102,15 @@ class Executor(Protocol):
 class LocalWorker:
     """A worker whose detector lives in this process."""
 
-    def __init__(self, detector: Detector, max_pixels: int) -> None:
+    def __init__(self, detector: Detector, max_pixels: int, pictures: Pictures = NO_PICTURES) -> None:
         self._detector = detector
         self._max_pixels = max_pixels
+        self._pictures = pictures
         self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
-        return detect_images(self._detector, items, batch=batch, max_pixels=self._max_pixels)
+        return detect_images(self._detector, items, batch=batch, max_pixels=self._max_pixels, pictures=self._pictures)
 
     def check(self) -> None:
         """See `check_network`."""

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from yolocli.detector import Detector
 from yolocli.errors import ImageError, ModelError, YolocliError
+from yolocli.executors.pictures import COLOUR, NO_PICTURES, Pictures, make_again, make_pictures
 from yolocli.images.decode import decode
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.images.picture import Picture
-from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
+from yolocli.results import DRAW, ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.sources import read
 from yolocli.sources.suffixes import suffix_of
-from yolocli.tasks.base import Raw
+from yolocli.tasks.base import Raw, Task
 
 BATCHES_PER_CHUNK = 2
+KEPT_BYTES = 128 << 20
+"""Of decoded images that a chunk keeps to make pictures of; the others are read again for it."""
 ORDINARY = ((480, 640), (640, 640))
 """Height and width of pictures, letterboxed to two shapes by most models, that a network can be expected to work on."""
 
@@ -33,6 +36,7 @@ class _Job:
     timings: dict[str, float] = field(default_factory=dict)
     parts: list[_Part] = field(default_factory=list)
     outcome: Outcome | None = None
+    picture: Picture | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -51,6 +55,7 @@ class _Job:
         kind = error.kind if isinstance(error, ImageError) else type(error).__name__
         self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
         self.parts.clear()
+        self.picture = None
 
 
 @dataclass(slots=True)
@@ -67,7 +72,9 @@ def chunk_size(batch: int) -> int:
     return batch if batch == 1 else batch * BATCHES_PER_CHUNK
 
 
-def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int) -> list[Outcome]:
+def detect_images(
+    detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int, pictures: Pictures = NO_PICTURES
+) -> list[Outcome]:
     """Takes a chunk of files through all stages.
 
     Images of equal letterboxed shape go through the network together; no result depends on that. A batch that fails,
@@ -79,6 +86,7 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
         items: Files, and failures of discovery, which are given back as they are.
         batch: Images that go through the network together at most.
         max_pixels: See `images.decode`.
+        pictures: To be made of each image that gives a result. One that cannot be made is missing, and no more.
 
     Returns:
         One Outcome for each item, in their order.
@@ -88,18 +96,20 @@ def detect_images(detector: Detector, items: Sequence[Item], *, batch: int, max_
     """
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
     shapes: dict[tuple[int, ...], list[_Part]] = {}
+    room = KEPT_BYTES if pictures and detector.channels == COLOUR else 0
     for job in jobs.values():
-        _load(detector, job, max_pixels)
+        room -= _load(detector, job, max_pixels, room)
         for part in job.parts:
             shapes.setdefault(part.canvas.shape, []).append(part)
     for same in shapes.values():
         for start in range(0, len(same), batch):
             for job in _infer(detector, same[start : start + batch]):
-                _finish(detector, job)
+                _finish(detector, job, pictures)
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
-def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
+def _load(detector: Detector, job: _Job, max_pixels: int, room: int) -> int:
+    """Reads, decodes and prepares an image; returns the bytes of its pixels, if there is room to keep them."""
     data, picture = b"", None
     with job.stage("read"):
         data = read(job.ref.source)
@@ -109,6 +119,10 @@ def _load(detector: Detector, job: _Job, max_pixels: int) -> None:
     if picture is not None:
         with job.stage("prepare"):
             job.parts = [_Part(job, canvas) for canvas in detector.prepare(picture)]
+    if picture is None or job.outcome is not None or picture.pixels.nbytes > room:
+        return 0
+    job.picture = picture
+    return picture.pixels.nbytes
 
 
 def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
@@ -171,13 +185,29 @@ def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[Raw] | Exce
         return error.with_traceback(None)
 
 
-def _finish(detector: Detector, job: _Job) -> None:
+def _finish(detector: Detector, job: _Job, pictures: Pictures) -> None:
     canvases = [part.canvas for part in job.parts]
     with job.stage("post"):
         found = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
         width, height = canvases[0].width, canvases[0].height
         job.outcome = ImageResult(job.ref, width, height, found.detections, job.timings, found.more, found.files)
     job.parts.clear()  # they hold the job in turn, and are large
+    if pictures and isinstance(job.outcome, ImageResult):
+        job.outcome = _with_pictures(job, job.outcome, detector.task, pictures)
+
+
+def _with_pictures(job: _Job, result: ImageResult, task: Task, pictures: Pictures) -> ImageResult:
+    """Returns a result with its pictures; without those that cannot be made, as they are not what it is about."""
+    started = time.perf_counter()
+    made: dict[str, bytes] = {}
+    with suppress(Exception):
+        if job.picture is None:
+            made = make_again(result, task, pictures)
+        else:
+            made = make_pictures(job.picture, result, task, pictures)
+    job.picture = None
+    job.timings[DRAW] = (time.perf_counter() - started) * 1000
+    return replace(result, files={**result.files, **made})
 
 
 def _outcome(job: _Job) -> Outcome:

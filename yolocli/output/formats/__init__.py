@@ -9,7 +9,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 from yolocli.errors import UsageError
-from yolocli.output.formats import failures, maps, page
+from yolocli.output.formats import failures, maps, page, pictures
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
 from yolocli.output.sink import File, ImageFiles, Tree
@@ -103,8 +103,8 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
 
 
 def every_format() -> list[Format]:
-    """Returns all that there are to ask for, with options at their defaults, and what stands for maps and the page."""
-    return [*map(find_format, FORMATS), maps.FORMAT, page.FORMAT]
+    """Returns all that there are to ask for, with options at their defaults, and what stands for what is made besides."""
+    return [*map(find_format, FORMATS), maps.FORMAT, page.FORMAT, pictures.IMAGES, pictures.OF_BOXES]
 
 
 def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:
