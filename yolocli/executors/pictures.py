@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,11 +13,10 @@ from yolocli.images.drawing import Mark, draw
 from yolocli.images.jpeg import jpeg
 from yolocli.images.picture import Picture
 from yolocli.images.plates import Plates
-from yolocli.results import Box, Detection, ImageResult
+from yolocli.results import Detection, ImageResult
 from yolocli.sources import read, source_of
 from yolocli.sources.suffixes import suffix_of
 from yolocli.tasks.base import Task
-from yolocli.tasks.shape import Shape
 
 if TYPE_CHECKING:
     from yolocli.images.picture import Pixels
@@ -113,32 +111,22 @@ def crop_of(record: Detection, width: int, height: int) -> tuple[int, int, int, 
 
 def marks_of(result: ImageResult, task: Task) -> list[Mark]:
     """Returns what to draw of an image."""
-    return [_mark(record, task, result.width, result.height) for record in result.detections]
+    return [_mark(record, task) for record in result.detections]
 
 
-def _mark(record: Detection, task: Task, width: int, height: int) -> Mark:
+def _mark(record: Detection, task: Task) -> Mark:
     shape = task.shape(record)
     plain = replace(record, name=f"class {record.class_id}")
     return Mark(
         record.class_id,
         (task.caption(record), task.caption(plain)),
-        shape.corners or _corners(shape, width, height),
+        shape.box or (),
+        shape.corners,
         shape.rings,
         shape.rle,
         {index: (point.x, point.y) for index, point in enumerate(shape.keypoints) if point.seen},
         shape.limbs,
     )
-
-
-def _corners(shape: Shape, width: int, height: int) -> Sequence[tuple[float, float]]:
-    """Returns those of an upright box, on the pixels of the image."""
-    if shape.box is None:
-        return ()
-    box: Box = shape.box
-    (left, right), (top, bottom) = (
-        [min(max(value, 0), side - 1) for value in box[axis::2]] for axis, side in ((0, width), (1, height))
-    )
-    return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.images import rle
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LINE_SHARE = 1 / 400
 TEXT_SHARE = 1 / 65
 """Of the side of a square as large as the picture: thickness of lines, and size of text."""
-LEAST_TEXT = 12
+LEAST_TEXT = 11
 """Pixels; smaller letters cannot be read."""
 ALPHA = 0.4
 """How much a mask hides."""
@@ -39,7 +40,8 @@ class Mark:
     Attributes:
         colour: Index of its class.
         captions: What to write, or else the next; see `Plates.plate`.
-        outline: Corners of its box, along the edges.
+        box: Left, top, right and bottom of an upright box, or of one around a turned one.
+        corners: Those of a turned box, along its edges.
         rings: Outlines of its mask, filled by the even-odd rule.
         rle: Its mask instead; see `rle`.
         points: Its keypoints that are seen, each by its index.
@@ -48,7 +50,8 @@ class Mark:
 
     colour: int
     captions: Sequence[str] = ()
-    outline: Points = ()
+    box: Sequence[float] = ()
+    corners: Points = ()
     rings: Sequence[Points] = ()
     rle: Mapping[str, Any] | None = None
     points: Mapping[int, tuple[float, float]] | None = None
@@ -60,7 +63,7 @@ def draw(pixels: Pixels, marks: Sequence[Mark], plates: Plates) -> None:
 
     Args:
         pixels: (height, width, 3), BGR; drawn into.
-        marks: What to draw; captions of those without an outline are listed at the top left.
+        marks: What to draw; captions of those without a box are listed at the top left.
         plates: Renders captions.
     """
     side = math.sqrt(pixels.shape[0] * pixels.shape[1])
@@ -93,7 +96,8 @@ def _fill(pixels: Pixels, mark: Mark, line: int) -> None:
             mask = np.zeros(part.shape[:2], np.uint8)
             cv2.fillPoly(mask, rings, 1, offset=(-int(left), -int(top)))
             _tint(part, mask, colour)
-    cv2.polylines(pixels, rings, True, colour, max(line // 2, 1), cv2.LINE_AA)
+    if rings:
+        cv2.polylines(pixels, rings, True, colour, max(line // 2, 1), cv2.LINE_AA)
 
 
 def _tint(part: Pixels, mask: Pixels, colour: Colour) -> None:
@@ -130,13 +134,15 @@ def _draw_lines(pixels: Pixels, mark: Mark, line: int) -> None:
     import cv2
 
     colour = class_colour(mark.colour)
-    edge = text_colour(colour)
     points = mark.points or {}
-    limbs = [_whole((points[one], points[other])) for one, other in mark.limbs if one in points and other in points]
-    for shade, more in ((edge, max(line // 2, 1)), (colour, 0)):
-        if mark.outline:
-            cv2.polylines(pixels, [_whole(mark.outline)], True, shade, line + more, cv2.LINE_AA)
-        cv2.polylines(pixels, limbs, False, shade, line + more, cv2.LINE_AA)
+    lines = [_whole((points[one], points[other])) for one, other in mark.limbs if one in points and other in points]
+    if mark.box and not mark.corners:
+        _frame(pixels, _box(mark, pixels), colour, line)
+    for shade, thickness in ((text_colour(colour), line + 2 * _edge(line)), (colour, line)):
+        if mark.corners:
+            cv2.polylines(pixels, [_whole(mark.corners)], True, shade, thickness, cv2.LINE_AA)
+        if lines:
+            cv2.polylines(pixels, lines, False, shade, thickness, cv2.LINE_AA)
     for index, point in points.items():
         x, y = _whole([point])[0].tolist()
         own = class_colour(index)
@@ -144,8 +150,40 @@ def _draw_lines(pixels: Pixels, mark: Mark, line: int) -> None:
         cv2.circle(pixels, (x, y), line * 2 - line // 2, own, -1, cv2.LINE_AA)
 
 
+def _frame(pixels: Pixels, box: tuple[int, int, int, int], colour: Colour, line: int) -> None:
+    """Draws an upright box as four bars, each row of pixels once: it takes a tenth of the time that lines do."""
+    import cv2
+    import numpy as np
+
+    edge, shade = _edge(line), text_colour(colour)
+    left, top, right, bottom = box[0] - line // 2, box[1] - line // 2, box[2] - line // 2, box[3] - line // 2
+    for y in (top, bottom):
+        corner = (right + line - 1 + edge, y + line - 1 + edge)
+        cv2.rectangle(pixels, (left - edge, y - edge), corner, shade, -1)
+    bar = np.array([shade] * edge + [colour] * line + [shade] * edge, np.uint8)
+    for x in (left - edge, right - edge):
+        first, last = max(x, 0), max(x + len(bar), 0)
+        part = pixels[max(top, 0) : max(bottom + line, 0), first:last]
+        part[:] = bar[first - x :][: part.shape[1]]
+    for y in (top, bottom):
+        cv2.rectangle(pixels, (left, y), (right + line - 1, y + line - 1), colour, -1)
+
+
+def _edge(line: int) -> int:
+    """Returns how thick the edge of a line is."""
+    return max(line // 4, 1)
+
+
+def _box(mark: Mark, pixels: Pixels) -> tuple[int, int, int, int]:
+    """Returns the box of a mark in whole pixels, its edges on pixels of the picture."""
+    left, top, right, bottom = map(round, mark.box)
+    height, width = pixels.shape[:2]
+    return max(left, 0), max(top, 0), min(right, width - 1), min(bottom, height - 1)
+
+
 def _write(pixels: Pixels, marks: Sequence[Mark], plates: Plates, size: int, line: int) -> None:
     """Puts captions where they hide nothing that was written before, as far as there is room."""
+    import cv2
     import numpy as np
 
     height, width = pixels.shape[:2]
@@ -154,8 +192,8 @@ def _write(pixels: Pixels, marks: Sequence[Mark], plates: Plates, size: int, lin
     for index, mark in enumerate(marks):
         plate = plates.plate(mark.captions, size, width)
         tall, wide = plate.shape
-        if mark.outline:
-            left, top = _free(mark, tall, wide, (height, width), line, taken[:index])
+        if mark.box:
+            left, top = _free(_places(_box(mark, pixels), tall, wide, line), tall, wide, pixels, taken[:index])
         else:
             left, top, down = 0, down, down + tall
             if down > height and top:
@@ -163,43 +201,49 @@ def _write(pixels: Pixels, marks: Sequence[Mark], plates: Plates, size: int, lin
         taken[index] = left, top, left + wide, top + tall
         place = pixels[top : top + tall, left : left + wide]
         if place.size:
-            place[:] = _tints(class_colour(mark.colour))[plate[: place.shape[0], : place.shape[1]]]
+            place[:] = cv2.applyColorMap(plate, _tints(class_colour(mark.colour)))[: len(place), : place.shape[1]]
 
 
+@cache
 def _tints(colour: Colour) -> NDArray[np.uint8]:
-    """Returns the colours from that of a plate to that of its text, (256, 3)."""
+    """Returns the colours from that of a plate to that of its text, (256, 1, 3)."""
     import numpy as np
 
-    share = np.arange(256)[:, None] / 255
+    share = np.arange(256)[:, None, None] / 255
     tints = np.array(colour) * (1 - share) + np.array(text_colour(colour)) * share
     return np.asarray(tints.round(), np.uint8)
 
 
-def _free(
-    mark: Mark, tall: int, wide: int, room: tuple[int, int], line: int, taken: NDArray[np.int64]
-) -> tuple[int, int]:
-    """Returns where a plate goes: above its box, inside of it or below, the first that is free and in the picture."""
-    height, width = room
-    best: tuple[int, int] | None = None
-    for left, top in _places(mark, tall, wide, line):
-        left = min(max(left, 0), max(width - wide, 0))
-        inside = 0 <= top <= height - tall
-        best = best or ((left, top) if inside else None)
-        hidden = (taken[:, 0] < left + wide) & (taken[:, 2] > left) & (taken[:, 1] < top + tall) & (taken[:, 3] > top)
-        if inside and not hidden.any():
-            return left, top
-    return best or (min(max(left, 0), max(width - wide, 0)), min(max(top, 0), max(height - tall, 0)))
-
-
-def _places(mark: Mark, tall: int, wide: int, line: int) -> Iterator[tuple[int, int]]:
-    points = _whole(mark.outline)
-    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
-    left, right, half = left - line // 2, right + line // 2 + 1, line // 2
-    for x in (left, right - wide):
+def _places(box: tuple[int, int, int, int], tall: int, wide: int, line: int) -> Iterator[tuple[int, int]]:
+    """Yields where a plate may go, the best place first: above its box, inside of it or below."""
+    half = line // 2
+    left, top, right, bottom = box
+    for x in (left - half, right + half + 1 - wide):
         yield x, top - half - tall
         yield x, top + half + 1
         yield x, bottom + half + 1
         yield x, bottom - half - tall
+
+
+def _free(
+    places: Iterator[tuple[int, int]], tall: int, wide: int, pixels: Pixels, taken: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Returns the first place for a plate that is in the picture and free, or else in the picture."""
+    below, beside = max(pixels.shape[0] - tall, 0), max(pixels.shape[1] - wide, 0)
+    best = None
+    for left, top in places:
+        x, y = min(max(left, 0), beside), min(max(top, 0), below)
+        best = best or (x, y)
+        if y == top and not _hits(taken, x, y, x + wide, y + tall):
+            return x, y
+    assert best is not None
+    return best
+
+
+def _hits(taken: NDArray[np.int64], left: int, top: int, right: int, bottom: int) -> bool:
+    """Tells whether a place has pixels of one that is taken, (n, 4)."""
+    hit = (taken[:, 0] < right) & (taken[:, 2] > left) & (taken[:, 1] < bottom) & (taken[:, 3] > top)
+    return bool(hit.any())
 
 
 def _whole(points: Points) -> NDArray[np.int32]:

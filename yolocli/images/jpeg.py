@@ -47,4 +47,4 @@ def jpeg(pixels: Pixels, quality: int) -> bytes:
     at = len(_START)
     while encoded[at + 1] == _JFIF[1]:  # in place of which HEAD stands
         at += 2 + int(encoded[at + 2]) * 256 + int(encoded[at + 3])
-    return HEAD + encoded[at:].tobytes()
+    return b"".join((HEAD, encoded[at:].data))

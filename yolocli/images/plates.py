@@ -73,14 +73,15 @@ class Plates:
         margin = max(size // 5, 1)
         ascent = max([size * 3 // 4, *(part.ascent for part in parts)])  # so that most plates are of one height
         below = max([size // 5, *(len(part.mask) - part.ascent for part in parts)])
-        width = sum(part.mask.shape[1] for part in parts) + margin * (2 + max(len(parts) - 1, 0))
+        gap = max(size // 3, 1)
+        width = sum(part.mask.shape[1] for part in parts) + gap * max(len(parts) - 1, 0) + 2 * margin
         plate = np.zeros((ascent + below + 2 * (margin // 2), width), np.uint8)
         left = margin
         for part in parts:
             height, wide = part.mask.shape
             top = margin // 2 + ascent - part.ascent
             plate[top : top + height, left : left + wide] = part.mask
-            left += wide + margin
+            left += wide + gap
         return plate
 
     def _rendered(self, words: str, size: int) -> Part:

@@ -1,0 +1,102 @@
+"""What --save-images costs beside the encoder: ``python -m tests.benchmarks.pictures FRAMES --weights yolo11n.pt``.
+
+In each round the same frames are run without pictures, then with them, each in a process of its own, and are encoded
+as they are. CPU time is compared, as it changes least when others use the machine; images/s are told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from yolocli.executors.pictures import DRAWN_QUALITY
+from yolocli.images.decode import decode
+from yolocli.output.ownership import SUMMARY
+from yolocli.parsing import parse_count
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds.
+
+    Attributes:
+        cpu: Of all threads.
+        wall: By the clock.
+    """
+
+    cpu: float
+    wall: float
+
+
+def run(command: Sequence[str], output: Path) -> Times:
+    """Runs a detection into a new folder; returns what it took, and by the clock that without loading the model."""
+    import json
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command, "--output", str(output), "--quiet"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall = json.loads((output / SUMMARY).read_bytes())["wall_seconds"]
+    return Times(cpu, wall)
+
+
+def encode(frames: Sequence[Path]) -> Times:
+    """Encodes frames, one by one in one thread; decoding them is not in it."""
+    cpu = wall = 0.0
+    options = [cv2.IMWRITE_JPEG_QUALITY, DRAWN_QUALITY]
+    for path in frames:
+        pixels: Any = decode(path.read_bytes(), path.suffix, max_pixels=10**9).pixels
+        started, began = time.process_time(), time.perf_counter()
+        cv2.imencode(".jpg", pixels, options)[1].tobytes()
+        cpu += time.process_time() - started
+        wall += time.perf_counter() - began
+    return Times(cpu, wall)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.pictures", description=__doc__)
+    parser.add_argument("frames", type=Path)
+    parser.add_argument("--weights", default="builtin")
+    parser.add_argument("--imgsz", default="320", help="small, so that the network does not hide the rest")
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--workers", default="2", type=lambda text: str(parse_count(text, "--workers")))
+    options = parser.parse_args()
+    frames = sorted(options.frames.glob("*.jpg"))[: options.images]
+    command = [sys.executable, "-m", "yolocli", "detect", *map(str, frames), "--model", options.weights]
+    command += ["--format", "json", "--imgsz", options.imgsz, "--workers", options.workers, "--threads-per-worker", "1"]
+    ratios, costs = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.repeats):
+            plain = run(command, Path(folder, "plain"))
+            drawn = run([*command, "--save-images"], Path(folder, "drawn"))
+            alone = encode(frames)
+            cost, encoder = ((drawn.cpu - plain.cpu) / len(frames), alone.cpu / len(frames))
+            ratios.append(cost / encoder)
+            costs.append(cost * 1000)
+            rates = [f"{len(frames) / times.wall:.1f}" for times in (plain, drawn)]
+            print(
+                f"round {number}: {rates[0]} images/s, {rates[1]} with pictures; CPU ms an image: "
+                f"{cost * 1000:.2f} for pictures, {encoder * 1000:.2f} the encoder alone, {cost / encoder:.2f} x",
+                flush=True,
+            )
+            for name in ("plain", "drawn"):
+                shutil.rmtree(os.path.join(folder, name))
+    print(f"median {statistics.median(costs):.2f} ms, {statistics.median(ratios):.2f} x the encoder alone")
+
+
+if __name__ == "__main__":
+    main()
