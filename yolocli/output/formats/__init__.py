@@ -103,7 +103,7 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
 
 
 def every_format() -> list[Format]:
-    """Returns all that there are to ask for, with options at their defaults, and what stands for what is made besides."""
+    """Returns all that there are to ask for, with options at their defaults, and what is made besides."""
     return [*map(find_format, FORMATS), maps.FORMAT, page.FORMAT, pictures.IMAGES, pictures.OF_BOXES]
 
 
