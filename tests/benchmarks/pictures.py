@@ -1,7 +1,8 @@
 """What --save-images costs beside the encoder: ``python -m tests.benchmarks.pictures FRAMES --weights yolo11n.pt``.
 
-In each round the same frames are run without pictures, then with them, each in a process of its own, and are encoded
-as they are. CPU time is compared, as it changes least when others use the machine; images/s are told beside it.
+In each round the same frames are run without pictures, then with them, each in a process of its own. They are also
+encoded as they are, without and with writing the files. CPU time is compared, as it changes least when others use the
+machine; images/s are told beside it.
 """
 
 from __future__ import annotations
@@ -53,14 +54,16 @@ def run(command: Sequence[str], output: Path) -> Times:
     return Times(cpu, wall)
 
 
-def encode(frames: Sequence[Path]) -> Times:
-    """Encodes frames, one by one in one thread; decoding them is not in it."""
+def encode(frames: Sequence[Path], output: Path | None = None) -> Times:
+    """Encodes frames in one thread, and writes them to a folder if one is given; decoding is not in it."""
     cpu = wall = 0.0
     options = [cv2.IMWRITE_JPEG_QUALITY, DRAWN_QUALITY]
     for path in frames:
         pixels: Any = decode(path.read_bytes(), path.suffix, max_pixels=10**9).pixels
         started, began = time.process_time(), time.perf_counter()
-        cv2.imencode(".jpg", pixels, options)[1].tobytes()
+        data = cv2.imencode(".jpg", pixels, options)[1].tobytes()
+        if output is not None:
+            (output / path.name).write_bytes(data)
         cpu += time.process_time() - started
         wall += time.perf_counter() - began
     return Times(cpu, wall)
@@ -78,30 +81,32 @@ def main() -> None:
     frames = sorted(options.frames.glob("*.jpg"))[: options.images]
     command = [sys.executable, "-m", "yolocli", "detect", *map(str, frames), "--model", options.weights]
     command += ["--format", "json", "--imgsz", options.imgsz, "--workers", options.workers, "--threads-per-worker", "1"]
-    seconds: dict[str, list[float]] = {"plain": [], "drawn": [], "encoder": []}
+    seconds: dict[str, list[float]] = {"plain": [], "drawn": [], "encoder": [], "files": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.repeats):
             plain = run(command, Path(folder, "plain"))
             drawn = run([*command, "--save-images"], Path(folder, "drawn"))
-            alone = encode(frames)
-            for name, times in (("plain", plain), ("drawn", drawn), ("encoder", alone)):
+            alone, files = encode(frames), encode(frames, Path(folder))
+            for name, times in (("plain", plain), ("drawn", drawn), ("encoder", alone), ("files", files)):
                 seconds[name].append(times.cpu)
             rates = [f"{len(frames) / times.wall:.1f}" for times in (plain, drawn)]
-            figures = said(drawn.cpu - plain.cpu, alone.cpu, len(frames))
+            figures = said(drawn.cpu - plain.cpu, alone.cpu, files.cpu, len(frames))
             print(f"round {number}: {rates[0]} images/s, {rates[1]} with pictures; {figures}", flush=True)
             for name in ("plain", "drawn"):
                 shutil.rmtree(os.path.join(folder, name))
     costs = [drawn - plain for plain, drawn in zip(seconds["plain"], seconds["drawn"], strict=True)]
-    print("median of rounds:", said(statistics.median(costs), statistics.median(seconds["encoder"]), len(frames)))
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    print("median of rounds:", said(statistics.median(costs), middle["encoder"], middle["files"], len(frames)))
     least = {name: min(values) for name, values in seconds.items()}  # others on the machine only add
-    print("least of each:", said(least["drawn"] - least["plain"], least["encoder"], len(frames)))
+    print("least of each:", said(least["drawn"] - least["plain"], least["encoder"], least["files"], len(frames)))
 
 
-def said(cost: float, encoder: float, images: int) -> str:
-    """Returns what pictures cost beside the encoder, both in seconds of CPU time."""
+def said(cost: float, encoder: float, files: float, images: int) -> str:
+    """Returns what pictures cost beside the encoder, without and with writing what it gives; all in seconds of CPU."""
+    cost, encoder, files = (1000 * seconds / images for seconds in (cost, encoder, files))
     return (
-        f"CPU ms an image: {cost / images * 1000:.2f} for pictures, {encoder / images * 1000:.2f} the encoder alone, "
-        f"{cost / encoder:.2f} x"
+        f"CPU ms an image: {cost:.2f} for pictures; {encoder:.2f} the encoder alone, {cost / encoder:.2f} x; "
+        f"{files:.2f} with its files, {cost / files:.2f} x"
     )
 
 

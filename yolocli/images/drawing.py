@@ -49,7 +49,7 @@ class Mark:
     """
 
     colour: int
-    captions: Sequence[str] = ()
+    captions: tuple[str, ...] = ()
     box: Sequence[float] = ()
     corners: Points = ()
     rings: Sequence[Points] = ()

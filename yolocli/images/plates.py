@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from yolocli.images.fonts import Font, Fonts, every_font
 if TYPE_CHECKING:
     from yolocli.images.picture import Pixels
 
-PARTS_KEPT = 512
+PARTS_KEPT, PLATES_KEPT = 512, 256
 CUT = "..."
 
 
@@ -38,9 +37,10 @@ class Plates:
         """Takes the fonts to choose from; those of this machine, if none are given."""
         self._fonts = fonts or Fonts(every_font())
         self._lock = threading.Lock()  # a font is used by one thread at a time
-        self._kept = lru_cache(PARTS_KEPT)(self._rendered)
+        self._part = lru_cache(PARTS_KEPT)(self._rendered)
+        self._plate = lru_cache(PLATES_KEPT)(self._joined_or_cut)
 
-    def plate(self, texts: Sequence[str], size: int, width: int) -> Pixels:
+    def plate(self, texts: tuple[str, ...], size: int, width: int) -> Pixels:
         """Returns a caption on its plate, in a margin.
 
         Args:
@@ -50,17 +50,20 @@ class Plates:
             width: Most pixels of the plate; what is longer is cut.
 
         Returns:
-            uint8 array (height, width): how much of each pixel is ink.
+            uint8 array (height, width): how much of each pixel is ink. It is kept, so it must not be changed.
         """
-        texts = [" ".join(text.split()) for text in texts]
         with self._lock:
-            text = next(filter(self._can_be_drawn, texts), None)
-            if text is None:
-                text = "".join(character for character in texts[-1] if self._can_be_drawn(character))
-            plate, end = self._joined(text, size), CUT if self._can_be_drawn(text + CUT) else ""
-            while plate.shape[1] > width and text:
-                text = text[: min(len(text) - 1, len(text) * width // plate.shape[1])]
-                plate = self._joined(text.rstrip() + end, size)
+            return self._plate(texts, size, width)
+
+    def _joined_or_cut(self, texts: tuple[str, ...], size: int, width: int) -> Pixels:
+        texts = tuple(" ".join(text.split()) for text in texts)
+        text = next(filter(self._can_be_drawn, texts), None)
+        if text is None:
+            text = "".join(character for character in texts[-1] if self._can_be_drawn(character))
+        plate, end = self._joined(text, size), CUT if self._can_be_drawn(text + CUT) else ""
+        while plate.shape[1] > width and text:
+            text = text[: min(len(text) - 1, len(text) * width // plate.shape[1])]
+            plate = self._joined(text.rstrip() + end, size)
         return plate
 
     def _can_be_drawn(self, text: str) -> bool:
@@ -69,7 +72,7 @@ class Plates:
     def _joined(self, text: str, size: int) -> Pixels:
         import numpy as np
 
-        parts = [self._kept(words, size) for words in _words(text)]
+        parts = [self._part(words, size) for words in _words(text)]
         margin = max(size // 5, 1)
         ascent = max([size * 3 // 4, *(part.ascent for part in parts)])  # so that most plates are of one height
         below = max([size // 5, *(len(part.mask) - part.ascent for part in parts)])
