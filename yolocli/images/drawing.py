@@ -182,12 +182,13 @@ def _box(mark: Mark, pixels: Pixels) -> tuple[int, int, int, int]:
 
 
 def _write(pixels: Pixels, marks: Sequence[Mark], plates: Plates, size: int, line: int) -> None:
-    """Puts captions where they hide nothing that was written before, as far as there is room."""
+    """Puts captions where they hide no other, as far as there is room; of two in one place the first is on top."""
     import cv2
     import numpy as np
 
     height, width = pixels.shape[:2]
     taken = np.zeros((len(marks), 4), np.int64)
+    written: list[Pixels] = []
     down = 0
     for index, mark in enumerate(marks):
         plate = plates.plate(mark.captions, size, width)
@@ -199,7 +200,9 @@ def _write(pixels: Pixels, marks: Sequence[Mark], plates: Plates, size: int, lin
             if down > height and top:
                 break
         taken[index] = left, top, left + wide, top + tall
-        place = pixels[top : top + tall, left : left + wide]
+        written.append(plate)
+    for mark, plate, (left, top, right, bottom) in reversed(list(zip(marks, written, taken.tolist(), strict=False))):
+        place = pixels[top:bottom, left:right]
         if place.size:
             place[:] = cv2.applyColorMap(plate, _tints(class_colour(mark.colour)))[: len(place), : place.shape[1]]
 
@@ -215,7 +218,7 @@ def _tints(colour: Colour) -> NDArray[np.uint8]:
 
 
 def _places(box: tuple[int, int, int, int], tall: int, wide: int, line: int) -> Iterator[tuple[int, int]]:
-    """Yields where a plate may go, the best place first: above its box, inside of it or below."""
+    """Yields where a plate may go, the best place first: above its box, inside of it, below or beside it."""
     half = line // 2
     left, top, right, bottom = box
     for x in (left - half, right + half + 1 - wide):
@@ -223,6 +226,8 @@ def _places(box: tuple[int, int, int, int], tall: int, wide: int, line: int) -> 
         yield x, top + half + 1
         yield x, bottom + half + 1
         yield x, bottom - half - tall
+    yield right + half + 1, top - half
+    yield left - half - wide, top - half
 
 
 def _free(
