@@ -229,8 +229,8 @@ ImageRoot = Annotated[
 SaveMaps = Annotated[
     bool, option("--save-maps", OUTPUT, "Of a semantic or depth model, the map of each image as a file below maps/.")
 ]
-SaveImages = Annotated[bool, option("--save-images", OUTPUT, "Each image with what was found drawn in, below drawn/.")]
-SaveCrops = Annotated[bool, option("--save-crops", OUTPUT, "A picture of each box, below crops/, a folder per class.")]
+SaveImages = Annotated[bool, option("--save-images", OUTPUT, "Draw what is found, below drawn/.")]
+SaveCrops = Annotated[bool, option("--save-crops", OUTPUT, "Cut out each box, below crops/CLASS/.")]
 Stdout = Annotated[bool, option("--stdout", OUTPUT, "A JSON line per image on stdout, at once.")]
 Ordered = Annotated[bool, option("--ordered", OUTPUT, "Give results in input order.")]
 Timings = Annotated[bool, option("--timings", OUTPUT, "Put the ms of each stage into the records.")]
