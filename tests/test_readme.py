@@ -16,7 +16,10 @@ from tests.support import REPOSITORY, clean_environment
 from yolocli.builtin import WEIGHTS
 from yolocli.tasks import TASKS, find_task
 
-PAGES = ["README.md", "docs/promises.md", "docs/speed.md", "docs/tasks.md", "docs/models.md", "docs/report.md"]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("promises", "speed", "tasks", "models", "report", "pictures")),
+]
 OF_CI = {"make demo", "make test", "make test-all", "make check", "make chaos", ".ci/run", "pip install '.[openvino]'"}
 """What installs, and what would run this test: `.ci/run` does it."""
 SMALLER = (
@@ -140,6 +143,15 @@ def test_every_command_about_speed(place: Path) -> None:
     for command in sorted(told, key=lambda command: "optimize" not in command):  # its model is used further up
         shell(place, command)
     assert (place / "yolo11n_int8_openvino_model/metadata.yaml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the pages show commands of a Unix shell")
+def test_every_command_about_pictures(place: Path) -> None:
+    for command in commands("docs/pictures.md"):
+        shell(place, command)
+    assert (place / "yolocli-out/drawn/workshop/racks.jpg.jpg").exists()
+    assert (place / "sure-pictures/crops").is_dir()
 
 
 def test_links_lead_somewhere() -> None:

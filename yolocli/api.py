@@ -56,6 +56,8 @@ def detect(
     save_by_class: Literal["link", "copy"] | None = None,
     save_maps: bool = DETECTOR.save_maps,
     exif: bool = DETECTOR.exif,
+    save_images: bool = DEFAULTS.save_images,
+    save_crops: bool = DEFAULTS.save_crops,
     timings: bool = DEFAULTS.timings,
     overwrite: bool = DEFAULTS.overwrite,
     prune: bool = DEFAULTS.prune,
@@ -103,6 +105,9 @@ def detect(
         save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
             folder it is in `ImageResult.files`.
         exif: Put capture time, GPS position and orientation, as far as a file has them, into `ImageResult.more`.
+        save_images: Make a JPEG of each image with what was found drawn into it; without an output folder it is in
+            `ImageResult.files`, as "drawn".
+        save_crops: Make a JPEG of each box; without an output folder that of the first one is "crops/0" there.
         timings: Put the milliseconds of each stage into the records there.
         overwrite: Start anew in a folder that holds results.
         prune: Drop the records there of images that are gone from the folders walked.

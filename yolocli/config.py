@@ -200,6 +200,8 @@ class RunConfig:
         output: Folder for results; None keeps nothing on disk.
         formats: Names from the registry of formats, each with its options after it: `name:option=value`.
         save_by_class: How each picture gets below a folder for each class found in it, of `SORTINGS`; None leaves it.
+        save_images: Make a picture of each image, with what was found drawn into it.
+        save_crops: Make a picture of each box.
         ordered: Give outcomes in input order instead of as they end.
         timings: Put the milliseconds of each stage into the records.
         retry_failed: On a second run, try again what failed.
@@ -217,6 +219,8 @@ class RunConfig:
     output: Path | None = None
     formats: tuple[str, ...] = ("json", "csv")
     save_by_class: str | None = None
+    save_images: bool = False
+    save_crops: bool = False
     ordered: bool = False
     timings: bool = False
     retry_failed: bool = True
@@ -238,6 +242,11 @@ class RunConfig:
         """The formats, and those that other settings ask for."""
         sorting = () if self.save_by_class is None else (f"by-class:how={self.save_by_class}",)
         return self.formats + sorting
+
+    @property
+    def pictures(self) -> bool:
+        """Whether pictures are to be made of images."""
+        return self.save_images or self.save_crops
 
 
 def configure(given: Mapping[str, Any]) -> RunConfig:

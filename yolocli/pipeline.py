@@ -34,6 +34,7 @@ from yolocli.sources.shard import ShardFilter
 from yolocli.summary import RunSummary, Tally
 
 DEFAULT_LOADER: Loader = YoloLoader()
+BATCH_WITH_PICTURES = 8
 
 
 class Run:
@@ -187,9 +188,13 @@ class Run:
         return chunk_size(self._settled.batch or 1)
 
     def _best_batch(self, ready: Loaded) -> int:
-        """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other."""
+        """Returns the worker's own choice; but where a batch gains little, a piped image waits for no other.
+
+        Where pictures are made, they take longer than the network, and those of a large batch much memory.
+        """
         small = ready.best_batch <= BATCH_OF_MANY_THREADS
-        return 1 if small and self._config.source.piped else ready.best_batch
+        best = min(ready.best_batch, BATCH_WITH_PICTURES) if self._config.pictures else ready.best_batch
+        return 1 if small and self._config.source.piped else best
 
     def _detect(self, crew: Crew, feed: Feed[Found], folder: RunFolder | None) -> Iterator[Outcome]:
         config = self._config
@@ -261,7 +266,9 @@ class Run:
         if folder is not None:
             if complete:  # or the rest of the walk might have met them
                 folder.settle_gone(search.walked)
-            folder.finish()
+            folder.finish(lambda: self._stopped is not None)
+            if folder.made.unfinished:
+                stopped = self._stopped
             summary = replace(
                 summary,
                 skipped=folder.skipped,
@@ -271,7 +278,7 @@ class Run:
                 damaged=folder.damaged,
                 folder=asdict(folder.totals),
             )
-        failed = summary.failures + summary.skipped_failures
+        failed = summary.failures + summary.skipped_failures + (folder.made.undrawn if folder else 0)
         self.summary = replace(
             summary,
             workers=crew.workers if crew else 0,

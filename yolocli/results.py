@@ -104,7 +104,8 @@ class Findings:
     Attributes:
         detections: As the task orders them: mostly by falling confidence.
         more: Fields that the task adds to the record of the image, ready for JSON.
-        files: Files of the image that only who has its pixels can make, by the folder that they belong in.
+        files: Files of the image that only who has its pixels can make, by the folder that they belong in, and a number
+            where there are several.
     """
 
     detections: tuple[Detection, ...] = ()
@@ -121,7 +122,7 @@ class ImageResult:
         width: Pixels of the upright image.
         height: Pixels of the upright image.
         detections: What was found, mostly by falling confidence; may be empty.
-        timings: Milliseconds by stage (read, decode, prepare, infer, post); a batch's time is shared equally.
+        timings: Milliseconds by stage (read, decode, prepare, infer, post, draw); a batch's time is shared equally.
         more: Fields that the task adds, ready for JSON.
         files: See `Findings`; not in the record, and not there when it was read back.
     """
@@ -267,7 +268,9 @@ def _timings(timings: Mapping[str, float]) -> dict[str, Any]:
     return {TIMINGS: {stage: round(value, 3) for stage, value in timings.items()}}
 
 
-STAGES = ("read", "decode", "prepare", "infer", "post", "write")
+DRAW = "draw"
+"""Stage of an image of which pictures are made."""
+STAGES = ("read", "decode", "prepare", "infer", "post", DRAW, "write")
 """In the order an image passes them; the last is the run's, the others the worker's."""
 
 Item: TypeAlias = ImageRef | ImageFailure

@@ -14,6 +14,7 @@ from yolocli.cli.bench import bench
 from yolocli.cli.convert import convert
 from yolocli.cli.declare import VARIABLES, Command
 from yolocli.cli.detect import detect
+from yolocli.cli.draw import draw
 from yolocli.cli.export import export
 from yolocli.cli.failures import failures
 from yolocli.cli.merge import merge
@@ -34,6 +35,7 @@ app.command(cls=Command)(export)
 app.command(cls=Command)(merge)
 app.command(cls=Command)(report)
 app.command(cls=Command)(failures)
+app.command(cls=Command)(draw)
 app.command(cls=Command)(bench)
 app.command(cls=Command)(optimize)
 app.command(cls=Command)(convert)

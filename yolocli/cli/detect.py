@@ -68,6 +68,8 @@ def detect(
     image_root: options.ImageRoot = None,
     save_maps: options.SaveMaps = DETECTOR.save_maps,
     exif: options.Exif = DETECTOR.exif,
+    save_images: options.SaveImages = DEFAULTS.save_images,
+    save_crops: options.SaveCrops = DEFAULTS.save_crops,
     stdout: options.Stdout = False,
     ordered: options.Ordered = DEFAULTS.ordered,
     timings: options.Timings = DEFAULTS.timings,
@@ -99,10 +101,15 @@ def _config(given: dict[str, Any]) -> RunConfig:
     if not given["stdout"]:
         given.setdefault("output", DEFAULT_OUTPUT)
     config = configure(given)
-    if config.detector.save_maps and config.output is None:
-        raise UsageError("--save-maps writes files: give --output")
-    if given["report"] and config.output is None:
-        raise UsageError("--report writes files: give --output")
+    asked = {
+        "--save-maps": config.detector.save_maps,
+        "--save-images": config.save_images,
+        "--save-crops": config.save_crops,
+        "--report": given["report"],
+    }
+    for option, wanted in asked.items():
+        if wanted and config.output is None:
+            raise UsageError(f"{option} writes files: give --output")
     return config
 
 

@@ -76,7 +76,7 @@ Shard = Annotated[
     option(
         "--shard I/N",
         INPUT,
-        "Take the I-th of N parts, by the names of images; auto asks the array job.",
+        "Take the I-th of N parts; auto asks the array job.",
         parse_shard,
         default="all",
     ),
@@ -100,7 +100,7 @@ Imgsz = Annotated[
     ),
 ]
 Conf = Annotated[Optional[float], option("--conf SHARE", MODEL, "Least confidence of a box, 0 to 1.")]
-Iou = Annotated[float, option("--iou SHARE", MODEL, "Overlap above which NMS drops the lesser box, 0 to 1.")]
+Iou = Annotated[float, option("--iou SHARE", MODEL, "NMS drops boxes that overlap more.")]
 MaxDet = Annotated[int, option("--max-det N", MODEL, "Boxes kept of an image.")]
 Classes = Annotated[
     Optional[list[str]],
@@ -110,7 +110,7 @@ Classes = Annotated[
 ]
 Masks = Annotated[
     str,
-    option("--masks FORM", MODEL, "Of a segmentation model: polygon, rle (as COCO) or none.", **one_of(config.MASKS)),
+    option("--masks FORM", MODEL, "For segments: polygon, rle, none.", **one_of(config.MASKS)),
 ]
 TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoint that may run code of its own.")]
 
@@ -140,9 +140,7 @@ Mode = Annotated[
     ),
 ]
 Workers = Annotated[int, option("--workers -j N", RUN, "Workers; 0 chooses.")]
-ThreadsPerWorker = Annotated[
-    int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 shares out the cores.")
-]
+ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 chooses.")]
 Batch = Annotated[int, option("--batch N", RUN, "Images that go through the network together; 0 chooses.")]
 Device = Annotated[
     Optional[str],
@@ -157,7 +155,7 @@ Device = Annotated[
 
 # Limits
 
-MaxPixels = Annotated[int, option("--max-pixels N", LIMITS, "Larger images are failures, found by their header.")]
+MaxPixels = Annotated[int, option("--max-pixels N", LIMITS, "Larger images are failures.")]
 Timeout = Annotated[
     Optional[str],
     option(
@@ -173,7 +171,7 @@ MaxFailures = Annotated[
     option(
         "--max-failures N|N%",
         LIMITS,
-        "Stop after more failures than this: a number, or a share such as 5%.",
+        "Stop after more failures, N or N%.",
         parse_failures,
         default="none",
     ),
@@ -184,7 +182,7 @@ MaxRuntime = Annotated[
     option(
         "--max-runtime TIME",
         LIMITS,
-        "Stop after this time, such as 8h; the same command goes on.",
+        "Stop after this time, such as 8h.",
         parse_duration,
         default="none",
     ),
@@ -203,7 +201,7 @@ Formats = Annotated[
         "--format FORMAT,...",
         OUTPUT,
         "json, csv, csv-per-image, coco, coco-dataset, yolo, voc, label-studio, megadetector, by-class, parquet, "
-        "sqlite; comma-separated or repeated.",
+        "sqlite; repeatable.",
         default=",".join(DEFAULTS.formats),
     ),
 ]
@@ -227,21 +225,19 @@ ImageRoot = Annotated[
         default="where they lie here",
     ),
 ]
-SaveMaps = Annotated[
-    bool, option("--save-maps", OUTPUT, "Of a semantic or depth model, the map of each image as a file below maps/.")
-]
-Exif = Annotated[
-    bool, option("--exif", OUTPUT, "Put capture time, GPS position and orientation of each file into the records.")
-]
+SaveMaps = Annotated[bool, option("--save-maps", OUTPUT, "Maps of semantic and depth models, below maps/.")]
+Exif = Annotated[bool, option("--exif", OUTPUT, "With capture time, GPS and orientation.")]
+SaveImages = Annotated[bool, option("--save-images", OUTPUT, "Draw what is found, below drawn/.")]
+SaveCrops = Annotated[bool, option("--save-crops", OUTPUT, "Cut out each box, below crops/CLASS/.")]
 Stdout = Annotated[bool, option("--stdout", OUTPUT, "A JSON line per image on stdout, at once.")]
 Ordered = Annotated[bool, option("--ordered", OUTPUT, "Give results in input order.")]
 Timings = Annotated[bool, option("--timings", OUTPUT, "Put the ms of each stage into the records.")]
 Overwrite = Annotated[bool, option("--overwrite", OUTPUT, "Start anew in a folder with results.")]
-Prune = Annotated[bool, option("--prune", OUTPUT, "Drop records of images that are gone from the folders walked.")]
+Prune = Annotated[bool, option("--prune", OUTPUT, "Drop records of images that are gone.")]
 RetryFailed = Annotated[
     bool, option("--retry-failed/--no-retry-failed", OUTPUT, "Try failures of an earlier run again.")
 ]
-Report = Annotated[bool, option("--report", OUTPUT, "Make a page of figures and pictures at the end: report.html.")]
+Report = Annotated[bool, option("--report", OUTPUT, "Make a page of the run: report.html.")]
 
 # For people
 

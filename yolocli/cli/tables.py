@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from yolocli.errors import printable
-from yolocli.results import STAGES
+from yolocli.results import DRAW, STAGES
 from yolocli.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ BENCH_COLUMNS: Mapping[str, Column] = MappingProxyType(
         "failed": lambda row: f"{row['failures']:,}" if row["failures"] else "",
     }
 )
-STAGE_COLUMNS: Mapping[str, Column] = MappingProxyType({name: _stage(name) for name in STAGES})
+STAGE_COLUMNS: Mapping[str, Column] = MappingProxyType({name: _stage(name) for name in STAGES if name != DRAW})
 
 
 def _print_columns(

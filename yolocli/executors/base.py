@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from yolocli.config import DetectorConfig
 from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
+from yolocli.executors.pictures import NO_PICTURES, Pictures
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.plan import Prepared
 
@@ -57,12 +58,14 @@ class WorkerSpec:
         detector: What it is to be, made ready on this machine.
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         timeout: Seconds an image may take; None for no limit.
+        pictures: To be made of each image.
     """
 
     loader: Loader
     detector: Prepared
     devices: tuple[str, ...] = ()
     timeout: float | None = None
+    pictures: Pictures = NO_PICTURES
 
     def prepared(self, slot: int) -> Prepared:
         """Returns what a slot's detector is to be: devices are dealt like cards."""
@@ -100,15 +103,18 @@ class Executor(Protocol):
 class LocalWorker:
     """A worker whose detector lives in this process."""
 
-    def __init__(self, detector: Detector, asked: DetectorConfig) -> None:
+    def __init__(self, detector: Detector, asked: DetectorConfig, pictures: Pictures = NO_PICTURES) -> None:
         self._detector = detector
         self._asked = asked
+        self._pictures = pictures
         self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
-        asked = self._asked
-        return detect_images(self._detector, items, batch=batch, max_pixels=asked.max_pixels, exif=asked.exif)
+        asked, pictures = self._asked, self._pictures
+        return detect_images(
+            self._detector, items, batch=batch, max_pixels=asked.max_pixels, exif=asked.exif, pictures=pictures
+        )
 
     def check(self) -> None:
         """See `check_network`."""

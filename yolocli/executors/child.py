@@ -14,6 +14,7 @@ from typing import Any
 from yolocli.detector import Loader
 from yolocli.errors import WorkerError
 from yolocli.executors.base import Loaded, LocalWorker
+from yolocli.executors.pictures import Pictures
 from yolocli.machine.memory import keep_freed_memory
 from yolocli.machine.threads import start_thread
 from yolocli.results import Item, Outcome
@@ -59,11 +60,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def own_detector(loader: Loader, prepared: Prepared) -> Loaded:
+def own_detector(loader: Loader, prepared: Prepared, pictures: Pictures) -> Loaded:
     """Builds the detector, and says what it says of itself."""
     global _worker
     start_thread(_end_with_parent, "yolocli-parent-watch")
-    _worker = LocalWorker(loader.load(prepared), prepared.asked)
+    _worker = LocalWorker(loader.load(prepared), prepared.asked, pictures)
     return _worker.loaded
 
 

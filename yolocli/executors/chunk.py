@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yolocli.detector import Detector
 from yolocli.errors import ImageError, ModelError, YolocliError
+from yolocli.executors.pictures import COLOUR, NO_PICTURES, Pictures, make_again, make_pictures
 from yolocli.images.decode import decode
 from yolocli.images.exif import EXIF, read_exif
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.images.picture import Picture
-from yolocli.results import ImageFailure, ImageRef, ImageResult, Item, Outcome
+from yolocli.results import DRAW, ImageFailure, ImageRef, ImageResult, Item, Outcome
 from yolocli.sources import read
 from yolocli.sources.suffixes import suffix_of
-from yolocli.tasks.base import Raw
+from yolocli.tasks.base import Raw, Task
 
 BATCHES_PER_CHUNK = 2
+KEPT_BYTES = 128 << 20
+"""Of decoded images that a chunk keeps to make pictures of; the others are read again for it."""
 ORDINARY = ((480, 640), (640, 640))
 """Height and width of pictures, letterboxed to two shapes by most models, that a network can be expected to work on."""
 
@@ -36,6 +39,7 @@ class _Job:
     parts: list[_Part] = field(default_factory=list)
     exif: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
+    picture: Picture | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -54,6 +58,7 @@ class _Job:
         kind = error.kind if isinstance(error, ImageError) else type(error).__name__
         self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
         self.parts.clear()
+        self.picture = None
 
 
 @dataclass(slots=True)
@@ -71,7 +76,13 @@ def chunk_size(batch: int) -> int:
 
 
 def detect_images(
-    detector: Detector, items: Sequence[Item], *, batch: int, max_pixels: int, exif: bool = False
+    detector: Detector,
+    items: Sequence[Item],
+    *,
+    batch: int,
+    max_pixels: int,
+    exif: bool = False,
+    pictures: Pictures = NO_PICTURES,
 ) -> list[Outcome]:
     """Takes a chunk of files through all stages.
 
@@ -85,6 +96,7 @@ def detect_images(
         batch: Images that go through the network together at most.
         max_pixels: See `images.decode`.
         exif: Put what `read_exif` finds into the records.
+        pictures: To be made of each image that gives a result. One that cannot be made is missing, and no more.
 
     Returns:
         One Outcome for each item, in their order.
@@ -94,18 +106,20 @@ def detect_images(
     """
     jobs = {position: _Job(item) for position, item in enumerate(items) if isinstance(item, ImageRef)}
     shapes: dict[tuple[int, ...], list[_Part]] = {}
+    room = KEPT_BYTES if pictures and detector.channels == COLOUR else 0
     for job in jobs.values():
-        _load(detector, job, max_pixels, exif)
+        room -= _load(detector, job, max_pixels, exif, room)
         for part in job.parts:
             shapes.setdefault(part.canvas.shape, []).append(part)
     for same in shapes.values():
         for start in range(0, len(same), batch):
             for job in _infer(detector, same[start : start + batch]):
-                _finish(detector, job)
+                _finish(detector, job, pictures)
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
-def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool) -> None:
+def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool, room: int) -> int:
+    """Reads, decodes and prepares an image; returns the bytes of its pixels, if there is room to keep them."""
     data, picture = b"", None
     with job.stage("read"):
         data = read(job.ref.source)
@@ -116,6 +130,10 @@ def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool) -> None:
     if picture is not None:
         with job.stage("prepare"):
             job.parts = [_Part(job, canvas) for canvas in detector.prepare(picture)]
+    if picture is None or job.outcome is not None or picture.pixels.nbytes > room:
+        return 0
+    job.picture = picture
+    return picture.pixels.nbytes
 
 
 def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
@@ -178,7 +196,7 @@ def _attempt(detector: Detector, canvases: Sequence[Canvas]) -> list[Raw] | Exce
         return error.with_traceback(None)
 
 
-def _finish(detector: Detector, job: _Job) -> None:
+def _finish(detector: Detector, job: _Job, pictures: Pictures) -> None:
     canvases = [part.canvas for part in job.parts]
     with job.stage("post"):
         found = detector.finish([part.found for part in job.parts if part.found is not None], canvases)
@@ -186,6 +204,22 @@ def _finish(detector: Detector, job: _Job) -> None:
         more = {**found.more, EXIF: job.exif} if job.exif else found.more
         job.outcome = ImageResult(job.ref, width, height, found.detections, job.timings, more, found.files)
     job.parts.clear()  # they hold the job in turn, and are large
+    if pictures and isinstance(job.outcome, ImageResult):
+        job.outcome = _with_pictures(job, job.outcome, detector.task, pictures)
+
+
+def _with_pictures(job: _Job, result: ImageResult, task: Task, pictures: Pictures) -> ImageResult:
+    """Returns a result with its pictures; without those that cannot be made, as they are not what it is about."""
+    started = time.perf_counter()
+    made: dict[str, bytes] = {}
+    with suppress(Exception):
+        if job.picture is None:
+            made = make_again(result, task, pictures)
+        else:
+            made = make_pictures(job.picture, result, task, pictures)
+    job.picture = None
+    job.timings[DRAW] = (time.perf_counter() - started) * 1000
+    return replace(result, files={**result.files, **made})
 
 
 def _outcome(job: _Job) -> Outcome:

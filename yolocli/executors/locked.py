@@ -29,7 +29,7 @@ class LockedExecutor:
         with self._asking:
             if self._shared is None:
                 self._shared = self._owner.submit(self._load)
-        return LocalWorker(self._shared.result(), self._spec.detector.asked)
+        return LocalWorker(self._shared.result(), self._spec.detector.asked, self._spec.pictures)
 
     def kill(self) -> None:
         """See `Executor.kill`; a thread cannot be."""

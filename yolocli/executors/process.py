@@ -84,6 +84,7 @@ class ProcessWorker:
         self._loader = spec.loader
         self._prepared = spec.prepared(slot)
         self._timeout = spec.timeout
+        self._pictures = spec.pictures
         self._children = children
         self._start()
 
@@ -200,7 +201,7 @@ class ProcessWorker:
                     raise WorkerError(f"worker processes cannot be started: what forks them dies; {LIMITED}") from error
                 continue
             try:
-                self.loaded = self._call(child.own_detector, self._loader, self._prepared)
+                self.loaded = self._call(child.own_detector, self._loader, self._prepared, self._pictures)
                 return
             except DiedError:
                 self._end()

@@ -9,6 +9,7 @@ from yolocli.config import RunConfig
 from yolocli.detector import Loader
 from yolocli.executors import check_mode, find_executor
 from yolocli.executors.base import WorkerSpec
+from yolocli.executors.pictures import Pictures
 from yolocli.machine.cpus import share_cpus, usable_cpus
 from yolocli.runtimes import find_engine
 from yolocli.runtimes.plan import Prepared
@@ -57,4 +58,5 @@ def settle(config: RunConfig, loader: Loader, notice: Callable[[str], None]) -> 
 
 def worker_spec(config: RunConfig, loader: Loader, settled: Settled) -> WorkerSpec:
     """Returns what the workers of a run are made from."""
-    return WorkerSpec(loader, settled.detector, config.devices, config.limits.timeout)
+    pictures = Pictures(config.save_images, config.save_crops)
+    return WorkerSpec(loader, settled.detector, config.devices, config.limits.timeout, pictures)

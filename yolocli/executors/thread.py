@@ -20,7 +20,7 @@ class ThreadExecutor:
     def open_worker(self, slot: int) -> LocalWorker:
         """See `Executor.open_worker`."""
         prepared = self._spec.prepared(slot)
-        return LocalWorker(self._spec.loader.load(prepared), prepared.asked)
+        return LocalWorker(self._spec.loader.load(prepared), prepared.asked, self._spec.pictures)
 
     def kill(self) -> None:
         """See `Executor.kill`; a thread cannot be."""

@@ -8,7 +8,7 @@ and its suffix alone, never on what was decoded before.
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from yolocli.errors import ImageError
@@ -22,7 +22,16 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ANIMATION_CHUNKS = frozenset({b"acTL", b"fcTL", b"fdAT"})
 """Of a PNG (third edition, 11.3.4)."""
 
-_large_lock = threading.Lock()
+_large_lock = threading.RLock()
+
+
+def alone_if_large(decode_bytes: int | None) -> AbstractContextManager[object]:
+    """Lets one thread at a time into a block that is about an image of so many bytes, if these are many; see above.
+
+    Args:
+        decode_bytes: What decoding it takes; None if that is not known.
+    """
+    return _large_lock if decode_bytes is None or decode_bytes > LARGE_BYTES else nullcontext()
 
 
 def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> Picture:
@@ -41,9 +50,8 @@ def decode(data: bytes, suffix: str, *, channels: int = 3, max_pixels: int) -> P
     import numpy as np
 
     header = check_header(data, max_pixels)
-    large = header.decode_bytes is None or header.decode_bytes > LARGE_BYTES
     try:
-        with _large_lock if large else nullcontext():
+        with alone_if_large(header.decode_bytes):
             pixels = _decode(data, suffix, channels, header)
     except cv2.error as error:
         raise ImageError("UndecodableImage", f"the decoder gave up: {error.err}") from error

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -214,14 +215,27 @@ class OutputFolder:
             OutputError: If one cannot be removed.
         """
         for files in images:
-            for file in places(files, path):
-                with suppress(OSError):  # not there, or no such name can be
-                    place, name = self._place(file, make=False)
-                    if not is_own_file(place, name, files):
-                        continue
-                    with writing(self.root / file):
-                        os.unlink(place.at(name), dir_fd=place.fd)
-                    self._folders.remove_empty(file.parts[:-1])
+            for one in reversed(self._grouped(files, path)) if files.grouped else [files]:
+                for file in places(one, path):
+                    with suppress(OSError):  # not there, or no such name can be
+                        place, name = self._place(file, make=False)
+                        if not is_own_file(place, name, one):
+                            continue
+                        with writing(self.root / file):
+                            os.unlink(place.at(name), dir_fd=place.fd)
+                        self._folders.remove_empty(file.parts[:-1])
+
+    def _grouped(self, files: ImageFiles, path: str) -> list[ImageFiles]:
+        """Returns which of the files that an image may have any number of are there.
+
+        In each sub-folder they are numbered without a gap; the last must go first, or a kill would leave one.
+        """
+        found: list[ImageFiles] = []
+        with suppress(OSError):
+            for group in sorted(os.listdir(self.root / files.folder)):
+                numbered = map(partial(files.one_of, group), itertools.count(1))
+                found += itertools.takewhile(lambda one: self.has_image(one, path), numbered)
+        return found
 
     def refuse_foreign_images(self, paths: Iterable[str], images: Collection[ImageFiles]) -> None:
         """Makes sure that no file of somebody else stands where files of images are to be written.
@@ -233,7 +247,7 @@ class OutputFolder:
         Raises:
             UsageError: With the names of some of them.
         """
-        wanted = ((per_image(files, path), files) for path in paths for files in images)
+        wanted = ((per_image(files, path), files) for path in paths for files in images if not files.grouped)
         found = (os.fspath(file) for file, files in wanted if self._is_foreign(file, files))
         if some := list(itertools.islice(found, SHOWN + 1)):
             raise UsageError(refusal(self.root, some))

@@ -44,8 +44,9 @@ def per_image(files: ImageFiles, path: str) -> Path:
     """
     suffix = files.suffix
     *parents, name = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["~"]
-    # a folder called x.jpg.json must not stand where the file for x.jpg goes
-    parents = [part + "~" if part.rstrip("~").endswith(suffix) else part for part in parents]
+    # a folder called x.jpg.json must not stand where the file for x.jpg goes, whatever number stands before .json
+    last = suffix[suffix.rfind(".") :]
+    parents = [part + "~" if part.rstrip("~").endswith(last) else part for part in parents]
     encoded, whole = os.fsencode(name), os.fsencode(name)
     impossible = (
         path.split("/")[-1] == "."

@@ -151,6 +151,27 @@ def roots_of(folder: OutputFolder) -> list[Root] | None:
     return None if found is None else [found]
 
 
+def known_roots(folder: OutputFolder, settings: Mapping[str, Any]) -> list[Root]:
+    """Returns the roots of a folder that is to be gone on with.
+
+    Args:
+        folder: The folder.
+        settings: As its run.json has them.
+
+    Raises:
+        UsageError: If an earlier version wrote it and they cannot be found out.
+    """
+    roots = roots_of(folder)
+    if roots is None:
+        inputs = settings.get("inputs") or [settings.get("files_from")]
+        raise UsageError(
+            f"{folder.root} was written by an earlier version, which did not note where the images of "
+            f"{', '.join(map(str, inputs))} lie, and it cannot be told from here: use another --output, or "
+            "--overwrite to start anew (`yolocli export` still reads it)"
+        )
+    return roots
+
+
 def names_of(folder: OutputFolder, run: Mapping[str, Any]) -> Mapping[str, str]:
     """Returns class names by id, of the model; those in the records where a folder does not keep them.
 

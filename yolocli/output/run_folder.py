@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
 from yolocli.config import RunConfig
-from yolocli.errors import OutputError, UsageError
+from yolocli.errors import OutputError
 from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live, trees_of
 from yolocli.output.formats.base import Context, Format, Writer
-from yolocli.output.formats.maps import Maps
 from yolocli.output.journal import Journal, mend
 from yolocli.output.lines import Head
+from yolocli.output.made import Made
 from yolocli.output.overwrite import clear
 from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_foreign
 from yolocli.output.past import Known, Past
-from yolocli.output.projection import Totals, WhereMissing, below_nameless, names_of, project, roots_of
+from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, names_of, project
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
@@ -41,6 +41,7 @@ class RunFolder:
         vanished: Images in the journal that are gone from the folders walked; known at the end.
         pruned: Among them, those whose records were dropped.
         damaged: Lines of the journal that were found damaged.
+        made: Files that are made of pixels.
         totals: Of all that the folder holds; known at the end.
     """
 
@@ -50,7 +51,7 @@ class RunFolder:
         self._settled = settled
         self._notice = notice
         self._folder = OutputFolder(config.output)
-        self._maps = Maps(self._folder, config.detector.save_maps)
+        self.made = Made(self._folder, config, notice)
         self._stack = ExitStack()
         self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
         self.totals = Totals()
@@ -69,7 +70,7 @@ class RunFolder:
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
-                clear(self._folder, (*asked.values(), *self._maps.formats))
+                clear(self._folder, (*asked.values(), *self.made.formats))
             self._before = read_json(self._folder, RUN) or {}
             self._classes: dict[str, str] = self._before.get("names") or {}
             self._task: str = self._before.get("task") or DEFAULT_TASK
@@ -80,7 +81,7 @@ class RunFolder:
             self.damaged = mend(self._folder, self._notice)
             self._past = Past(journal)
             stack.callback(self._past.close)
-            self.names = Names(self._known_roots(), self._past.first_parts)
+            self.names = Names(known_roots(self._folder, self._settings_before), self._past.first_parts)
             self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
             refuse_changed(self._folder, trees_of(self._formats.values()))
             self._late = self._new_formats(self._formats)
@@ -115,7 +116,7 @@ class RunFolder:
         """Yields what is still to be done, and counts what is not."""
         for item in items:
             known = self._past.look_up(item.ref if isinstance(item, ImageFailure) else item)
-            done = known is Known.DONE and not self._maps.has_lost(self._past, item.path)
+            done = known is Known.DONE and not self.made.has_lost(self._past, item.path)
             if done or (known is Known.FAILED and not self._config.retry_failed):
                 self.skipped += 1
                 self.skipped_failures += known is Known.FAILED
@@ -146,8 +147,10 @@ class RunFolder:
         if self.names.changed or not self._noted:  # before a name that depends on it
             self._note_run()
         if self._live is None:  # not before the class names are known
-            self._live = open_live(self._formats.values(), self._context())
-        outcome = self._maps.keep(outcome)
+            context = self._context()
+            self._live = open_live(self._formats.values(), context)
+            self.made.open(context, earlier=bool(self._before))
+        outcome = self.made.keep(outcome)
         for writer in self._live:
             writer.add(outcome)
         self._journal.append(outcome)
@@ -177,8 +180,11 @@ class RunFolder:
                     self._drop(head)
                     self.pruned += 1
 
-    def finish(self) -> None:
-        """Makes the projections of the whole journal.
+    def finish(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Makes the projections of the whole journal, and pictures that are missing.
+
+        Args:
+            stopped: Make no more pictures, as they can take long.
 
         Raises:
             OutputError: If they cannot be written.
@@ -191,7 +197,8 @@ class RunFolder:
         writers = open_final(self._formats.values(), context)
         if self._past.images:  # or this run has just written all files of images
             writers += self._complete(context)
-        self.totals = project(self._folder, writers, self.names.roots)
+        self.totals = project(self._folder, writers + self.made.missing(context, stopped), self.names.roots)
+        self.made.tell()
         self._journal.check()
 
     def conclude(self, summary: RunSummary) -> None:
@@ -209,7 +216,7 @@ class RunFolder:
             raise
 
     def _refuse_foreign(self, formats: Mapping[str, Format]) -> None:
-        files, images = files_of((*formats.values(), *self._maps.formats))
+        files, images = files_of((*formats.values(), *self.made.formats))
         refuse_foreign(self._folder.root, (*OWN_FILES, *files), images, trees_of(formats.values()))
 
     def _context(self) -> Context:
@@ -232,22 +239,6 @@ class RunFolder:
             for text, wanted in self._formats.items()
             for writer in open_live([wanted], context)
         ]
-
-    def _known_roots(self) -> list[Root]:
-        """Returns the roots of the folder.
-
-        Raises:
-            UsageError: If an earlier version wrote it and they cannot be found out.
-        """
-        roots = roots_of(self._folder)
-        if roots is None:
-            inputs = self._settings_before.get("inputs") or [self._settings_before.get("files_from")]
-            raise UsageError(
-                f"{self._folder.root} was written by an earlier version, which did not note where the images of "
-                f"{', '.join(map(str, inputs))} lie, and it cannot be told from here: use another --output, or "
-                "--overwrite to start anew (`yolocli export` still reads it)"
-            )
-        return roots
 
     @property
     def _settings_before(self) -> Mapping[str, Any]:

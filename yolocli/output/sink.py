@@ -41,11 +41,22 @@ class ImageFiles:
         folder: Its name.
         suffix: Put after the whole name of the image, so that a.jpg and a.png stay apart.
         start: What the files begin with.
+        grouped: There are any number of files for each image, in sub-folders of this one: those of `one_of`.
     """
 
     folder: str
     suffix: str
     start: Start
+    grouped: bool = False
+
+    def one_of(self, group: str, number: int) -> ImageFiles:
+        """Returns what stands for one of the files of each image.
+
+        Args:
+            group: A sub-folder.
+            number: Of the image's files in it, from 1 on.
+        """
+        return ImageFiles(f"{self.folder}/{group}", f".{number}{self.suffix}", self.start)
 
 
 @dataclass(frozen=True, slots=True)

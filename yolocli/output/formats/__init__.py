@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 
 from yolocli.errors import MissingExtraError, UsageError, install_hint
-from yolocli.output.formats import failures, maps, page
+from yolocli.output.formats import failures, maps, page, pictures
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.formats.options import SEPARATOR, option_text, parse_options
 from yolocli.output.sink import File, ImageFiles, Tree
@@ -116,8 +116,8 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
 
 
 def every_format() -> list[Format]:
-    """Returns all that there are to ask for, with options at their defaults, and what stands for maps and the page."""
-    return [*map(_row, FORMATS), maps.FORMAT, page.FORMAT]
+    """Returns all that there are to ask for, with options at their defaults, and what is made besides."""
+    return [*map(_row, FORMATS), maps.FORMAT, page.FORMAT, pictures.IMAGES, pictures.OF_BOXES]
 
 
 def files_of(formats: Iterable[Format]) -> tuple[list[File], list[ImageFiles]]:

@@ -53,7 +53,8 @@ class Maps:
             self._folder.remove_images((FILES,), outcome.path)
             return outcome
         file = self._folder.write_image(FILES, outcome.path, outcome.files[MAPS])
-        return replace(outcome, more={**outcome.more, MAP: {"file": file, **outcome.more[MAP]}}, files={})
+        others = {name: data for name, data in outcome.files.items() if name != MAPS}
+        return replace(outcome, more={**outcome.more, MAP: {"file": file, **outcome.more[MAP]}}, files=others)
 
     def has_lost(self, past: Past, path: str) -> bool:
         """Tells, if maps are wanted, whether an image that was done has one, and its file is gone or was cut off."""
