@@ -285,6 +285,14 @@ class Nowhere(Memory):
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder, "built")
 
+    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
+        pass
+
+    @contextmanager
+    def add_to(self, name: str) -> Iterator[IO[bytes]]:
+        with tempfile.TemporaryFile() as stream:
+            yield stream
+
     def spool(self) -> IO[bytes]:
         return tempfile.TemporaryFile()
 

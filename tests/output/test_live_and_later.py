@@ -26,6 +26,7 @@ def _written(root: Path) -> Mapping[str, bytes]:
     """Returns what formats wrote, whatever the run was."""
     names = {one.name for name in ASKED for one in find_format(name).files}
     names |= {one.folder for name in ASKED for one in find_format(name).images}
+    names |= {folder for name in ASKED for tree in find_format(name).trees for folder in tree.folders}
     files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
     return {name: file.read_bytes() for name, file in files.items() if name.split("/")[0] in names}
 
@@ -67,7 +68,9 @@ def test_after_a_stop(live: Path, pictures: Path, tmp_path: Path) -> None:
     """As a killed run leaves it: half of the journal, and files that are torn."""
     out = tmp_path / "out"
     shutil.copytree(live, out, symlinks=True)
-    for file in [out / "results.jsonl", *(out / name for name in _written(out))]:
+    trees = {folder for name in ASKED for tree in find_format(name).trees for folder in tree.folders}
+    torn = [name for name in _written(out) if name.split("/")[0] not in trees]  # theirs are refused: see `trees`
+    for file in [out / "results.jsonl", *(out / name for name in torn)]:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     settings = json.loads((out / "run.json").read_bytes()) | {"finished": None}
     (out / "run.json").write_text(json.dumps(settings, indent=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,15 +73,7 @@ def trace(edges: NDArray[np.int64], height: int) -> list[list[tuple[float, float
         edges: Of the mask.
         height: Of the image, in pixels.
     """
-    import numpy as np
+    from yolocli.images.masks import from_edges, outlines
 
-    from yolocli.images.masks import Mask, outlines
-
-    if not len(edges):
-        return []
-    left, right = int(edges[0]) // height, (int(edges[-1]) - 1) // height
-    steps: NDArray[Any] = np.zeros((right - left + 1) * height + 1, np.int8)
-    steps[edges[::2] - left * height], steps[edges[1::2] - left * height] = 1, -1
-    pixels = np.cumsum(steps[:-1], dtype=np.int8).reshape(-1, height).T
-    mask = Mask(np.ascontiguousarray(pixels).view(np.uint8), left, 0)
-    return [[(float(x), float(y)) for x, y in ring.tolist()] for ring in outlines(mask)]
+    found = outlines(from_edges(edges, height)) if len(edges) else []
+    return [[(float(x), float(y)) for x, y in ring.tolist()] for ring in found]
