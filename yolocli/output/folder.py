@@ -149,8 +149,7 @@ class OutputFolder:
     @contextmanager
     def add_to(self, name: str) -> Iterator[IO[bytes]]:
         """See `Sink.add_to`."""
-        file = self.open_in_place(name, os.O_RDWR | os.O_CREAT)
-        with writing(self.root / name), open(file, "r+b") as stream:
+        with writing(self.root / name), open(self.open_in_place(name, os.O_RDWR | os.O_CREAT), "r+b") as stream:
             yield stream
 
     @contextmanager
