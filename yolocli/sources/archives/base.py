@@ -82,8 +82,20 @@ class Bytes(Protocol):
         """Returns bytes; fewer where they end."""
         ...
 
-    def keep(self, offset: int, size: int) -> bool:
-        """Makes sure that a piece can be read later; tells whether there is so much."""
+    def keep(self, offset: int, size: int) -> None:
+        """Makes sure that a piece can be read later.
+
+        Raises:
+            ImageError: If it cannot, or there is not so much.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Looks at what is behind the last member.
+
+        Raises:
+            ImageError: If it says that what was read before is damaged.
+        """
         ...
 
 
@@ -122,9 +134,13 @@ class File:
             offset, size = offset + len(part), size - len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def keep(self, offset: int, size: int) -> bool:
+    def keep(self, offset: int, size: int) -> None:
         """See `Bytes.keep`."""
-        return self._there(offset, size) == size
+        if self._there(offset, size) < size:
+            raise ends_within()
+
+    def finish(self) -> None:
+        """See `Bytes.finish`; nothing is."""
 
     def _there(self, offset: int, size: int) -> int:
         """Returns how many of so many bytes there are."""
@@ -146,6 +162,11 @@ def stamp_of(path: str) -> str:
 def damaged(reason: str) -> ImageError:
     """Returns the failure of an archive, or of a member, that is not what it should be."""
     return ImageError("DamagedArchive", reason)
+
+
+def ends_within() -> ImageError:
+    """Returns the failure of a member that an archive ends in."""
+    return damaged("the archive ends within this member")
 
 
 def clean(name: str) -> str:

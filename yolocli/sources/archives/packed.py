@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 import threading
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from yolocli.errors import ImageError, UsageError, install_hint
 from yolocli.machine.cache import cache_folder
-from yolocli.sources.archives.base import File, damaged, stamp_of
+from yolocli.sources.archives.base import File, damaged, ends_within, stamp_of
 from yolocli.sources.archives.tar import Tar
 
 PIECE = 2**20
@@ -93,6 +92,7 @@ class Unpacked:
         self._stream = decompress(open(path, "rb"))
         self._lock = threading.RLock()
         self._done = 0
+        self._error: ImageError | None = None
         self._unchecked = CHECKED_EVERY
         number, self.name = tempfile.mkstemp(ENDINGS[0], "", _folder())
         self._owned = FileLock(self.name + ENDINGS[1], thread_local=False)
@@ -102,23 +102,42 @@ class Unpacked:
         self._out = open(self.name, "r+b", buffering=0)
 
     def at(self, offset: int, size: int) -> bytes:
-        """See `Bytes.at`."""
-        self.keep(offset, size)
-        return self._kept.at(offset, min(size, max(0, self._done - offset)))
-
-    def keep(self, offset: int, size: int) -> bool:
-        """See `Bytes.keep`.
+        """See `Bytes.at`.
 
         Raises:
-            ImageError: If it is damaged, or there is no room for it.
+            ImageError: If there is none of it, as what is before it is damaged.
         """
+        there = min(size, self._reach(offset, size) - offset)
+        if there <= 0 and self._error is not None:
+            raise self._error
+        return self._kept.at(offset, max(0, there))
+
+    def keep(self, offset: int, size: int) -> None:
+        """See `Bytes.keep`."""
+        if self._reach(offset, size) < offset + size:
+            raise self._error or ends_within()
+
+    def finish(self) -> None:
+        """See `Bytes.finish`: a checksum stands at the end."""
+        with self._lock:
+            while piece := self._next(PIECE):
+                self._done += len(piece)
+        if self._error is not None:
+            raise self._error
+
+    def _reach(self, offset: int, size: int) -> int:
+        """Decompresses up to the end of a piece, and keeps the piece; returns how far it came."""
         with self._lock:
             while self._done < offset and (piece := self._next(offset - self._done)):
                 self._done += len(piece)
             while offset <= self._done < offset + size and (piece := self._next(offset + size - self._done)):
-                self._write(piece)
+                try:
+                    self._write(piece)
+                except ImageError as error:
+                    self._error = error
+                    break
                 self._done += len(piece)
-            return self._done >= offset + size
+            return self._done
 
     def remove(self) -> None:
         """Frees the room that it takes."""
@@ -132,17 +151,15 @@ class Unpacked:
             os.unlink(self._owned.lock_file)
 
     def _next(self, most: int) -> bytes:
+        """Returns what comes next, nothing at the end and from where it is damaged."""
+        if self._error is not None:
+            return b""
         try:
             piece: bytes = self._stream.read1(min(most, PIECE))  # `read` loses what it had before an error
-            return piece
-        except (EOFError, ValueError, zlib.error) as error:
-            raise damaged(f"it cannot be decompressed after byte {self._done:,}: {error}") from error
-        except OSError as error:  # gzip's for what is no gzip
-            raise damaged(f"it cannot be decompressed: {error.strerror or error}") from error
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] == "zstd":
-                raise damaged(f"it cannot be decompressed after byte {self._done:,}: {error}") from error
-            raise
+        except Exception as error:  # each library has its own
+            self._error = damaged(f"it cannot be decompressed from byte {self._done:,} on: {error}")
+            return b""
+        return piece
 
     def _write(self, piece: bytes) -> None:
         self._unchecked += len(piece)

@@ -176,6 +176,8 @@ class _Filter:
         parts = folder.split("/")
         if not config.hidden and any(part.startswith(".") for part in parts):
             return False
+        if not self._search.exclude:
+            return True
         paths = ("/".join(parts[: number + 1]) for number in range(len(parts)))
         return not any(self._search.exclude.match(part, path) for part, path in zip(parts, paths, strict=True))
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from yolocli.errors import ImageError
-from yolocli.sources.archives.base import Bytes, Entry, File, clean, damaged
+from yolocli.sources.archives.base import Bytes, Entry, File, clean, damaged, ends_within
 from yolocli.sources.base import MOST_BYTES, check_size
 from yolocli.sources.suffixes import is_image
 
 BLOCK = tarfile.BLOCKSIZE
 LOOK = 8 * BLOCK
 """Bytes that are read at once: a header and the beginning of the file, which its version is made of, too."""
+ZEROS = bytes(BLOCK)
+MOST_ZEROS = 2**20
+"""Bytes behind an archive's end in which another one may begin."""
 MOST_EXTENSION = 2**20
 """Bytes of an extended header that are read."""
 MOST_EXTENSIONS = 16
@@ -75,14 +78,17 @@ class Tar:
     def entries(self) -> Iterator[Entry]:
         """See `Archive.entries`."""
         position = 0
-        while (member := self._member(position)) is not None:
+        while (position := self._behind_zeros(position)) >= 0 and (member := self._member(position)) is not None:
             if member.kind not in NO_FILES:
                 entry = _entry(member, position)
-                if not self._whole(member, wanted=entry.error is None and is_image(clean(member.name))):
-                    yield Entry(entry.name, position, entry.version, damaged("the archive ends within this member"))
-                    raise damaged(f"cut off after {member.name}")
+                try:
+                    self._keep(member, wanted=entry.error is None and is_image(clean(member.name)))
+                except ImageError as error:
+                    yield replace(entry, error=error)
+                    raise
                 yield entry
             position = member.end
+        self._data.finish()
 
     def entry(self, position: int) -> Entry:
         """See `Archive.entry`."""
@@ -96,15 +102,34 @@ class Tar:
         check_size(member.size)
         data = self._data.at(member.start, member.size)
         if len(data) < member.size:
-            raise damaged("the archive ends within this member")
+            raise ends_within()
         return data
 
-    def _whole(self, member: _Member, *, wanted: bool) -> bool:
-        if member.end == member.start:
-            return True
-        if wanted and member.size <= MOST_BYTES:
-            return self._data.keep(member.start, member.size)
-        return bool(self._data.at(member.start + member.size - 1, 1))
+    def _behind_zeros(self, position: int) -> int:
+        """Returns where a member begins, there or in an archive that was put behind this one; -1 at the end."""
+        if self._data.at(position, BLOCK) != ZEROS:
+            return position
+        for place in range(position, position + MOST_ZEROS, LOOK):
+            look = self._data.at(place, LOOK)
+            blocks = range(0, len(look) - BLOCK + 1, BLOCK)
+            begins = next((place + at for at in blocks if look[at : at + BLOCK] != ZEROS), None)
+            if begins is not None:
+                return begins if self._is_header(begins) else -1
+            if len(look) < LOOK:
+                break
+        return -1
+
+    def _is_header(self, position: int) -> bool:
+        try:
+            tarfile.TarInfo.frombuf(self._data.at(position, BLOCK), "utf-8", "surrogateescape")
+        except (tarfile.HeaderError, ValueError, OverflowError):
+            return False
+        return True
+
+    def _keep(self, member: _Member, *, wanted: bool) -> None:
+        size = member.size if member.kind not in EMPTY else 0
+        first = 0 if wanted and size <= MOST_BYTES else max(0, size - 1)  # its last byte tells that it is whole
+        self._data.keep(member.start + first, size - first)
 
     def _at(self, position: int) -> _Member:
         member = self._member(position)
@@ -160,7 +185,7 @@ def _extension(kind: bytes, data: bytes) -> dict[str, str]:
     at = 0
     while at < len(data):
         length, space, _ = data[at : at + 20].partition(b" ")
-        if not (space and length.isdigit() and int(length) > len(length) + 1):
+        if not (space and length.isdigit() and len(length) + 1 < int(length) <= len(data) - at):
             break
         keyword, _, value = data[at + len(length) + 1 : at + int(length) - 1].partition(b"=")
         found[_text(keyword)] = _text(value)

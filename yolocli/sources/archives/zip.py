@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from yolocli.errors import ImageError
-from yolocli.sources.archives.base import Entry, File, damaged
+from yolocli.sources.archives.base import Entry, File, damaged, ends_within
 from yolocli.sources.base import check_size
 
 _CENTRAL = struct.Struct("<4s2B5H3L5H2L")
@@ -113,7 +113,7 @@ class Zip:
             raise damaged("another member is where the directory says")
         packed = self._data.at(start + name + extra, member.packed)
         if len(packed) < member.packed:
-            raise damaged("the archive ends within this member")
+            raise ends_within()
         data = _unpacked(packed, member)
         if len(data) != member.size:
             raise damaged(f"not the {member.size:,} bytes that the archive says")
