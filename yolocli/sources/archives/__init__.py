@@ -5,6 +5,7 @@ A kind of archive is one module and one row here, by the suffix of its files.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -49,7 +50,7 @@ def split(name: str) -> tuple[str, str]:
 def is_for_archives(name: str) -> bool:
     """Tells whether a name is that of an archive or a member. A file or folder that is called so goes first."""
     archive, member = split(name)
-    if not archive:
+    if not archive or (glob.has_magic(archive) and not os.path.lexists(archive)):
         return False
     return not os.path.lexists(name) if member else not os.path.isdir(name)
 

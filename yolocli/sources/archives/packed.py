@@ -89,7 +89,8 @@ class Unpacked:
             ImageError: If it is no file.
         """
         File(path)  # which says so if it is none
-        self._stream = decompress(open(path, "rb"))
+        self._packed = open(path, "rb")
+        self._stream = decompress(self._packed)
         self._lock = threading.RLock()
         self._done = 0
         self._error: ImageError | None = None
@@ -144,6 +145,7 @@ class Unpacked:
         with suppress(OSError):
             self._out.close()
             self._stream.close()
+        self._packed.close()
         with suppress(OSError):
             os.unlink(self.name)
         self._owned.release()

@@ -171,6 +171,8 @@ class _Filter:
 
     def _enters(self, folder: str) -> bool:
         config = self._search.config
+        if not folder:
+            return True
         if not config.recursive:
             return False
         parts = folder.split("/")
