@@ -1,7 +1,8 @@
 """Parquet files with a column of image files, as Hugging Face and others write them; a row is a member.
 
-A row cannot be read by itself: what it is compressed with begins at its row group. So each thread goes through a group
-as its rows are asked for, a few of them in memory, and begins again only for a row that it has passed.
+A row cannot be read by itself: what it is compressed with begins at its row group. So the threads of a process go
+through a group together, as its rows are asked for, and keep those they have passed last; they begin again only for a
+row that lies before these.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import threading
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
@@ -24,6 +26,9 @@ NAMES = ("path", "file_name", "filename", "file_path", "filepath", "name", "__ke
 """Columns that hold their names."""
 ROWS = 8
 """Read at once."""
+KEPT_BYTES = 2**26
+"""Of the rows that were passed last: more than workers are at."""
+MOST_PASSAGES = 2
 NAMED_ROWS = 4096
 """Names read at once."""
 BUFFER = 2**20
@@ -51,7 +56,8 @@ class Parquet:
         self.path = path
         self._bytes_in = File(path).size
         self._stamp = stamp_of(path)
-        self._threads = threading.local()
+        self._lock = threading.Lock()
+        self._passages: deque[_Passage] = deque(maxlen=MOST_PASSAGES)
         opened = self._reader()
         self._metadata: Any = opened.metadata
         self._column, self._names = _columns(opened.schema_arrow)
@@ -85,17 +91,15 @@ class Parquet:
 
     def read(self, position: int) -> bytes:
         """See `Archive.read`."""
-        passage = getattr(self._threads, "passage", None)
         group = bisect_right(self._starts, position) - 1
         if not 0 <= group < len(self._starts) - 1:
             raise damaged(f"it has no row {position:,}")
-        if passage is None or not passage.leads_to(group, position):
-            passage = self._threads.passage = _Passage(self._reader(), self._column, group, self._starts[group])
-        try:
+        with self._lock:
+            passage = next((passage for passage in self._passages if passage.leads_to(group, position)), None)
+            if passage is None:
+                passage = _Passage(self._reader(), self._column, group, self._starts[group])
+                self._passages.append(passage)
             value = passage.value(position)
-        except BaseException:
-            self._threads.passage = None
-            raise
         if value is None:
             raise ImageError("EmptyFile", "the row has no bytes")
         check_size(len(value))
@@ -118,32 +122,46 @@ class Parquet:
 
 
 class _Passage:
-    """One thread's way through a row group."""
+    """A way through a row group, with the rows that were passed last."""
 
     def __init__(self, reader: Any, column: str, group: int, first: int) -> None:
         batches = reader.iter_batches(ROWS, row_groups=[group], columns=[column], use_threads=False)
         self._batches = _parts(batches)
         self._group = group
-        self._first, self._rows = first, list[Any]()
+        self._first, self._next = first, first
+        self._kept: deque[Any] = deque()
+        self._bytes = 0
 
     def leads_to(self, group: int, row: int) -> bool:
-        """Tells whether a row lies ahead."""
+        """Tells whether a row lies ahead, or not far behind."""
         return group == self._group and row >= self._first
 
-    def value(self, row: int) -> bytes | None:
-        """Returns the bytes of a row.
+    def value(self, row: int) -> Any:
+        """Returns the bytes of a row, None if it has none.
 
         Raises:
             ImageError: If it cannot be read.
         """
-        while row >= self._first + len(self._rows):
+        while row >= self._next:
             batch = next(self._batches, None)
             if batch is None:
                 raise damaged(f"its row group ends before row {row:,}")
-            self._first += len(self._rows)
-            self._rows = _buffers(batch)
-        value = self._rows[row - self._first]
-        return None if value is None else bytes(value)
+            self._keep(batch)
+        batch, at = self._kept[0], row - self._first
+        for batch in self._kept:
+            if at < len(batch):
+                break
+            at -= len(batch)
+        return batch[at].as_buffer() if batch[at].is_valid else None
+
+    def _keep(self, batch: Any) -> None:
+        self._kept.append(batch)
+        self._next += len(batch)
+        self._bytes += batch.nbytes
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            gone = self._kept.popleft()
+            self._first += len(gone)
+            self._bytes -= gone.nbytes
 
 
 def _parts(batches: Iterator[Any]) -> Iterator[Any]:
@@ -169,10 +187,6 @@ def _values(column: Any) -> list[Any]:
     elif pyarrow.types.is_large_string(column.type):
         column = column.view(pyarrow.large_binary())
     return column.to_pylist()  # type: ignore[no-any-return]
-
-
-def _buffers(column: Any) -> list[Any]:
-    return [value.as_buffer() if value.is_valid else None for value in column]
 
 
 def _columns(schema: Any) -> tuple[str, str]:
