@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -114,6 +115,7 @@ class File:
             ImageError: If it is no file.
         """
         self._number = -1
+        self._seeking = threading.Lock()
         # O_NONBLOCK: a FIFO must not hang whoever opens it
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self._number = os.open(path, flags)
@@ -129,7 +131,7 @@ class File:
         """See `Bytes.at`."""
         size = self._there(offset, size)  # what an archive says of its size must not take memory
         parts = []
-        while size > 0 and (part := os.pread(self._number, size, offset)):
+        while size > 0 and (part := self._piece(offset, size)):
             parts.append(part)
             offset, size = offset + len(part), size - len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -141,6 +143,13 @@ class File:
 
     def finish(self) -> None:
         """See `Bytes.finish`; nothing is."""
+
+    def _piece(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._number, size, offset)
+        with self._seeking:  # Windows
+            os.lseek(self._number, offset, os.SEEK_SET)
+            return os.read(self._number, size)
 
     def _there(self, offset: int, size: int) -> int:
         """Returns how many of so many bytes there are."""
