@@ -36,11 +36,14 @@ class ImageRef:
             escapes. Empty in what was read back from a folder that an earlier version wrote without it.
         version: Differs when the file has changed, and says no more; see `file_version`. Empty when it could not be
             told.
+        hint: Where in its source it lies, so that it is found quickly. It says nothing that `source` does not, and
+            is not in the records.
     """
 
     path: str
     source: str
     version: str = ""
+    hint: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Names:
     def version(self, source: str, *, walked: bool) -> str:
         return "1"
 
-    def read(self, source: str) -> bytes:
+    def read(self, source: str, hint: str = "") -> bytes:
         raise OSError("there are no bytes")
 
     def gone(self, source: str) -> bool:

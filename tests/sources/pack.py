@@ -38,7 +38,7 @@ class Pack:
     def version(self, source: str, *, walked: bool) -> str:
         return _version(_member(source))
 
-    def read(self, source: str) -> bytes:
+    def read(self, source: str, hint: str = "") -> bytes:
         member = _member(source)
         check_size(member.file_size)
         with zipfile.ZipFile(_split(source)[0]) as archive:

@@ -122,7 +122,7 @@ def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool, room: int)
     """Reads, decodes and prepares an image; returns the bytes of its pixels, if there is room to keep them."""
     data, picture = b"", None
     with job.stage("read"):
-        data = read(job.ref.source)
+        data = read(job.ref.source, job.ref.hint)
     if job.outcome is None:
         with job.stage("decode"):
             picture = decode(data, suffix_of(job.ref.source), channels=detector.channels, max_pixels=max_pixels)

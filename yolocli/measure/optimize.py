@@ -137,7 +137,7 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
     usable: dict[bytes, ImageRef] = {}
     for ref in refs:
         try:
-            data = read(ref.source)
+            data = read(ref.source, ref.hint)
             decode(data, suffix_of(ref.source), max_pixels=DetectorConfig().max_pixels)
         except (OSError, ImageError) as error:
             notice(f"left out {ref.path}: {error}")
@@ -153,6 +153,6 @@ def _pictures(folder: str, notice: Notice) -> tuple[list[ImageRef], list[ImageRe
 
 def _canvas(detector: Detector, ref: ImageRef) -> Canvas:
     limit = DetectorConfig().max_pixels
-    picture = decode(read(ref.source), suffix_of(ref.source), channels=detector.channels, max_pixels=limit)
+    picture = decode(read(ref.source, ref.hint), suffix_of(ref.source), channels=detector.channels, max_pixels=limit)
     (canvas,) = detector.prepare(picture)
     return canvas

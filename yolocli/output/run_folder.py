@@ -24,9 +24,9 @@ from yolocli.output.projection import Totals, WhereMissing, below_nameless, know
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
-from yolocli.sources import source_of
+from yolocli.sources import holders, source_of
 from yolocli.sources.base import Notice
-from yolocli.sources.names import Names, Root, upwards
+from yolocli.sources.names import Names, Root
 from yolocli.summary import RunSummary
 from yolocli.tasks import DEFAULT_TASK
 
@@ -170,7 +170,7 @@ class RunFolder:
         """
         for head in self._past.unseen():
             source = head.source or below_nameless(self.names.roots, head.path)
-            if not any(folder in walked for folder in upwards(source)):
+            if not any(place in walked for place in holders(source)):
                 continue
             if head.stage == "discover" and source_of(source).can_list(source):
                 self._drop(head)

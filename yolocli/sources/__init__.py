@@ -6,24 +6,30 @@ list, and the `source` of a record, from which workers read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 
 from yolocli.errors import ImageError
+from yolocli.sources.archives import MARK, is_for_archives, split
 from yolocli.sources.base import SCHEME, Source
+from yolocli.sources.names import upwards
 
 DISK = ""
 """The row of names without a scheme, and with one that no row has: the disk refuses those that are no files."""
-SOURCES: Mapping[str, str] = MappingProxyType({DISK: "yolocli.sources.disk:Disk"})
-"""By scheme, in lower case and without `://`."""
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {DISK: "yolocli.sources.disk:Disk", MARK: "yolocli.sources.archives.source:Archives"}
+)
+"""By scheme, in lower case and without `://`; archives and their members by what stands between the two."""
 
 
 def scheme_of(name: str) -> str:
     """Returns which row a name is for."""
     scheme, mark, _ = name.partition(SCHEME)
-    return scheme.lower() if mark and scheme.lower() in SOURCES else DISK
+    if mark and scheme.lower() in SOURCES:
+        return scheme.lower()
+    return MARK if is_for_archives(name) else DISK
 
 
 def source_of(name: str) -> Source:
@@ -38,17 +44,26 @@ def _made(row: str) -> Source:
     return source
 
 
-def read(source: str) -> bytes:
+def holders(source: str) -> Iterator[str]:
+    """Yields what a listing must have come to the end of to have met a file: folders, and the archive that it is in."""
+    archive, _ = split(source)
+    if archive:
+        yield archive
+    yield from upwards(source)
+
+
+def read(source: str, hint: str = "") -> bytes:
     """Returns the bytes of a file, wherever it lies.
 
     Args:
         source: See `ImageRef.source`.
+        hint: See `ImageRef.hint`.
 
     Raises:
         OSError: If it cannot be opened or read.
         ImageError: If it is no file, or empty, or larger than an image can be.
     """
-    data = source_of(source).read(source)
+    data = source_of(source).read(source, hint)
     if not data:
         raise ImageError("EmptyFile", "the file has no bytes")
     return data

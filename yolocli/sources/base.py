@@ -32,7 +32,8 @@ class Found:
         base: What its name is to be relative to, where the output folder knows no root for it.
         walked: It was seen in its folder, and not named by somebody.
         version: See `ImageRef.version`; empty where the listing did not tell, and the file must be looked at.
-        error: Why a folder cannot be listed.
+        error: Why a folder cannot be listed, or a file not be read.
+        hint: See `ImageRef.hint`.
     """
 
     folder: str
@@ -41,6 +42,7 @@ class Found:
     walked: bool = True
     version: str = ""
     error: ImageError | None = None
+    hint: str = ""
 
     @property
     def source(self) -> str:
@@ -156,8 +158,12 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, source: str) -> bytes:
+    def read(self, source: str, hint: str = "") -> bytes:
         """Returns the bytes of a file; called by many threads at once.
+
+        Args:
+            source: See `Found.source`.
+            hint: What the listing said beside it, if that is known; see `ImageRef.hint`.
 
         Raises:
             OSError: If it cannot be opened or read.

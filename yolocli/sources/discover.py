@@ -123,7 +123,7 @@ def identify(
         if not names.covers(file.folder):
             # a pattern may lead through a link out of the folder that it is about
             names.add(file.base if lies_in(file.folder, file.base.path) else root_at(file.folder))
-        path = names.of_folder(file.folder) if file.error is not None else names.of(file.folder, file.name)
+        path = names.of(file.folder, file.name) if file.name else names.of_folder(file.folder)
         if takes(path):
             yield _identified(file, path)
 
@@ -131,12 +131,13 @@ def identify(
 def _identified(file: Found, path: str) -> ImageRef | ImageFailure:
     source = file.source
     if file.error is not None:
-        return ImageFailure(ImageRef(path, source), "discover", file.error.kind, str(file.error))
+        stage = "read" if file.name else "discover"
+        return ImageFailure(ImageRef(path, source, file.version), stage, file.error.kind, str(file.error))
     try:
         version = file.version or source_of(source).version(source, walked=file.walked)
     except ImageError as error:
         return ImageFailure(ImageRef(path, source), "read", error.kind, str(error))
-    return ImageRef(path, source, version)
+    return ImageRef(path, source, version, file.hint)
 
 
 def _distinct(found: Iterable[Found]) -> Iterator[Found]:

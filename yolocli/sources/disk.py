@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from yolocli.errors import ImageError, UsageError
 from yolocli.results import file_version
+from yolocli.sources.archives import is_archive
+from yolocli.sources.archives.source import ArchiveLister
 from yolocli.sources.base import Found, Search, check_size
 from yolocli.sources.foreign import foreign
 from yolocli.sources.names import Root, lies_in
@@ -47,7 +49,7 @@ class Disk:
             raise ImageError("NotAFile", "not a regular file (FIFO, socket, device or folder)")
         return file_version(status.st_size, status.st_mtime_ns)
 
-    def read(self, source: str) -> bytes:
+    def read(self, source: str, hint: str = "") -> bytes:
         """See `Source.read`."""
         # O_NONBLOCK: a FIFO put in the file's place since the walk must not hang the worker
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -83,6 +85,7 @@ class DiskLister:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._walker = Walker(search)
+        self._archives = ArchiveLister(search)
         self._here = current_folder()
 
     def check(self, name: str) -> None:
@@ -130,6 +133,9 @@ class DiskLister:
             if os.path.isdir(name):
                 if "**" not in pattern:  # a '**' pattern names the files below each folder by itself
                     yield from self._walker.walk(name, slashes(os.path.relpath(name, fixed)), base)
+            elif is_archive(pattern) and is_archive(name):  # a pattern for whatever there is looks into none
+                if not self._search.exclude.match(os.path.basename(name), name):
+                    yield from self._archives.list(name, listed=False)
             elif is_image(name) and self._search.wanted(os.path.basename(name), name):
                 yield Found(*real(name), base)
 

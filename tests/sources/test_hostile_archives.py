@@ -1,0 +1,79 @@
+"""Archives that are damaged or made to do harm: whatever can be named has its record, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sources.hostile import PARQUETS, PICTURE, Hostile, hostile, rows
+from tests.sources.support import bounded_memory, find
+from tests.support import records, run
+from yolocli.errors import ImageError
+from yolocli.results import ImageFailure, ImageRef
+from yolocli.sources import read
+
+ARCHIVES = hostile()
+
+
+def outcome(item: ImageRef | ImageFailure) -> str:
+    """What becomes of a member, whether it is read where it was listed or by its name alone."""
+    if isinstance(item, ImageFailure):
+        return item.error
+    ways = []
+    for hint in (item.hint, ""):
+        try:
+            assert read(item.source, hint) == PICTURE
+            ways.append("ok")
+        except ImageError as error:
+            ways.append(error.kind)
+    assert ways[0] == ways[1], item
+    return ways[0]
+
+
+def check(archive: Hostile, tmp_path: Path) -> None:
+    file = tmp_path / f"x{archive.suffix}"
+    file.write_bytes(archive.data)
+    with bounded_memory():
+        items = find(file, hidden=True)
+        found = {item.path.removeprefix(file.name).removeprefix("::"): outcome(item) for item in items}
+    assert found == archive.records
+    assert len(items) == len(found)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("name", list(ARCHIVES))
+def test_every_member_that_can_be_named_has_its_record(name: str, tmp_path: Path) -> None:
+    check(ARCHIVES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", list(PARQUETS))
+def test_every_row_has_its_record(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    data, expected = PARQUETS[name]
+    rows("1.png")  # pyarrow takes address space once
+    check(Hostile(".parquet", data(), expected), tmp_path)
+
+
+@pytest.mark.usefixtures("fake_detectors")
+def test_a_run_of_all_of_them_writes_nothing_outside_of_its_output(tmp_path: Path) -> None:
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    expected = {}
+    for number, archive in enumerate(ARCHIVES.values()):
+        file = inputs / f"{number}{archive.suffix}"
+        file.write_bytes(archive.data)
+        for name, status in archive.records.items():
+            expected[f"{file.name}::{name}" if name else file.name] = status
+    before = {path: path.read_bytes() for path in inputs.iterdir()}
+    out = tmp_path / "out"
+    outcomes, this = run(*sorted(before), output=out, hidden=True, formats=("json", "csv-per-image", "csv"), workers=2)
+    found = {o.path: o.error if isinstance(o, ImageFailure) else "ok" for o in outcomes}
+    assert found == expected
+    assert len(outcomes) == this.summary.images + this.summary.failures == len(expected)
+    assert {path: path.read_bytes() for path in inputs.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
+    for folder, suffix in (("json", ".json"), ("csv", ".csv")):
+        assert sum(path.is_file() for path in (out / folder).rglob(f"*{suffix}")) == len(expected)
+    assert {record["path"] for record in records(out / "results.jsonl")} == set(expected)
+    assert run(*sorted(before), output=out, hidden=True, retry_failed=False)[1].summary.skipped == len(expected)
