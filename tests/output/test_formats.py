@@ -296,14 +296,6 @@ class Nowhere(Memory):
     def spool(self) -> IO[bytes]:
         return tempfile.TemporaryFile()
 
-    def put(self, name: str, content: bytes | Link, over: str = "", modified_ns: int | None = None) -> None:
-        pass
-
-    @contextmanager
-    def add_to(self, name: str) -> Iterator[IO[bytes]]:
-        with tempfile.TemporaryFile() as stream:
-            yield stream
-
 
 @in_every_format
 def test_it_holds_no_more_the_more_images_there_are(name: str) -> None:
