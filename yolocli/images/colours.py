@@ -26,6 +26,12 @@ def class_colour(index: int) -> Colour:
     return round(blue * 255), round(green * 255), round(red * 255)
 
 
+def css(colour: Colour) -> str:
+    """Returns a colour as style sheets write it."""
+    blue, green, red = colour
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 @cache
 def text_colour(background: Colour) -> Colour:
     """Returns black or white, whichever is read better: of the two, one always has a contrast of 4.58 or more.

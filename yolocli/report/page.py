@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from yolocli import __version__
+from yolocli.images.colours import class_colour, css
 from yolocli.output.formats.page import HEAD
-from yolocli.report.colours import colour
 from yolocli.report.figures import CONFIDENCE_BINS, SIDES, Figures, Reason
 from yolocli.report.shown import address, readable
 from yolocli.results import STAGES
@@ -73,7 +73,7 @@ def page(facts: Facts) -> bytes:
     rows = [
         {
             "name": readable(name),
-            "colour": colour(class_id),
+            "colour": css(class_colour(class_id)),
             "place": place,
             "detections": one.detections,
             "images": one.images,

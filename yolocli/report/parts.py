@@ -9,9 +9,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from yolocli.images.colours import class_colour, css
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.page import CALL, DATA, PICTURES
-from yolocli.report.colours import colour
 from yolocli.report.figures import Class
 from yolocli.report.pictures import Pictures
 from yolocli.report.sample import kind_of
@@ -92,7 +92,7 @@ class Parts:
         index = {
             **more,
             "images": self.images,
-            "classes": [{"name": readable(name), "colour": colour(index)} for index, name in self._classes],
+            "classes": [{"name": readable(name), "colour": css(class_colour(index))} for index, name in self._classes],
             "starts": _packed(self._starts),
             "states": _packed(self._states),
             "counts": _packed(self._counts),
