@@ -37,7 +37,7 @@ SUMMARY = {
     "wall_seconds": 2.0,
     "first_seconds": 1.0,
     "images_per_second": 3.0,
-    "stages": dict.fromkeys(("read", "decode", "prepare", "infer", "post", "write"), 0.1),
+    "stages": dict.fromkeys(STAGES, 0.1),
     "peak_memory_bytes": 1,
 }
 
