@@ -26,7 +26,7 @@ from yolocli.measure.bench import bench
 from yolocli.measure.cells import BenchConfig, Cell, Row, cells, command, to_dict
 from yolocli.measure.pictures import gather, repeat
 from yolocli.measure.runs import PREDICT, agreement, figures_of, run_cell
-from yolocli.results import Detection
+from yolocli.results import STAGES, Detection
 from yolocli.tasks.detect import Detect
 
 SUMMARY = {
