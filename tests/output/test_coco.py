@@ -123,11 +123,11 @@ def test_every_name_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     said = written(tmp_path, FORMATS, [failure("a.jpg"), result("b.jpg", [box()]), failure("c.jpg")])
-    assert said == [f"{name} has no place for what is left out of it: 2 failures" for name in ("coco.json", DATASET)]
+    assert said == [f"{name} has no place for failed images (2)" for name in ("coco.json", DATASET)]
     assert read_with_reader(READ, tmp_path)["dataset"]["images"] == {"2": ["b.jpg", 640, 480]}
     classes = [Detection("cat", 1, 0.9), Detection("dog", 2, 0.05)]
     said = written(tmp_path, FORMATS[1:], [result("a.jpg", classes)], "classify")
-    assert said == [f"{DATASET} has no place for what is left out of it: 2 records of classify models"]
+    assert said == [f"{DATASET} has no place for records of classify models (2)"]
 
 
 def test_a_class_that_the_model_does_not_name_has_a_category(tmp_path: Path) -> None:

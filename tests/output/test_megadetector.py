@@ -111,6 +111,6 @@ def test_classes_of_images_are_classifications(tmp_path: Path) -> None:
 def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     classes = [Detection("sky", 1, more={"pixel_ratio": 0.4})]
     said = written(tmp_path, ["megadetector"], [result("a.jpg", classes)], "semantic", {1: "sky"})
-    assert said == ["megadetector.json has no place for what is left out of it: 1 records of semantic models"]
+    assert said == ["megadetector.json has no place for records of semantic models (1)"]
     assert json.loads((tmp_path / "megadetector.json").read_text())["images"] == [{"file": "a.jpg", "detections": []}]
     _read(tmp_path)

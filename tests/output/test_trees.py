@@ -171,7 +171,7 @@ def test_what_is_gone_or_no_file_is_counted_and_nothing_else(output: Output) -> 
         told: list[str] = []
         rebuild_with(output, [f"by-class:how={how}"], told)
         assert output.files("by-class") == ["by-class/cat/1.jpg"]
-        assert told == ["by-class/ has no place for what is left out of it: 3 pictures that are gone or cannot be read"]
+        assert told == ["by-class/ has no place for pictures, gone or unreadable (3)"]
 
 
 def rebuild_with(output: Output, formats: Sequence[str], told: list[str]) -> None:

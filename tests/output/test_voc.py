@@ -75,7 +75,7 @@ def test_any_text_is_xml(name: str, read: str, tmp_path: Path) -> None:
 def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     failure = ImageFailure(ref("2.jpg"), "decode", "X", "x")
     (told,) = write(tmp_path, ImageResult(ref("1.jpg"), 100, 200, ()), failure)
-    assert "1 failures" in told
+    assert "failed images (1)" in told
     assert [path.name for path in (tmp_path / "voc").iterdir()] == ["1.xml"]
     (told,) = write(tmp_path, ImageResult(ref("1.jpg"), 100, 200, (Detection("cat", 0, 0.5),)), task="classify")
     assert "1 images of a model for classify" in told

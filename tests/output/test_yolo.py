@@ -86,7 +86,7 @@ def test_nothing_found_is_an_empty_file_and_a_failure_is_none(tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["1.txt"]
     assert label(tmp_path) == []
     assert len(told) == 1
-    assert "1 failures" in told[0]
+    assert "failed images (1)" in told[0]
 
 
 def test_keypoints_are_seen_covered_or_outside(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_model_without_places_has_no_labels_and_that_is_said(tmp_path: Path) -
     told = write(tmp_path, "classify", found(Detection("cat", 0, 0.5)))
     assert not (tmp_path / "labels").exists()
     assert len(told) == 1
-    assert "1 images of a model for classify" in told[0]
+    assert "images of a model for classify (1)" in told[0]
 
 
 # Readers

@@ -52,12 +52,15 @@ def report_at_end(config: RunConfig, summary: RunSummary, asked: bool, *, quiet:
         bar: Show progress.
     """
     from yolocli.cli.signals import CODES, end_on_signals
+    from yolocli.output.anchors import Place
     from yolocli.output.formats.page import PAGE
+    from yolocli.output.ownership import is_own_file
 
     changed = summary.images + summary.failures + summary.pruned > 0
     if config.output is None or summary.exit_code in CODES.values():
         return
-    if asked or (changed and (config.output / PAGE.name).exists()):
+    there = is_own_file(Place(None, str(config.output)), PAGE.name, PAGE)
+    if asked or (changed and there):
         end_on_signals()
         with suppress(OSError):  # of stderr, that nobody reads any more
             try:

@@ -21,6 +21,7 @@ from yolocli.output.past import Past
 from yolocli.output.projection import names_of, opened, project, roots_of
 from yolocli.output.run_file import read_json
 from yolocli.results import DRAW, ImageFailure, ImageResult, Outcome
+from yolocli.sources import source_of
 from yolocli.sources.base import Notice
 from yolocli.tasks import DEFAULT_TASK, find_task
 
@@ -52,7 +53,7 @@ class Painter:
             files: Where pictures go, and which are wanted.
             task: Of the model that the records are by.
             told: Called for each image when its pictures are written, or with a failure in their place.
-            missing: Make those alone that are not there, or not whole.
+            missing: Make those alone that are not there, or not whole, of images that are.
             stopped: Asked before each image.
         """
         self._files = files
@@ -70,7 +71,7 @@ class Painter:
         """See `Writer.add`."""
         if not isinstance(outcome, ImageResult):
             self._told(outcome)
-        elif not self._missing or self._files.lacks(outcome):
+        elif not self._missing or (self._files.lacks(outcome) and not _is_gone(outcome)):
             if self._stopped():
                 self.left += 1
                 return
@@ -136,6 +137,11 @@ def draw(
         project(folder, [painter], roots_of(folder) or ())
         folder.sync()
         return painter.failed
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    """Tells whether the image itself is not there any more: a run counts it as vanished, and that is no failure."""
+    return source_of(outcome.ref.source).gone(outcome.ref.source)
 
 
 def _reason(error: Exception) -> str:

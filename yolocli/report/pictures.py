@@ -12,6 +12,7 @@ from typing import TypeAlias
 from yolocli.errors import ImageError
 from yolocli.images.thumbnail import thumbnail
 from yolocli.machine.cpus import usable_cpus
+from yolocli.report.shown import address
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources import read
 
@@ -31,7 +32,7 @@ class Pictures:
 
     Attributes:
         small: A JPEG; None where there is none.
-        large: A larger one, if browsers do not show the original.
+        large: A larger one, if browsers do not show the original, or cannot open it, as in an archive.
         missing: Why there is none, in words; empty for failures, whose records say it.
     """
 
@@ -58,7 +59,7 @@ def pictures_of(outcome: Outcome) -> Pictures:
         if (small.width, small.height) != (outcome.width, outcome.height):
             return Pictures(missing="The original has changed since the run.")
         large = None
-        if suffix not in SHOWN_BY_BROWSERS:
+        if suffix not in SHOWN_BY_BROWSERS or not address(source):
             large = thumbnail(data, suffix, LARGE_SIDE, max_pixels=pixels).jpeg
     except FileNotFoundError:
         return Pictures(missing="The original is gone.")

@@ -11,6 +11,7 @@ from typing import Any
 from yolocli.errors import printable
 from yolocli.report.figures import Class
 from yolocli.results import Detection, ImageResult, Outcome
+from yolocli.sources import DISK, scheme_of
 from yolocli.tasks.base import Task
 from yolocli.tasks.shape import Point
 
@@ -29,7 +30,7 @@ def address(source: str) -> str:
     """Returns what a browser opens an image by; empty if it cannot."""
     if source.startswith(WEB):
         return source.encode("utf-8", "replace").decode()
-    return Path(source).as_uri() if os.path.isabs(source) else ""
+    return Path(source).as_uri() if scheme_of(source) == DISK and os.path.isabs(source) else ""
 
 
 def to_script(value: object) -> str:

@@ -58,7 +58,7 @@ class ByClass:
         names = [plain] if unusual(path, _IMPOSSIBLE) else [path, plain]
         choices = [[TreeFile(f"{FOLDER}/{folder}/{name}", self._how) for folder in folders] for name in names]
         if not self._tree.put(outcome.ref, choices):
-            self._left_out.add("pictures that are gone or cannot be read")
+            self._left_out.add("pictures, gone or unreadable")
 
     def close(self) -> None:
         """See `Writer.close`."""

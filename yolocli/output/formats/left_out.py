@@ -6,7 +6,7 @@ from collections import Counter
 
 from yolocli.output.formats.base import Context
 
-FAILURES = "failures"
+FAILURES = "failed images"
 
 
 class LeftOut:
@@ -23,5 +23,5 @@ class LeftOut:
 
     def tell(self) -> None:
         """Says what was left out, if anything was; to be called once, when the file is whole."""
-        if counts := [f"{count:,} {things}" for things, count in sorted(self._counts.items()) if count]:
-            self._notice(f"{self._file} has no place for what is left out of it: {', '.join(counts)}")
+        if counts := [f"{things} ({count:,})" for things, count in sorted(self._counts.items()) if count]:
+            self._notice(f"{self._file} has no place for {', '.join(counts)}")

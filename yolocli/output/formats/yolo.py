@@ -63,7 +63,7 @@ class YoloDataset:
             names = ((f"{IMAGES}/{one}{suffix}", f"{LABELS}/{one}.txt") for one in (stem, plainer(outcome.path)))
             choices = [[TreeFile(link, Original.link), TreeFile(text, label)] for link, text in names]
             if not self._tree.put(outcome.ref, choices):
-                self._left_out.add("pictures that are gone or cannot be read")
+                self._left_out.add("pictures, gone or unreadable")
 
     def close(self) -> None:
         """See `Writer.close`."""
