@@ -11,7 +11,7 @@ import pytest
 from tests.fakes import FakeLoader
 from tests.support import projections, run, write_image, yolocli
 from yolocli.config import Shard
-from yolocli.errors import UsageError
+from yolocli.errors import OutputError, UsageError
 from yolocli.output.merge import merge
 
 SHARDS = 16
@@ -107,6 +107,21 @@ def test_an_image_in_two_folders_is_named_and_no_folder_is_left(photos: Path, ta
     assert not (target / "results.jsonl").exists()
     shutil.rmtree(folders[1])
     merge(folders[:1], target)
+
+
+def test_what_fails_is_said_and_nothing_is_left(
+    shards: list[Path], target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        (target / "json").mkdir()
+        (target / "json" / "1.json").write_text("half")
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("yolocli.output.merge.project_all", fail)
+    for _ in range(2):
+        with pytest.raises(OutputError, match="the disk is full"):
+            merge(shards, target)
+        assert {entry.name for entry in target.iterdir()} <= {".lock"}
 
 
 def test_names_that_stand_for_two_folders_are_refused(photos: Path, target: Path, tmp_path: Path) -> None:

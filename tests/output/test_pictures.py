@@ -165,6 +165,13 @@ def test_the_same_bytes_from_the_journal(folder: Path, expected: dict[str, bytes
     assert pictures(folder / "out") == expected
 
 
+@pytest.mark.parametrize("wanted", [Pictures(images=True), Pictures(crops=True)])
+def test_drawing_one_kind_leaves_the_other(wanted: Pictures, folder: Path, expected: dict[str, bytes]) -> None:
+    pictured(folder)
+    assert draw(folder / "out", wanted) == 0
+    assert pictures(folder / "out") == expected
+
+
 # A second run
 
 
@@ -181,6 +188,14 @@ def test_a_second_run_makes_what_is_missing_without_the_network(folder: Path, ex
     pictured(folder, loader=loader)
     assert pictures(folder / "out") == expected
     assert (untouched.stat().st_mtime, loader.made) == (1, []), "it was there"
+
+
+def test_an_image_that_is_gone_is_no_picture_that_failed(folder: Path) -> None:
+    pictured(folder, save_images=False, save_crops=False)
+    (folder / "in/2.png").unlink()
+    _, again = pictured(folder)
+    assert (again.summary.exit_code, again.summary.vanished) == (0, 1)
+    assert "drawn/2.png.jpg" not in pictures(folder / "out")
 
 
 def test_an_image_that_has_changed_has_other_pictures(folder: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     assert "failed images (1)" in told
     assert [path.name for path in (tmp_path / "voc").iterdir()] == ["1.xml"]
     (told,) = write(tmp_path, ImageResult(ref("1.jpg"), 100, 200, (Detection("cat", 0, 0.5),)), task="classify")
-    assert "1 images of a model for classify" in told
+    assert "images of a model for classify (1)" in told
     assert not (tmp_path / "voc").exists()
 
 

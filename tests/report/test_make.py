@@ -10,13 +10,16 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from tests.conftest import SAMPLES
 from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, many, write_run
 from tests.support import clean_environment, write_image, yolocli
+from yolocli.config import DEFAULT_SAMPLE
 from yolocli.errors import UsageError
-from yolocli.report import make_report
+from yolocli.report import asked_before, make_report
 from yolocli.report.sample import FAILED, FOUND, NOTHING, allot
 from yolocli.report.shown import to_script
 from yolocli.results import Outcome
@@ -86,6 +89,37 @@ def test_a_sample_is_drawn_by_names_and_seed_and_said(tmp_path: Path) -> None:
     make_report(tmp_path / "out", sample=None)
     assert len(shown(tmp_path / "out")) == 1000
     assert "A sample" not in page.read_text()
+
+
+def test_a_page_knows_what_it_was_asked_for(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "out", many(10))
+    assert asked_before(folder) == (DEFAULT_SAMPLE, 0)
+    for asked in ((5, 3), (None, -7)):
+        make_report(folder, *asked)
+        assert asked_before(folder) == asked
+
+
+def test_a_picture_that_no_decoder_takes_is_one_of_many(
+    out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As notes of cameras are, which are read by more than one library."""
+    real = PIL.ImageOps.exif_transpose
+
+    def transpose(image: PIL.Image.Image, **options: bool) -> object:
+        if image.getpixel((0, 0)) == first:
+            raise TypeError("bad operand type for abs(): 'bytes'")
+        return real(image, **options)
+
+    first = PIL.Image.open(photos / "1.jpg").getpixel((0, 0))
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", transpose)
+    make_report(out)
+    assert len(list((out / "report").rglob("*.jpg"))) == 4, "the other decoder takes it"
+    monkeypatch.setattr("yolocli.report.pictures.thumbnail", lambda *_, **__: 1 / 0)
+    make_report(out, seed=1)
+    assert {record.get("missing") for record in shown(out)} == {
+        "The original cannot be shown: ZeroDivisionError.",
+        None,
+    }
 
 
 def test_failures_and_images_with_nothing_found_have_their_share_of_a_sample(tmp_path: Path) -> None:
@@ -219,7 +253,7 @@ def test_a_page_needs_a_folder() -> None:
 def test_memory_is_bounded_at_100_000_images(tmp_path: Path) -> None:
     out = write_run(tmp_path / "out", many(100_000))
     code = (
-        "import resource, sys; from pathlib import Path; from yolocli.report import make_report\n"
+        "import resource, sys; from pathlib import Path; from yolocli.report import asked_before, make_report\n"
         "make_report(Path(sys.argv[1]), sample=None)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

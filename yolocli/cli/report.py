@@ -64,7 +64,9 @@ def report_at_end(config: RunConfig, summary: RunSummary, asked: bool, *, quiet:
         end_on_signals()
         with suppress(OSError):  # of stderr, that nobody reads any more
             try:
-                _make(config.output, quiet=quiet, bar=bar and not quiet)
+                from yolocli.report import asked_before
+
+                _make(config.output, *asked_before(config.output), quiet=quiet, bar=bar and not quiet)
             except Exception as error:
                 if config.detector.verbose:
                     tell_traceback()

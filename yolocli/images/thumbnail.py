@@ -75,10 +75,10 @@ def _scaled_jpeg(data: bytes, side: int, max_pixels: int) -> tuple[Image.Image, 
     try:
         image.draft(image.mode, (2 * side, 2 * side))  # smoothed once more below
         image.load()
-    except Exception:  # cut off or damaged, which the other decoder may forgive
+        shrunk = image.size
+        ImageOps.exif_transpose(image, in_place=True)
+    except Exception:  # cut off or damaged, or with odd notes of a camera, which the other decoder may forgive
         return None
-    shrunk = image.size
-    ImageOps.exif_transpose(image, in_place=True)
     if image.size != shrunk:
         width, height = height, width
     image.thumbnail((side, side))

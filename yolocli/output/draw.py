@@ -98,7 +98,7 @@ class Painter:
             self.first = self.first or failure
             self._told(failure)
         else:
-            self._files.keep(replace(outcome, files=files))
+            self._files.keep(replace(outcome, files=files), redone=False)
             self._told(outcome)
 
 

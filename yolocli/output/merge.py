@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from yolocli.output.journal import Journal, mend
 from yolocli.output.new_folder import new_folder, refuse_used
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, SHOWN, refuse_foreign
 from yolocli.output.past import sort_key
+from yolocli.output.places import places
 from yolocli.output.projection import Totals, opened, outcomes_of, project_all, roots_of
 from yolocli.output.run_file import conclude, read_json, write_json
 from yolocli.results import ImageResult, Outcome
@@ -225,9 +226,16 @@ def _copy_maps(part: _Part, made: OutputFolder) -> None:
     """
     for outcome in outcomes_of(part.folder, part.roots):
         if isinstance(outcome, ImageResult) and MAP in outcome.more:
-            path = part.folder.root / outcome.more[MAP]["file"]
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise OutputError(f"{path}: the map cannot be read: {error.strerror}; run that folder again") from error
-            made.write_image(MAP_FILES, outcome.path, data)
+            made.write_image(MAP_FILES, outcome.path, _map_of(part.folder, outcome.path))
+
+
+def _map_of(folder: OutputFolder, path: str) -> bytes:
+    """Returns the map of an image, from where runs put it, whatever its record says.
+
+    Raises:
+        OutputError: If it cannot be read.
+    """
+    for place in places(MAP_FILES, path):
+        with suppress(OSError, ValueError):
+            return (folder.root / place).read_bytes()
+    raise OutputError(f"{folder.root}: the map of {path} cannot be read; run the command of that folder again")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from yolocli.errors import UsageError
@@ -39,5 +41,15 @@ def new_folder(target: Path) -> Iterator[OutputFolder]:
         try:
             yield made
         except BaseException:
-            made.remove(*(entry.name for entry in made.root.iterdir() if entry.name not in {LOCK, PARTIAL}))
+            with suppress(OSError):  # what went wrong first is what is to be said
+                _empty(made.root)
             raise
+
+
+def _empty(root: Path) -> None:
+    """Removes all that lies in a folder that was empty before, links themselves and not what they lead to."""
+    for entry in list(os.scandir(root)):
+        if entry.is_dir(follow_symlinks=False) and entry.name != PARTIAL:
+            shutil.rmtree(entry.path, ignore_errors=True)
+        elif entry.name not in {LOCK, PARTIAL}:
+            os.unlink(entry.path)

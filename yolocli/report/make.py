@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ def make_report(
             progress(done, total)
             parts.add(outcome, pictures)
         parts.close({"least": 0 if task.whole else _least(run)})
-        facts = Facts(figures, run, read_json(folder, SUMMARY), task, parts.images, seed, f"{PARTS}/{name}")
+        facts = Facts(figures, run, read_json(folder, SUMMARY), task, parts.images, sample, seed, f"{PARTS}/{name}")
         with folder.open(PAGE.name) as stream:
             stream.write(page(facts))
         clear_parts(folder, keep=name)
@@ -82,6 +84,15 @@ def make_report(
         many = f"{parts.missing:,} image{'s' * (parts.missing > 1)}"
         notice(f"{many} without a picture in the report: the originals are gone, or have changed since the run")
     return Path(os.path.abspath(root / PAGE.name))
+
+
+def asked_before(root: Path) -> tuple[int | None, int]:
+    """Returns sample and seed of the page that is in an output folder; those by default, if there is none."""
+    with suppress(OSError, ValueError):
+        page = (root / PAGE.name).read_text("utf-8", "replace")
+        if found := re.search(r'<body data-parts="[^"]*" data-sample="(\d+|all)" data-seed="(-?\d+)">', page):
+            return None if found[1] == "all" else int(found[1]), int(found[2])
+    return DEFAULT_SAMPLE, 0
 
 
 def _chosen(outcomes: Iterator[Outcome], positions: frozenset[int] | None) -> Iterator[Outcome]:

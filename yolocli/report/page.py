@@ -36,6 +36,7 @@ class Facts:
         summary: Its summary.json; None if the last run did not come to its end.
         task: Of the model.
         shown: Images whose pictures it shows.
+        sample: How many there may be at most; None for all.
         seed: What they were drawn with.
         parts: Folder of what it loads, relative to it.
     """
@@ -45,6 +46,7 @@ class Facts:
     summary: Mapping[str, Any] | None
     task: Task
     shown: int
+    sample: int | None
     seed: int
     parts: str
 

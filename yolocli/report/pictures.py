@@ -67,6 +67,8 @@ def pictures_of(outcome: Outcome) -> Pictures:
         return Pictures(missing=f"The original cannot be read: {error.strerror or error}.")
     except ImageError:
         return Pictures(missing="The original has changed since the run.")
+    except Exception as error:  # whatever a decoder does, it is one picture of many
+        return Pictures(missing=f"The original cannot be shown: {type(error).__name__}.")
     return Pictures(small.jpeg, large)
 
 

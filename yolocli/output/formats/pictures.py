@@ -41,7 +41,7 @@ class PictureFiles:
 
         Args:
             folder: Where they are.
-            wanted: Which to keep; earlier ones of others are removed.
+            wanted: Which to keep.
             names: Of all classes, by index.
             earlier: There may be some of earlier runs.
         """
@@ -51,8 +51,12 @@ class PictureFiles:
         self.wanted = wanted
         self.missing = 0
 
-    def keep(self, outcome: Outcome) -> Outcome:
+    def keep(self, outcome: Outcome, *, redone: bool = True) -> Outcome:
         """Writes the pictures of an image, in place of earlier ones.
+
+        Args:
+            outcome: Of the image, with its pictures.
+            redone: Its record is new, too, so that earlier pictures that are not wanted any more are not true.
 
         Returns:
             The outcome without its pictures.
@@ -64,8 +68,10 @@ class PictureFiles:
         wanted = self._wanted_of(outcome)
         files = dict(outcome.files) if isinstance(outcome, ImageResult) else {}
         if self.earlier:
-            stays = DRAWN in files.keys() & wanted.keys()
-            self._folder.remove_images((CROP_FILES,) if stays else (CROP_FILES, DRAWN_FILES), outcome.path)
+            old = [CROP_FILES] if redone or self.wanted.crops else []
+            replaced = DRAWN in files.keys() & wanted.keys()
+            old += [DRAWN_FILES] if (redone or self.wanted.images) and not replaced else []
+            self._folder.remove_images(old, outcome.path)
         self.missing += not wanted.keys() <= files.keys()
         for name, kind in wanted.items():
             if name in files:
