@@ -164,7 +164,7 @@ class Limits:
         max_failures: Failures after which it stops; None for no limit.
         max_failure_share: Share of failures, in [0, 1], above which it stops, judged from `SHARE_FROM` images on.
         max_runtime: Seconds after which it stops; what was done is kept, and the same command goes on.
-        timeout: Seconds an image may take, in process mode; None for no limit.
+        timeout: Seconds an image may take, in a mode of processes; None for no limit.
         fail_incomplete: A run that was stopped by `max_runtime` ends with an exit code other than 0.
     """
 
@@ -184,6 +184,25 @@ class Limits:
             return True
         share = self.max_failure_share
         return share is not None and images >= SHARE_FROM and failures > share * images
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the workers of ray mode are, and what each takes there.
+
+    Attributes:
+        ray_address: Of a Ray cluster; None takes that of RAY_ADDRESS, or else a Ray started on this machine.
+        ray_resources: What an actor holds, by name: `cpu`, `gpu`, in parts or whole, or a resource that nodes are
+            given a name for. None takes a CPU for each thread, and a part of a GPU where networks run on one.
+        least_workers: Workers that must be ready before the run begins; as many as `workers` join when there is room.
+    """
+
+    ray_address: str | None = None
+    ray_resources: tuple[tuple[str, float], ...] | None = None
+    least_workers: int = 0
+
+    def __post_init__(self) -> None:
+        _check_count("--workers", self.least_workers, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +227,7 @@ class RunConfig:
         overwrite: Start anew in an output folder that holds another run.
         prune: Drop the records of images that are gone from the folders walked.
         limits: When to stop early.
+        cluster: Where the workers of ray mode are.
     """
 
     source: SourceConfig
@@ -227,6 +247,7 @@ class RunConfig:
     overwrite: bool = False
     prune: bool = False
     limits: Limits = field(default_factory=Limits)
+    cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self) -> None:
         _check_count("--workers", self.workers, 0)
@@ -255,8 +276,9 @@ def configure(given: Mapping[str, Any]) -> RunConfig:
     Raises:
         UsageError: If a value cannot be used, or two do not go together.
     """
-    parts = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
-    return build(RunConfig, {**given, **parts, "limits": build(Limits, given)})
+    parts: dict[str, Any] = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
+    parts |= {"limits": build(Limits, given), "cluster": build(Cluster, given)}
+    return build(RunConfig, {**given, **parts})
 
 
 def build(kind: type[Config], given: Mapping[str, Any]) -> Config:

@@ -13,7 +13,16 @@ from yolocli import config
 from yolocli.cli.declare import argument, one_of, option, several
 from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
-from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision, parse_sample
+from yolocli.parsing import (
+    parse_devices,
+    parse_duration,
+    parse_failures,
+    parse_imgsz,
+    parse_precision,
+    parse_resources,
+    parse_sample,
+    parse_workers,
+)
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
@@ -135,11 +144,20 @@ Mode = Annotated[
     option(
         "--mode MODE",
         RUN,
-        "Who owns the model: thread (each), locked (all share one) or process (each).",
+        "Who owns the model: thread (each), locked (all share one), process (each) or ray (each, on a cluster).",
         **MODES,
     ),
 ]
-Workers = Annotated[int, option("--workers -j N", RUN, "Workers; 0 chooses.")]
+Workers = Annotated[
+    Optional[str],
+    option(
+        "--workers -j N",
+        RUN,
+        "Workers; 0 chooses. In ray mode also MIN..MAX: begin with MIN, grow with the cluster.",
+        parse_workers,
+        default="0",
+    ),
+]
 ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 chooses.")]
 Batch = Annotated[int, option("--batch N", RUN, "Images that go through the network together; 0 chooses.")]
 Device = Annotated[
@@ -153,6 +171,26 @@ Device = Annotated[
     ),
 ]
 
+RayAddress = Annotated[
+    Optional[str],
+    option(
+        "--ray-address ADDRESS",
+        RUN,
+        "Of a Ray cluster: HOST:PORT, or auto for that of this machine.",
+        default="RAY_ADDRESS, else a Ray started here",
+    ),
+]
+RayResources = Annotated[
+    Optional[str],
+    option(
+        "--ray-resources NAME=X,...",
+        RUN,
+        "What a Ray actor holds, such as cpu=2,gpu=0.25.",
+        parse_resources,
+        default="a CPU for each thread",
+    ),
+]
+
 # Limits
 
 MaxPixels = Annotated[int, option("--max-pixels N", LIMITS, "Larger images are failures.")]
@@ -161,7 +199,7 @@ Timeout = Annotated[
     option(
         "--timeout TIME",
         LIMITS,
-        "Time an image may take, such as 30s; process mode only.",
+        "Time an image may take, such as 30s; process or ray mode only.",
         parse_duration,
         default="none",
     ),
