@@ -62,4 +62,5 @@ def check_mode(config: RunConfig) -> None:
 
 def _that(can: Callable[[ExecutorFactory], bool]) -> str:
     """Returns the modes that can do something."""
-    return " or ".join(name for name in EXECUTORS if can(find_executor(name)))
+    *others, last = (name for name in EXECUTORS if can(find_executor(name)))
+    return f"{', '.join(others)} or {last}" if others else last

@@ -295,7 +295,8 @@ class RayWorker(MortalWorker):
             place = self._connection.wait(self._placing)
         if place.version != installed_version():
             raise WorkerError(
-                f"node {place.host} has yolocli {place.version}, and this machine {installed_version()}: install the same"
+                f"node {place.host} has yolocli {place.version}, and this machine {installed_version()}: "
+                "install the same"
             )
         return place
 
