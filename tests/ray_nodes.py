@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from yolocli.executors.ray_cluster import QUIET
 
 STORE = 80 << 20
 
@@ -26,7 +31,8 @@ class Nodes:
     def __enter__(self) -> Nodes:
         pytest.importorskip("ray", reason="the extra is not installed: pip install '.[ray]'")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+            for name, value in QUIET.items():
+                patch.setenv(name, value)
             from ray.cluster_utils import Cluster
 
             logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -39,6 +45,29 @@ class Nodes:
     def __exit__(self, *exception: object) -> None:
         self._cluster.shutdown()
 
+    @property
+    def head(self) -> Any:
+        return self._cluster.head_node
+
+    def id_of(self, node: Any) -> str:
+        """Returns Ray's name of a node."""
+        return str(node.unique_id if isinstance(node.unique_id, str) else node.unique_id.hex())
+
+    def actors(self) -> list[int]:
+        """Returns the process ids of our actors on all nodes."""
+        nodes = [self.head, *self.added]
+        raylets = {process.process.pid for node in nodes for process in node.all_processes["raylet"]}
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                title = (folder / "cmdline").read_bytes()
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:  # it has ended meanwhile
+                continue
+            if title.startswith(b"ray::Actor") and parent in raylets:
+                found.append(int(folder.name))
+        return found
+
     def add(self) -> Any:
         self.added.append(self._cluster.add_node(**self._node))
         return self.added[-1]
@@ -47,3 +76,11 @@ class Nodes:
         """Ends a node as a power cut does."""
         self._cluster.remove_node(node, allow_graceful=False)
         self.added.remove(node)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Waits until something is true, and tells whether it is."""
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import fakes
+from tests.ray_nodes import wait_until
 from tests.support import (
     assert_same_boxes,
     clean_environment,
@@ -587,7 +588,7 @@ def test_a_stop_while_models_load_waits_for_no_more_than_those_that_have_begun(
     assert list(this) == []
     assert this.summary.exit_code == ExitCode.TERMINATED
     assert not this.summary.complete
-    assert len(begun) <= AT_ONCE
+    assert len(begun) <= (busy.most or AT_ONCE)
 
 
 # Processes
@@ -601,6 +602,11 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
+def _all_end(pids: set[int]) -> bool:
+    """Tells whether processes are gone; actors are told to go, and go a moment later."""
+    return wait_until(lambda: not any(map(_alive, pids)), 10)
+
+
 def _pids(outcomes: list[Outcome]) -> set[int]:
     return {int(outcome.detections[0].name.split()[1]) for outcome in outcomes if isinstance(outcome, ImageResult)}
 
@@ -612,7 +618,7 @@ def test_workers_are_processes_and_none_outlives_the_run(mode: str, many: Path) 
     pids = _pids(outcomes)
     assert os.getpid() not in pids
     assert 1 <= len(pids) <= 2
-    assert not [pid for pid in pids if _alive(pid)]
+    assert _all_end(pids) if mode == "ray" else not [pid for pid in pids if _alive(pid)]
 
 
 @pytest.mark.parametrize("mode", ["process", "ray"])
@@ -626,7 +632,8 @@ def test_a_worker_that_is_killed_costs_no_image(mode: str, many: Path) -> None:
     assert sorted(outcome.path for outcome in outcomes) == [f"{number:03}.png" for number in range(40)]
     assert {outcome.status for outcome in outcomes} == {"ok"}
     assert len(_pids(outcomes)) >= 2
-    assert not [pid for pid in _pids(outcomes) if _alive(pid)]
+    pids = _pids(outcomes)
+    assert _all_end(pids) if mode == "ray" else not [pid for pid in pids if _alive(pid)]
 
 
 @pytest.mark.parametrize("mode", ["process", "ray"])

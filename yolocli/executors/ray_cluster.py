@@ -26,9 +26,10 @@ QUIET: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
 }
-"""Set for Ray where nobody else did: it is to report nothing, to take the nodes' environments as they are, and to show
-an actor no GPU that it did not ask for, without a word about that."""
+"""Set for Ray where nobody else did, before it is imported: it is to report nothing, to take the nodes' environments as
+they are, to show an actor no GPU that it did not ask for, and to print nothing about a worker that died on our stdout."""
 HANDED_ON = ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_LOG_LEVEL")
 """Variables that libraries in an actor are to find as they are here."""
 
@@ -49,6 +50,8 @@ class Connection:
         """
         self._holds = _resources(spec)
         self._folder: str | None = None
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         self._connected = _connected()
         self.ended = False
         self._actors: list[Any] = []
@@ -157,8 +160,6 @@ class Connection:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _connect(self, spec: WorkerSpec) -> None:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
         import ray
 
         address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
