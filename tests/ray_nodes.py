@@ -29,10 +29,10 @@ class Nodes:
         self.added: list[Any] = []
 
     def __enter__(self) -> Nodes:
-        pytest.importorskip("ray", reason="the extra is not installed: pip install '.[ray]'")
         with pytest.MonkeyPatch.context() as patch:
             for name, value in QUIET.items():
                 patch.setenv(name, value)
+            pytest.importorskip("ray", reason="the extra is not installed: pip install '.[ray]'")
             from ray.cluster_utils import Cluster
 
             logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -51,7 +51,11 @@ class Nodes:
 
     def id_of(self, node: Any) -> str:
         """Returns Ray's name of a node."""
-        return str(node.unique_id if isinstance(node.unique_id, str) else node.unique_id.hex())
+        return str(node.node_id)
+
+    def alive(self) -> int:
+        """Returns how many nodes Ray knows to be alive; it takes some seconds to see that one is not."""
+        return sum(node["Alive"] for node in self._cluster.global_state.node_table())
 
     def actors(self) -> list[int]:
         """Returns the process ids of our actors on all nodes."""

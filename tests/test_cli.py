@@ -731,7 +731,7 @@ def test_shell_completion() -> None:
     answer = subprocess.run(
         [script], capture_output=True, text=True, env=clean_environment(**words), timeout=60, check=False
     )
-    assert answer.stdout.split() == ["thread", "locked", "process"]
+    assert answer.stdout.split() == ["thread", "locked", "process", "ray"]
 
 
 def test_an_output_folder_that_is_an_input_is_refused(one: Path, env: dict[str, str]) -> None:

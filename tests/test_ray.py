@@ -87,7 +87,9 @@ def many(tmp_path: Path) -> Path:
 
 
 @slow
-def test_nodes_and_actors_that_die_cost_no_image(cluster: Nodes, many: Path, tmp_path: Path) -> None:
+def test_nodes_and_actors_that_die_cost_no_image_and_no_word(
+    cluster: Nodes, many: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (many / "077.png").unlink()
     write_image(many / "077.png", value=fakes.DEADLY)
     expected = tmp_path / "expected"
@@ -114,6 +116,7 @@ def test_nodes_and_actors_that_die_cost_no_image(cluster: Nodes, many: Path, tmp
     killer.join()
     assert len(killed) >= 3
     assert this.summary.workers == 3
+    assert capfd.readouterr() == ("", "")
     failures = [(outcome.path, outcome.error) for outcome in outcomes if isinstance(outcome, ImageFailure)]
     assert failures == [("077.png", "WorkerDied")]
     assert len(outcomes) == len({outcome.path for outcome in outcomes}) == COUNT
@@ -178,6 +181,7 @@ def test_a_run_begins_with_what_there_is_room_for_and_grows_with_the_cluster(
     monkeypatch.setattr("yolocli.executors.crew.PLACE_SECONDS", 0.5)
     monkeypatch.setattr(ray_mode, "ROOM_SECONDS", 1.0)
     cluster.kill(cluster.added[-1])
+    assert wait_until(lambda: cluster.alive() == 2)
     pids: list[set[str]] = [set(), set()]
     notices = Notices()
     this = Run(run_config(many, mode="ray", workers=9, least_workers=2), [notices], fakes.FakeLoader(0.4))

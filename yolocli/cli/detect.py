@@ -55,7 +55,7 @@ def detect(
     threads: options.ThreadsPerWorker = DETECTOR.threads,
     batch: options.Batch = DEFAULTS.batch,
     devices: options.Device = None,
-    ray_address: options.RayAddress = CLUSTER.ray_address,
+    ray_address: options.RayAddress = None,
     ray_resources: options.RayResources = None,
     max_pixels: options.MaxPixels = DETECTOR.max_pixels,
     timeout: options.Timeout = None,

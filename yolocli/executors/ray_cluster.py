@@ -29,7 +29,7 @@ QUIET: Mapping[str, str] = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
 }
 """Set for Ray where nobody else did, before it is imported: it is to report nothing, to take the nodes' environments as
-they are, to show an actor no GPU that it did not ask for, and to print nothing about a worker that died on our stdout."""
+they are, to show an actor no GPU that it did not ask for, and to print nothing on our stdout when a worker dies."""
 HANDED_ON = ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_LOG_LEVEL")
 """Variables that libraries in an actor are to find as they are here."""
 
