@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,17 +13,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 
+import yolocli
 from tests import fakes
 from tests.ray_nodes import Nodes, wait_until
 from tests.support import clean_environment, projections, records, run, run_config, write_image
 from tests.test_modes import Notices
 from yolocli.builtin import WEIGHTS
-from yolocli.errors import ExitCode, ModelError, UsageError
+from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
 from yolocli.executors import ray as ray_mode
 from yolocli.images.letterbox import Canvas
+from yolocli.parsing import parse_resources, parse_workers
 from yolocli.pipeline import Run
 from yolocli.results import Detection, Findings, ImageFailure, ImageResult, Outcome
 from yolocli.runtimes.choose import prepare_again
@@ -217,6 +221,42 @@ def test_without_the_extra_it_is_named(many: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("yolocli.executors.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"--mode ray needs a package: pip install '\.\[ray\]'"):
         run(many, mode="ray", loader=fakes.FakeLoader())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": "2..8"}, {"ray_address": "auto"}, {"ray_resources": {"cpu": 2}}],
+    ids=lambda given: next(iter(given)),
+)
+def test_other_modes_refuse_what_is_for_clusters(options: dict[str, Any], many: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--workers MIN\.\.MAX, --ray-address and --ray-resources need --mode ray$"):
+        yolocli.detect(many, model="builtin", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("8", (0, 8)), ("2..8", (2, 8)), ("0", (0, 0)), ("0..8", None), ("8..2", None), ("2..", None)],
+)
+def test_workers_are_a_number_or_a_least_and_a_most(text: str, expected: tuple[int, int] | None) -> None:
+    if expected is not None:
+        assert parse_workers(text) == expected
+        return
+    with pytest.raises(UsageError, match=rf"--workers {re.escape(text)}: give a number, such as 8, or for ray mode"):
+        parse_workers(text)
+
+
+def test_resources_are_numbers_by_name() -> None:
+    assert parse_resources("CPU=2, gpu=.25,Disk=1") == (("cpu", 2.0), ("gpu", 0.25), ("Disk", 1.0))
+    for text in ("gpu", "gpu=", "gpu=x", "=1", "gpu=1,GPU=2", "gpu=-1"):
+        with pytest.raises(UsageError, match="--ray-resources"):
+            parse_resources(text)
+
+
+@slow
+def test_a_cluster_that_is_not_there_is_said(many: Path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(WorkerError, match=r"^no connection to Ray at 127\.0\.0\.1:9: .*; check --ray-address"):
+        run(many, mode="ray", ray_address="127.0.0.1:9", loader=fakes.FakeLoader())
 
 
 def test_a_model_is_looked_for_and_compared_where_it_is_to_run(tmp_path: Path) -> None:

@@ -75,9 +75,10 @@ def parse_resources(text: str, option: str = "--ray-resources") -> tuple[tuple[s
     found: dict[str, float] = {}
     for entry in split_commas([text]):
         name, _, number = (part.strip() for part in entry.partition("="))
+        name = name.lower() if name.lower() in {"cpu", "gpu"} else name
         if not name or name in found or not re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
             raise UsageError(f"{option} {text}: give a number for each name, as in cpu=1,gpu=0.25")
-        found[name.lower() if name.lower() in {"cpu", "gpu"} else name] = float(number)
+        found[name] = float(number)
     return tuple(found.items())
 
 

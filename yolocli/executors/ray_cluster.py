@@ -7,10 +7,12 @@ import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from yolocli.errors import UsageError, WorkerError
@@ -20,6 +22,9 @@ from yolocli.executors.ray_actor import Actor
 from yolocli.machine.cpus import WORKERS_PER_GPU, usable_cpus
 from yolocli.runtimes import find_engine
 
+KNOCK_SECONDS = 5.0
+"""How long a cluster has to answer at all."""
+SILENT = logging.CRITICAL + 1
 STORE_BYTES = 128 << 20
 """Of a Ray that is started here: what goes to and fro is paths and records."""
 QUIET: Mapping[str, str] = {
@@ -56,8 +61,13 @@ class Connection:
         self.ended = False
         self._actors: list[Any] = []
         self._guard = threading.Lock()
+        self._owner = ThreadPoolExecutor(1, thread_name_prefix="yolocli-ray")
         if not self._connected:
-            self._connect(spec)
+            try:
+                self._owner.submit(self._connect, spec).result()
+            except BaseException:
+                self.close()
+                raise
         import ray
 
         cpu, gpu, others = self._holds.get("CPU", 0), self._holds.get("GPU", 0), dict(self._holds)
@@ -155,35 +165,50 @@ class Connection:
         import ray
 
         if not self._connected:
-            ray.shutdown()
+            self._owner.submit(ray.shutdown).result()
+        self._owner.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _connect(self, spec: WorkerSpec) -> None:
+        """Connects, in the thread that calls it, which must live as long: with it, Linux ends what it has started."""
         import ray
 
+        # a supervisor sends SIGTERM to the whole group; what is blocked when a process starts stays so
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL + 1}
-        with _signals_kept():
-            try:
-                if address:
-                    ray.init(address, **quiet)
-                    return
-                self._folder = tempfile.mkdtemp(prefix="yolocli-ray-")
-                ray.init(
-                    "local",
-                    num_cpus=max(usable_cpus(), math.ceil(spec.workers * self._holds.get("CPU", 0))),
-                    include_dashboard=False,
-                    object_store_memory=STORE_BYTES,
-                    _temp_dir=self._folder,
-                    _node_ip_address="127.0.0.1",
-                    **quiet,
-                )
-            except Exception as error:  # whatever it is, the way out is the same
-                self.close()
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                place = f"to Ray at {address} there is no connection" if address else "Ray cannot be started here"
-                raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": SILENT}
+        logging.getLogger("ray").setLevel(SILENT)
+        try:
+            if address:
+                _knock(address)
+                ray.init(address, **quiet)
+                return
+            self._folder = tempfile.mkdtemp(prefix="yolocli-ray-")
+            ray.init(
+                "local",
+                num_cpus=max(usable_cpus(), math.ceil(spec.workers * self._holds["CPU"])),
+                include_dashboard=False,
+                object_store_memory=STORE_BYTES,
+                _temp_dir=self._folder,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+        except Exception as error:  # whatever it is, the way out is the same
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            place = f"no connection to Ray at {address}" if address else "Ray cannot be started here"
+            raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
+
+
+def _knock(address: str) -> None:
+    """Makes sure that somebody listens: Ray tries for minutes, and says so from C++ each time.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def _connected() -> bool:
@@ -205,20 +230,3 @@ def _resources(spec: WorkerSpec) -> dict[str, float]:
 def _forever() -> Iterator[float]:
     while True:
         yield TICK_SECONDS
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Leaves the handlers as they are, and what is started in it deaf to SIGTERM, as Ray makes it to SIGINT.
-
-    A supervisor sends it to the whole group. What is blocked when a process starts stays so.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        for number, handler in before.items() if main else ():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
