@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yolocli.cli import options
+from yolocli.cli import cluster_options, options
 from yolocli.cli.declare import given_in
 from yolocli.cli.format_options import with_options
 from yolocli.cli.report import check_report, report_at_end
@@ -51,12 +51,12 @@ def detect(
     runtime: options.Runtime = DETECTOR.runtime,
     precision: options.Precision = None,
     mode: options.Mode = DEFAULTS.mode,
-    workers: options.Workers = None,
+    workers: cluster_options.Workers = None,
     threads: options.ThreadsPerWorker = DETECTOR.threads,
     batch: options.Batch = DEFAULTS.batch,
     devices: options.Device = None,
-    ray_address: options.RayAddress = None,
-    ray_resources: options.RayResources = None,
+    ray_address: cluster_options.RayAddress = None,
+    ray_resources: cluster_options.RayResources = None,
     max_pixels: options.MaxPixels = DETECTOR.max_pixels,
     timeout: options.Timeout = None,
     max_failures: options.MaxFailures = None,

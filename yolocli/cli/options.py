@@ -19,9 +19,7 @@ from yolocli.parsing import (
     parse_failures,
     parse_imgsz,
     parse_precision,
-    parse_resources,
     parse_sample,
-    parse_workers,
 )
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
@@ -127,7 +125,7 @@ TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoi
 
 Runtime = Annotated[
     str,
-    option("--runtime RUNTIME", RUN, "auto (the fastest there is), openvino or torch.", **CHOSEN_RUNTIMES),
+    option("--runtime RUNTIME", RUN, "auto (fastest), openvino, torch.", **CHOSEN_RUNTIMES),
 ]
 Precision = Annotated[
     Optional[str],
@@ -144,22 +142,12 @@ Mode = Annotated[
     option(
         "--mode MODE",
         RUN,
-        "Who owns the model: thread (each), locked (all share one), process (each) or ray (each, on a cluster).",
+        "thread, locked (all share a model), process or ray (a cluster).",
         **MODES,
     ),
 ]
-Workers = Annotated[
-    Optional[str],
-    option(
-        "--workers -j N",
-        RUN,
-        "Workers; 0 chooses. In ray mode also MIN..MAX: begin with MIN, grow with the cluster.",
-        parse_workers,
-        default="0",
-    ),
-]
-ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 chooses.")]
-Batch = Annotated[int, option("--batch N", RUN, "Images that go through the network together; 0 chooses.")]
+ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of a model; 0 chooses.")]
+Batch = Annotated[int, option("--batch N", RUN, "Images in one batch; 0 chooses.")]
 Device = Annotated[
     Optional[str],
     option(
@@ -168,26 +156,6 @@ Device = Annotated[
         "cpu, mps, cuda:0, or a list to deal workers over: cuda:0,1.",
         parse_devices,
         default="auto",
-    ),
-]
-
-RayAddress = Annotated[
-    Optional[str],
-    option(
-        "--ray-address ADDRESS",
-        RUN,
-        "Of a Ray cluster: HOST:PORT, or auto for that of this machine.",
-        default="RAY_ADDRESS, else a Ray started here",
-    ),
-]
-RayResources = Annotated[
-    Optional[str],
-    option(
-        "--ray-resources NAME=X,...",
-        RUN,
-        "What a Ray actor holds, such as cpu=2,gpu=0.25.",
-        parse_resources,
-        default="a CPU for each thread",
     ),
 ]
 
