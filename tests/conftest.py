@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests import fakes
 from tests.output.written import RealRun, found_by
+from tests.ray_nodes import Nodes
 from tests.support import REPOSITORY
 from yolocli.builtin import WEIGHTS
 from yolocli.results import Detection, Outcome
@@ -25,6 +27,9 @@ COCO_WEIGHTS = Path(os.environ.get("YOLOCLI_TEST_WEIGHTS") or REPOSITORY.parent 
 COCO_IMAGES = Path(os.environ.get("YOLOCLI_TEST_IMAGES") or REPOSITORY.parent / "shared/images")
 COCO = COCO_WEIGHTS.is_file() and COCO_IMAGES.is_dir()
 """There are weights and photographs of COCO; without them the embedded model and the sample images take their place."""
+
+
+NO_PARAMETERS = SimpleNamespace(params={})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,8 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"weights", "images"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("coco")
+        if "ray" in getattr(item, "callspec", NO_PARAMETERS).params.values():
+            item.add_marker("slow")
+            item.fixturenames.insert(0, "ray_cluster")  # type: ignore[attr-defined]
         if item.nodeid.startswith(("tests/chaos/", "tests/tasks/test_material.py")):
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One cluster for all tests of ray mode, which the environment leads to: to start a Ray for each takes seconds."""
+    with Nodes(3, cpus=4) as nodes, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", nodes.address)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

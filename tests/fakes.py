@@ -119,6 +119,9 @@ class FakeLoader:
         plan = Plan(asked, self.digest, "torch" if asked.runtime == AUTO else asked.runtime, asked.precision)
         return Prepared(plan, Path("fake.pt"), threads=asked.threads)
 
+    def prepare_here(self, prepared: Prepared) -> Prepared:
+        return prepared
+
     def load(self, prepared: Prepared) -> FakeDetector:
         self.made.append(FakeDetector(prepared.asked, self.delay))
         return self.made[-1]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolocli.config import DetectorConfig, RunConfig, SourceConfig
+from yolocli.config import Cluster, DetectorConfig, RunConfig, SourceConfig
 from yolocli.detector import Detector, Loader, load_detector
 from yolocli.pipeline import Run
 from yolocli.results import Detection, ImageRef, ImageResult, Outcome
@@ -51,16 +51,18 @@ def projections(folder: Path, *names: str) -> dict[str, bytes]:
 
 
 def run_config(*inputs: str | os.PathLike[str], model: str = "", **options: Any) -> RunConfig:
-    """Makes a RunConfig; options of the detector and of the source may stand beside those of the run.
+    """Makes a RunConfig; options of its parts may stand beside those of the run.
 
     The runtime is torch unless said otherwise: the one whose results depend the most on how it is run.
     """
     options.setdefault("runtime", "torch")
     source = {key: options.pop(key) for key in list(options) if key in SourceConfig.__dataclass_fields__}
     detector = {key: options.pop(key) for key in list(options) if key in DetectorConfig.__dataclass_fields__}
+    cluster = {key: options.pop(key) for key in list(options) if key in Cluster.__dataclass_fields__}
     return RunConfig(
         SourceConfig(tuple(os.fspath(name) for name in inputs), **source),
         DetectorConfig(model, **detector),
+        cluster=Cluster(**cluster),
         **options,
     )
 

@@ -144,7 +144,7 @@ def test_one_class_is_given_as_a_text(weights: Path, photos: list[Path]) -> None
         ({"imgsz": 640.5}, "imgsz=640.5: give a side"),
         ({"confidence": "0.5"}, "--conf 0.5: must be a number"),
         ({"iou": None}, "--iou None: must be a number"),
-        ({"workers": "2"}, "--workers 2: must be a whole number"),
+        ({"workers": "two"}, "workers two: give a number"),
         ({"batch": 1.5}, "--batch 1.5: must be a whole number"),
         ({"timeout": "30s", "mode": "process"}, "--timeout 30s: must be more than 0 seconds"),
         ({"max_runtime": 0}, "--max-runtime 0: must be more than 0 seconds"),

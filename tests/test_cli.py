@@ -123,6 +123,9 @@ VALUES = {
     "--imgsz": "320",
     "--classes": "person",
     "--mode": "locked",
+    "--workers": "2..8",
+    "--ray-address": "head:6379",
+    "--ray-resources": "cpu=2",
     "--device": "cpu",
     "--max-failures": "7",
     "--max-runtime": "1h",
@@ -438,7 +441,7 @@ def test_wrong_usage_is_exit_code_2_for_the_shell_too(one: Path) -> None:
     ("arguments", "line"),
     [
         (["detect", "x", "--mode", "threads"], "--mode threads: did you mean thread?"),
-        (["detect", "x", "--mode", "magic"], "--mode magic: choose from thread, locked, process"),
+        (["detect", "x", "--mode", "magic"], "--mode magic: choose from thread, locked, process, ray"),
         (["detect", "x", "--runtime", "openvin"], "--runtime openvin: did you mean openvino?"),
         (["detect", "x", "--precision", "half"], "--precision half: choose from fp32, bf16, fp16, int8"),
         (["detect", "x", "--no-such-option"], "No such option: --no-such-option; see yolocli detect --help"),
@@ -448,7 +451,7 @@ def test_wrong_usage_is_exit_code_2_for_the_shell_too(one: Path) -> None:
         (["optimize", "x", "--calibrate", "y", "--precision", "fp16"], "--precision fp16: choose from int8"),
         (["optimize"], None),
         (["dtect"], None),
-        (["detect", "x", "--workers", "many"], None),
+        (["detect", "x", "--batch", "many"], None),
     ],
 )
 def test_wrong_usage_is_one_line(
@@ -731,7 +734,7 @@ def test_shell_completion() -> None:
     answer = subprocess.run(
         [script], capture_output=True, text=True, env=clean_environment(**words), timeout=60, check=False
     )
-    assert answer.stdout.split() == ["thread", "locked", "process"]
+    assert answer.stdout.split() == ["thread", "locked", "process", "ray"]
 
 
 def test_an_output_folder_that_is_an_input_is_refused(one: Path, env: dict[str, str]) -> None:

@@ -155,7 +155,7 @@ def test_workers_are_dealt_over_devices(tmp_path: Path) -> None:
 def test_a_mode_with_one_model_takes_one_device(mode: str) -> None:
     config = run_config("x", mode=mode, devices=("cuda:0", "cuda:1"))
     if find_executor(mode).shares:
-        with pytest.raises(UsageError, match="on one --device; use thread or process for several"):
+        with pytest.raises(UsageError, match="on one --device; use thread, process or ray for several"):
             settle(config, FakeLoader(), print)
     else:
         settle(config, FakeLoader(), print)

@@ -40,7 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 SETTINGS: dict[str, Any] = {
     entry.name: getattr(part, entry.name)
-    for part in (DEFAULTS, DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits)
+    for part in (DEFAULTS, DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits, DEFAULTS.cluster)
     for entry in fields(part)
 }
 """The default of every field of a config."""
@@ -156,7 +156,9 @@ VALUES: Mapping[str, Any] = {
     "runtime": "torch",
     "precision": "bf16",
     "mode": "locked",
+    "workers": "2..8",
     "device": 0,
+    "ray_resources": {"cpu": 2, "gpu": 0.25},
     "imgsz": 320,
     "confidence": 0.5,
     "iou": 0.5,

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from yolocli.config import AUTO, DEFAULT_MASKS, DEFAULT_MODE, DEFAULTS, Precision, RunConfig, configure
 from yolocli.executors import EXECUTORS
-from yolocli.parsing import check_name, entries, parse_devices, parse_failures, parse_precision, sides
+from yolocli.parsing import (
+    check_name,
+    entries,
+    parse_devices,
+    parse_failures,
+    parse_precision,
+    parse_workers,
+    resources,
+    sides,
+)
 from yolocli.results import Outcome
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-SOURCE, DETECTOR, LIMITS = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits
+SOURCE, DETECTOR, LIMITS, CLUSTER = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits, DEFAULTS.cluster
 
 
 def detect(
@@ -25,11 +34,13 @@ def detect(
     model: PathLike = DETECTOR.model,
     runtime: Literal["auto", "openvino", "torch"] = AUTO,
     precision: Precision | Literal["fp32", "bf16", "fp16", "int8"] | None = DETECTOR.precision,
-    mode: Literal["thread", "locked", "process"] = DEFAULT_MODE,
-    workers: int = DEFAULTS.workers,
+    mode: Literal["thread", "locked", "process", "ray"] = DEFAULT_MODE,
+    workers: int | str = DEFAULTS.workers,
     threads_per_worker: int = DETECTOR.threads,
     batch: int = DEFAULTS.batch,
     device: str | int | None = None,
+    ray_address: str | None = CLUSTER.ray_address,
+    ray_resources: Mapping[str, float] | str | None = None,
     imgsz: int | tuple[int, int] | None = DETECTOR.imgsz,
     confidence: float = DETECTOR.confidence,
     iou: float = DETECTOR.iou,
@@ -73,11 +84,14 @@ def detect(
         model: Path of weights or of a converted model, an official name, or "builtin".
         runtime: What runs the network; "auto" takes the fastest that there is and gives the same boxes.
         precision: What it computes in; None takes the model's own, fp32 for weights.
-        mode: Who owns the detector: each thread, all threads behind a lock, or each process.
-        workers: Workers; 0 chooses from the CPUs that may be used.
+        mode: Who owns the detector: each thread, all threads behind a lock, each process, or each actor of a cluster.
+        workers: Workers; 0 chooses from the CPUs that may be used. In mode "ray" also "2..8": the run begins with two,
+            and up to eight join when the cluster has room.
         threads_per_worker: Intra-op threads of a detector; 0 shares the CPUs out.
         batch: Images that go through the network together; 0 chooses.
         device: "cpu", "mps", "cuda:0" or 0, or a list such as "cuda:0,1" that workers are dealt over; None chooses.
+        ray_address: Of a Ray cluster; None takes that of RAY_ADDRESS, or else a Ray started on this machine.
+        ray_resources: What a Ray actor holds, such as {"cpu": 2, "gpu": 0.25}; None takes a CPU for each thread.
         imgsz: Side, or height and width, in pixels that images are letterboxed into; None takes the model's own.
         confidence: Boxes below this score are dropped, in [0, 1].
         iou: Overlap above which NMS drops the lesser box, in [0, 1].
@@ -96,7 +110,7 @@ def detect(
         include_outputs: Walk into what earlier runs made in their output folders, too.
         shard: "3/16" takes the third of 16 parts, by the names of images; "auto" asks the array job. None takes all.
         ordered: Yield in input order instead of as images end.
-        timeout: Seconds an image may take; mode "process" only.
+        timeout: Seconds an image may take; mode "process" or "ray" only.
         max_failures: End after more failures than this: a number, or a share such as "5%". None sets no limit.
         max_runtime: Seconds after which no more images are taken; None sets no limit.
         output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
@@ -134,6 +148,7 @@ def _config(given: dict[str, Any]) -> RunConfig:
     inputs, files, output = given["inputs"], given["files_from"], given["output"]
     precision, classes, failures = given["precision"], given["classes"], given["max_failures"]
     device = given.pop("device")
+    least, workers = parse_workers(str(given["workers"]), "workers")
     most, share = (None, None) if failures is None else parse_failures(str(failures))
     read = {
         "inputs": tuple(os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)),
@@ -148,6 +163,9 @@ def _config(given: dict[str, Any]) -> RunConfig:
         "imgsz": sides(given["imgsz"]),
         "classes": None if classes is None else entries(classes),
         "mode": check_name("mode", given["mode"], list(EXECUTORS)),
+        "workers": workers,
+        "least_workers": least,
+        "ray_resources": resources(given["ray_resources"]),
         "devices": parse_devices(None if device is None else str(device)),
         "max_failures": most,
         "max_failure_share": share,

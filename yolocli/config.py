@@ -6,10 +6,10 @@ import enum
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from yolocli.checks import check, check_count, check_seconds, check_share
 from yolocli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         valid = 1 <= self.number <= self.count
-        _check(valid, f"--shard {self}: the first number must be 1 to the second, as in 1/{max(self.count, 1)}")
+        check(valid, f"--shard {self}: the first number must be 1 to the second, as in 1/{max(self.count, 1)}")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -147,13 +147,13 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         check_share("--conf", self.confidence)
         check_share("--iou", self.iou)
-        _check_count("--max-det", self.max_detections, 1)
-        _check_count("--max-pixels", self.max_pixels, 1)
-        _check_count("--threads-per-worker", self.threads, 0)
-        _check(self.classes is None or bool(self.classes), "--classes: name at least one class")
-        _check(self.masks in MASKS, f"--masks {self.masks}: choose from {', '.join(MASKS)}")
+        check_count("--max-det", self.max_detections, 1)
+        check_count("--max-pixels", self.max_pixels, 1)
+        check_count("--threads-per-worker", self.threads, 0)
+        check(self.classes is None or bool(self.classes), "--classes: name at least one class")
+        check(self.masks in MASKS, f"--masks {self.masks}: choose from {', '.join(MASKS)}")
         if self.imgsz is not None:
-            _check(all(8 <= side <= 16384 for side in self.imgsz), f"--imgsz {self.imgsz}: sides must be 8 to 16384")
+            check(all(8 <= side <= 16384 for side in self.imgsz), f"--imgsz {self.imgsz}: sides must be 8 to 16384")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Limits:
         max_failures: Failures after which it stops; None for no limit.
         max_failure_share: Share of failures, in [0, 1], above which it stops, judged from `SHARE_FROM` images on.
         max_runtime: Seconds after which it stops; what was done is kept, and the same command goes on.
-        timeout: Seconds an image may take, in process mode; None for no limit.
+        timeout: Seconds an image may take, in a mode of processes; None for no limit.
         fail_incomplete: A run that was stopped by `max_runtime` ends with an exit code other than 0.
     """
 
@@ -175,8 +175,8 @@ class Limits:
     fail_incomplete: bool = False
 
     def __post_init__(self) -> None:
-        _check_seconds("--timeout", self.timeout)
-        _check_seconds("--max-runtime", self.max_runtime)
+        check_seconds("--timeout", self.timeout)
+        check_seconds("--max-runtime", self.max_runtime)
 
     def too_many(self, failures: int, images: int) -> bool:
         """Tells whether so many failures among so many images are too many."""
@@ -184,6 +184,25 @@ class Limits:
             return True
         share = self.max_failure_share
         return share is not None and images >= SHARE_FROM and failures > share * images
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the workers of ray mode are, and what each takes there.
+
+    Attributes:
+        ray_address: Of a Ray cluster; None takes that of RAY_ADDRESS, or else a Ray started on this machine.
+        ray_resources: What an actor holds, by name: `cpu`, `gpu`, in parts or whole, or a resource that nodes are
+            given a name for. None takes a CPU for each thread, and a part of a GPU where networks run on one.
+        least_workers: Workers that must be ready before the run begins; as many as `workers` join when there is room.
+    """
+
+    ray_address: str | None = None
+    ray_resources: tuple[tuple[str, float], ...] | None = None
+    least_workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("--workers", self.least_workers, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +227,7 @@ class RunConfig:
         overwrite: Start anew in an output folder that holds another run.
         prune: Drop the records of images that are gone from the folders walked.
         limits: When to stop early.
+        cluster: Where the workers of ray mode are.
     """
 
     source: SourceConfig
@@ -227,15 +247,16 @@ class RunConfig:
     overwrite: bool = False
     prune: bool = False
     limits: Limits = field(default_factory=Limits)
+    cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self) -> None:
-        _check_count("--workers", self.workers, 0)
-        _check_count("--batch", self.batch, 0)
-        _check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
+        check_count("--workers", self.workers, 0)
+        check_count("--batch", self.batch, 0)
+        check(not self.prune or self.output is not None, "--prune drops records from a folder: give --output")
         if self.save_by_class is not None:
             choice = f"--save-by-class {self.save_by_class}: choose from {', '.join(SORTINGS)}"
-            _check(self.save_by_class in SORTINGS, choice)
-            _check(self.output is not None, "--save-by-class makes folders: give --output")
+            check(self.save_by_class in SORTINGS, choice)
+            check(self.output is not None, "--save-by-class makes folders: give --output")
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -255,37 +276,14 @@ def configure(given: Mapping[str, Any]) -> RunConfig:
     Raises:
         UsageError: If a value cannot be used, or two do not go together.
     """
-    parts = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
-    return build(RunConfig, {**given, **parts, "limits": build(Limits, given)})
+    parts: dict[str, Any] = {"source": build(SourceConfig, given), "detector": build(DetectorConfig, given)}
+    parts |= {"limits": build(Limits, given), "cluster": build(Cluster, given)}
+    return build(RunConfig, {**given, **parts})
 
 
 def build(kind: type[Config], given: Mapping[str, Any]) -> Config:
     """Makes one config of settings as `configure` does; a field that is not given keeps its default."""
     return kind(**{entry.name: given[entry.name] for entry in fields(kind) if entry.name in given})
-
-
-def check_share(option: str, value: float) -> None:
-    """Makes sure that a number is a share.
-
-    Raises:
-        UsageError: If it is not in [0, 1].
-    """
-    _check(isinstance(value, Real) and 0 <= value <= 1, f"{option} {value}: must be a number in [0, 1]")
-
-
-def _check_count(option: str, value: int, least: int) -> None:
-    valid = isinstance(value, Integral) and value >= least
-    _check(valid, f"{option} {value}: must be a whole number, at least {least}")
-
-
-def _check_seconds(option: str, value: float | None) -> None:
-    valid = value is None or (isinstance(value, Real) and value > 0)
-    _check(valid, f"{option} {value}: must be more than 0 seconds")
-
-
-def _check(valid: bool, message: str) -> None:
-    if not valid:
-        raise UsageError(message)
 
 
 DEFAULTS = RunConfig(SourceConfig(inputs=(os.curdir,)))

@@ -13,7 +13,7 @@ from yolocli.images.letterbox import Canvas
 from yolocli.images.picture import Picture
 from yolocli.results import Findings
 from yolocli.runtimes import load_runtime
-from yolocli.runtimes.choose import prepare_detector
+from yolocli.runtimes.choose import prepare_again, prepare_detector
 from yolocli.runtimes.plan import Prepared
 from yolocli.tasks.base import Raw, Task, Wanted
 from yolocli.tasks.candidates import numbers, of_one_class, usable
@@ -132,6 +132,10 @@ class Loader(Protocol):
         """Settles what was asked for, and makes it ready on this machine; see `prepare_detector`."""
         ...
 
+    def prepare_here(self, prepared: Prepared) -> Prepared:
+        """Makes ready on this machine what was settled and made ready on another; see `prepare_again`."""
+        ...
+
     def load(self, prepared: Prepared) -> Detector:
         """Builds a detector, in the thread or process that will own it.
 
@@ -149,6 +153,10 @@ class YoloLoader:
     def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: Callable[[str], None]) -> Prepared:
         """See `Loader.prepare`."""
         return prepare_detector(asked, devices, notice)
+
+    def prepare_here(self, prepared: Prepared) -> Prepared:
+        """See `Loader.prepare_here`."""
+        return prepare_again(prepared)
 
     def load(self, prepared: Prepared) -> Detector:
         """See `Loader.load`."""

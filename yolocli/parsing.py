@@ -52,6 +52,48 @@ def parse_count(text: str, option: str) -> int:
     return int(text)
 
 
+def parse_workers(text: str, option: str = "--workers") -> tuple[int, int]:
+    """Returns the (least, most) of `MIN..MAX`, or (0, N) of `N`.
+
+    Raises:
+        UsageError: If the text is neither.
+    """
+    match = re.fullmatch(r"(?:(\d+)\.\.)?(\d+)", text.strip())
+    if not match or (match[1] and not 1 <= int(match[1]) <= int(match[2])):
+        raise UsageError(
+            f"{option} {text}: give a number, such as 8, or for ray mode the least and the most, as in 2..8"
+        )
+    return int(match[1] or 0), int(match[2])
+
+
+def parse_resources(text: str, option: str = "--ray-resources") -> tuple[tuple[str, float], ...]:
+    """Returns the names and numbers of `cpu=1,gpu=0.25`.
+
+    Raises:
+        UsageError: If the text is something else.
+    """
+    found: dict[str, float] = {}
+    for entry in split_commas([text]):
+        name, _, number = (part.strip() for part in entry.partition("="))
+        name = name.lower() if name.lower() in {"cpu", "gpu"} else name
+        if not name or name in found or not re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
+            raise UsageError(f"{option} {text}: give a number for each name, as in cpu=1,gpu=0.25")
+        found[name] = float(number)
+    return tuple(found.items())
+
+
+def resources(given: Mapping[str, float] | str | None) -> tuple[tuple[str, float], ...] | None:
+    """Returns what an actor holds, from numbers by name, or as `parse_resources` reads it.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if given is None:
+        return None
+    text = given if isinstance(given, str) else ",".join(f"{name}={number}" for name, number in given.items())
+    return parse_resources(text, "ray_resources")
+
+
 def parse_devices(text: str | None, option: str = "--device") -> tuple[str, ...]:
     """Returns one device name for each entry of a list: `0,1`, `cuda:0,1`, `cuda:0,cuda:1`, `cpu`, `mps`.
 

@@ -53,6 +53,9 @@ class FakeLoader:
     def prepare(self, asked: DetectorConfig, devices: Sequence[str], notice: object) -> Prepared:
         return Prepared(Plan(asked, "", "torch", None), Path("fake.pt"))
 
+    def prepare_here(self, prepared: Prepared) -> Prepared:
+        return prepared
+
     def load(self, prepared: Prepared) -> FakeDetector:
         return FakeDetector()
 

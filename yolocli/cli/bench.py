@@ -12,7 +12,7 @@ from yolocli.cli.declare import given_in
 from yolocli.cli.terminal import tell
 from yolocli.config import DEFAULT_MODEL
 from yolocli.errors import ExitCode
-from yolocli.executors import EXECUTORS
+from yolocli.executors import EXECUTORS, find_executor
 from yolocli.runtimes import RUNTIMES, find_engine
 
 
@@ -43,7 +43,7 @@ def bench(
     models = given.get("models", [os.environ.get("YOLOCLI_MODEL") or DEFAULT_MODEL])
     ways = cells(
         models,
-        given.get("modes", list(EXECUTORS)),
+        given.get("modes", [mode for mode in EXECUTORS if not find_executor(mode).elsewhere]),
         given.get("runtimes", installed),
         given.get("workers", [0]),
         given.get("batches", [0]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from yolocli.cli import options
+from yolocli.cli import cluster_options, options
 from yolocli.cli.declare import given_in
 from yolocli.cli.format_options import with_options
 from yolocli.cli.report import check_report, report_at_end
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from yolocli.observer import Observer
     from yolocli.summary import RunSummary
 
-SOURCE, DETECTOR, LIMITS = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits
+SOURCE, DETECTOR, LIMITS, CLUSTER = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits, DEFAULTS.cluster
 USUAL_STRIDE = 32
 
 
@@ -51,10 +51,12 @@ def detect(
     runtime: options.Runtime = DETECTOR.runtime,
     precision: options.Precision = None,
     mode: options.Mode = DEFAULTS.mode,
-    workers: options.Workers = DEFAULTS.workers,
+    workers: cluster_options.Workers = None,
     threads: options.ThreadsPerWorker = DETECTOR.threads,
     batch: options.Batch = DEFAULTS.batch,
     devices: options.Device = None,
+    ray_address: cluster_options.RayAddress = None,
+    ray_resources: cluster_options.RayResources = None,
     max_pixels: options.MaxPixels = DETECTOR.max_pixels,
     timeout: options.Timeout = None,
     max_failures: options.MaxFailures = None,
@@ -96,6 +98,7 @@ def _config(given: dict[str, Any]) -> RunConfig:
         raise UsageError("--quiet and --verbose exclude each other")
     most = (0, None) if given["fail_fast"] else given.get("max_failures", (None, None))
     given["max_failures"], given["max_failure_share"] = most
+    given["least_workers"], given["workers"] = given.get("workers", (CLUSTER.least_workers, DEFAULTS.workers))
     of_formats = {name: given.get(name) for name in ("save_conf", "image_root")}
     given["formats"] = with_options(given.get("formats", DEFAULTS.formats), **of_formats)
     if not given["stdout"]:

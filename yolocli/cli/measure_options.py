@@ -29,7 +29,13 @@ Models = Annotated[
 ]
 Modes = Annotated[
     Optional[list[str]],
-    several("--mode MODE", options.RUN, "thread, locked or process; repeatable.", default="all", **options.MODES),
+    several(
+        "--mode MODE",
+        options.RUN,
+        "thread, locked, process or ray; repeatable.",
+        default="all of one machine",
+        **options.MODES,
+    ),
 ]
 Runtimes = Annotated[
     Optional[list[str]],

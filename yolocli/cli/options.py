@@ -13,7 +13,14 @@ from yolocli import config
 from yolocli.cli.declare import argument, one_of, option, several
 from yolocli.config import AUTO, DEFAULT_OUTPUT, DEFAULTS
 from yolocli.executors import EXECUTORS
-from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse_imgsz, parse_precision, parse_sample
+from yolocli.parsing import (
+    parse_devices,
+    parse_duration,
+    parse_failures,
+    parse_imgsz,
+    parse_precision,
+    parse_sample,
+)
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
@@ -118,7 +125,7 @@ TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoi
 
 Runtime = Annotated[
     str,
-    option("--runtime RUNTIME", RUN, "auto (the fastest there is), openvino or torch.", **CHOSEN_RUNTIMES),
+    option("--runtime RUNTIME", RUN, "auto (fastest), openvino, torch.", **CHOSEN_RUNTIMES),
 ]
 Precision = Annotated[
     Optional[str],
@@ -135,13 +142,12 @@ Mode = Annotated[
     option(
         "--mode MODE",
         RUN,
-        "Who owns the model: thread (each), locked (all share one) or process (each).",
+        "thread, locked (all share a model), process or ray (a cluster).",
         **MODES,
     ),
 ]
-Workers = Annotated[int, option("--workers -j N", RUN, "Workers; 0 chooses.")]
-ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of each model; 0 chooses.")]
-Batch = Annotated[int, option("--batch N", RUN, "Images that go through the network together; 0 chooses.")]
+ThreadsPerWorker = Annotated[int, option("--threads-per-worker N", RUN, "CPU threads of a model; 0 chooses.")]
+Batch = Annotated[int, option("--batch N", RUN, "Images in one batch; 0 chooses.")]
 Device = Annotated[
     Optional[str],
     option(
@@ -161,7 +167,7 @@ Timeout = Annotated[
     option(
         "--timeout TIME",
         LIMITS,
-        "Time an image may take, such as 30s; process mode only.",
+        "Time an image may take, such as 30s; process or ray mode only.",
         parse_duration,
         default="none",
     ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
-from yolocli.config import DetectorConfig
+from yolocli.config import Cluster, DetectorConfig
 from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
 from yolocli.executors.pictures import NO_PICTURES, Pictures
@@ -51,7 +51,7 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What the workers of a run are made from. Picklable.
+    """What the workers of a run are made from.
 
     Attributes:
         loader: Builds a detector.
@@ -59,6 +59,9 @@ class WorkerSpec:
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         timeout: Seconds an image may take; None for no limit.
         pictures: To be made of each image.
+        workers: As many as were asked for; 0 for any number.
+        cluster: Where they are, in a mode that has them on others.
+        notice: Told of what somebody may want to know; called from any thread.
     """
 
     loader: Loader
@@ -66,6 +69,9 @@ class WorkerSpec:
     devices: tuple[str, ...] = ()
     timeout: float | None = None
     pictures: Pictures = NO_PICTURES
+    workers: int = 0
+    cluster: Cluster = field(default_factory=Cluster)
+    notice: Callable[[str], None] = lambda _: None
 
     def prepared(self, slot: int) -> Prepared:
         """Returns what a slot's detector is to be: devices are dealt like cards."""
@@ -79,9 +85,14 @@ class Executor(Protocol):
 
     Attributes:
         grace: Seconds that images in flight have once the run was stopped; None where workers cannot be killed.
+        least: Workers without which the run must not begin; others may wait for a place for as long as it lasts. None
+            where all that it begins with must be there.
+        most: Workers that it can have; None where the memory of this machine decides.
     """
 
     grace: float | None
+    least: int | None
+    most: int | None
 
     def open_worker(self, slot: int) -> Worker:
         """Builds a worker, in the thread that will use it. Slots count from 0.
@@ -131,10 +142,14 @@ class ExecutorFactory(Protocol):
     Attributes:
         shares: All workers share one detector, on one device.
         ends_images: A worker can be ended in the midst of an image, so that there can be a limit of time.
+        package: What must be installed for it, by the extra of the same name; None for nothing.
+        elsewhere: Workers are on a cluster: neither the CPUs nor the memory of this machine are theirs.
     """
 
     shares: ClassVar[bool]
     ends_images: ClassVar[bool]
+    elsewhere: ClassVar[bool]
+    package: ClassVar[str | None]
 
     def __call__(self, spec: WorkerSpec) -> Executor:
         """Makes an executor; no worker is opened yet."""

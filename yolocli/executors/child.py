@@ -31,10 +31,10 @@ def serve(pipe: Connection) -> None:
     keep_freed_memory()
     with suppress(EOFError, OSError):
         while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes()))
+            pipe.send_bytes(answer(pipe.recv_bytes()))
 
 
-def _answer(call: bytes) -> bytes:
+def answer(call: bytes) -> bytes:
     """Returns result, error and traceback, pickled."""
     try:
         function, arguments = pickle.loads(call)

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 
 from yolocli.errors import WorkerError
 from yolocli.executors import child as child_side
+from yolocli.executors.mortal import DiedError
 from yolocli.machine.apart import multiprocessing_apart
 from yolocli.machine.threads import LIMITED
 
@@ -23,10 +24,6 @@ ADVICE = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit (ulimit -n), or use fewer --workers"),
     **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), LIMITED),
 }
-
-
-class DiedError(Exception):
-    """A child, or what forks the children, is dead."""
 
 
 class ServerDiedError(DiedError):

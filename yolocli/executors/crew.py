@@ -22,6 +22,8 @@ AT_ONCE = 4
 """Models that load at once at least; at most one more than there are cores, which do it no faster for more."""
 WORKER_BYTES = 128 << 20
 """What a worker is thought to take before one has been measured, and at least after: images need room, too."""
+PLACE_SECONDS = 10.0
+"""How long a run that could begin waits for the next worker, where workers may have to wait for a place."""
 KILLED_SECONDS = 1.0
 """What the thread of a worker that was killed has to end in; it may hang in the start of another."""
 MEMORY_SHARE = 0.5
@@ -61,7 +63,7 @@ class Crew:
     at once where they can be killed; what is in flight elsewhere is finished first.
 
     Attributes:
-        most: Workers there may be: as many as were wanted, or as `load` finds memory for.
+        most: Workers there may be: as many as were wanted, or as the executor can have, or as `load` finds memory for.
         peak_memory: Bytes used by processes of the workers' own, known once the crew has ended.
     """
 
@@ -79,16 +81,16 @@ class Crew:
         self._feed: Feed[Any] | None = None
         self._start = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._loading = self._not_opened = 0
+        self._loading = self._not_opened = self._in_vain = 0
         self._stopped: float | None = None
-        self._at_once = max(AT_ONCE, usable_cpus() + 1)
-        self.most = workers
+        self._at_once = executor.most or max(AT_ONCE, usable_cpus() + 1)
+        self.most = workers if executor.most is None else min(workers, executor.most)
         self.peak_memory = 0
 
     @property
     def workers(self) -> int:
-        """Workers at work, or about to be."""
-        return len(self._threads) - self._not_opened
+        """Workers at work, or about to be; not those that have had no place all the time."""
+        return len(self._threads) - self._not_opened - self._in_vain
 
     def __enter__(self) -> Crew:
         return self
@@ -106,7 +108,8 @@ class Crew:
         """Starts the first workers, waits until each has its model, and returns what one says; None if it was stopped.
 
         The rest follow while they run, if there is more work than they can do. Neither are more models loaded than a
-        share of the free memory holds.
+        share of the free memory holds. Where some have to wait for a place, those that are ready begin, if they are
+        enough.
 
         Args:
             needed: Workers that there is work for as far as is known; None for as many as were wanted.
@@ -114,20 +117,24 @@ class Crew:
         Raises:
             YolocliError: If a model cannot be loaded or a worker cannot be started.
         """
-        before = available_memory()
+        before = available_memory() if self._executor.most is None else None
         first = min(self.most, needed or self.most, self._at_once, max(1, _fitting(before, WORKER_BYTES)))
+        enough = first if self._executor.least is None else min(first, self._executor.least)
         for _ in range(first):
             self._add()
         loaded: Loaded | None = None
         while self._loading:
-            message = self._next()  # no chunk is sent before the start
+            try:  # no chunk is sent before the start
+                message = self._next(PLACE_SECONDS if first - self._loading >= enough else None)
+            except queue.Empty:
+                break
             if isinstance(message, _Stopped):
                 return None
             if isinstance(message, _NotOpened):
                 raise message.error
             if isinstance(message, Loaded):
                 loaded = message
-        after = available_memory()
+        after = available_memory() if before is not None else None
         taken = (before - after) // first if before is not None and after is not None else 0
         self.most = min(self.most, first + _fitting(after, max(taken, WORKER_BYTES)))
         return loaded
@@ -155,7 +162,8 @@ class Crew:
 
     def _chunks(self, feed: Feed[Any]) -> Iterator[_Chunk]:
         ended = 0
-        while ended < len(self._threads) and not self._overdue():
+        may_wait = self._executor.least is not None  # for a place, in vain, perhaps
+        while ended < len(self._threads) - (self._loading if may_wait and feed.done else 0) and not self._overdue():
             while len(self._threads) < min(self.most, feed.unfinished) and self._loading < self._at_once:
                 self._add()
             try:
@@ -172,6 +180,7 @@ class Crew:
                 self._not_opened += 1
                 self.most = len(self._threads)
                 self._notice(f"one more worker could not be started: {message.error}")
+        self._in_vain = self._loading if may_wait else 0
 
     def _overdue(self) -> bool:
         grace = self._executor.grace

@@ -88,6 +88,13 @@ class Feed(Generic[T]):
         """Chunks that workers are at, or could be."""
         return 0 if self._stopped else self._at_work + self._chunks
 
+    @property
+    def done(self) -> bool:
+        """Nothing else will be handed out, and all results of what was are out."""
+        with self._changed:
+            ended = self._stopped or (self._over and not self._items)
+            return ended and self._outstanding == len(self._items)
+
     def wait(self, several: int = 1) -> None:
         """Waits for the first item, and a moment for several; not after a stop.
 

@@ -16,7 +16,11 @@ class LockedExecutor:
 
     shares: ClassVar[bool] = True
     ends_images: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
     grace: float | None = None
+    least: int | None = None
+    most: int | None = None
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec

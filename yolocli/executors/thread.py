@@ -12,7 +12,11 @@ class ThreadExecutor:
 
     shares: ClassVar[bool] = False
     ends_images: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
     grace: float | None = None
+    least: int | None = None
+    most: int | None = None
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yolocli.config import DetectorConfig, Precision, SourceConfig, check_share
+from yolocli.checks import check_share
+from yolocli.config import DetectorConfig, Precision, SourceConfig
 from yolocli.detector import Detector, load_detector
 from yolocli.errors import ImageError, ModelError, UsageError
 from yolocli.images.decode import decode

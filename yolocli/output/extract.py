@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from yolocli.config import check_share
+from yolocli.checks import check_share
 from yolocli.errors import UsageError
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import without_map

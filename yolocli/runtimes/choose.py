@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from yolocli.config import AUTO, DetectorConfig
@@ -54,6 +55,25 @@ def prepare(plan: Plan, model: Path, notice: Callable[[str], None] = lambda _: N
     """
     converted = find_engine(plan.runtime).convert(plan, model, notice)
     return Prepared(plan, model, converted, threads=plan.asked.threads)
+
+
+def prepare_again(prepared: Prepared) -> Prepared:
+    """Makes ready on this machine what was made ready on another.
+
+    Args:
+        prepared: As it was there; its model is meant to be at the same path here, or in the package or the cache.
+
+    Raises:
+        ModelError: If the model is not here, or is another one, or cannot be converted.
+    """
+    model, plan = prepared.model, prepared.plan
+    if not model.exists():
+        model = resolve_model(plan.asked.model, Official(plan.asked.verbose))
+    if sha256(model) != plan.sha256:
+        raise ModelError(
+            f"{model}: is another model here than where the run was started; put the same file on all nodes"
+        )
+    return replace(prepare(plan, model), device=prepared.device, threads=prepared.threads)
 
 
 def _choices(asked: DetectorConfig, model: Path, devices: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,232 @@
+"""The connection to a Ray cluster: what there is room for, actors that are started there, and how they all end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from yolocli.errors import UsageError, WorkerError
+from yolocli.executors.base import WorkerSpec
+from yolocli.executors.mortal import TICK_SECONDS, DiedError, ExpiredError, ticks
+from yolocli.executors.ray_actor import Actor
+from yolocli.machine.cpus import WORKERS_PER_GPU, usable_cpus
+from yolocli.runtimes import find_engine
+
+KNOCK_SECONDS = 5.0
+"""How long a cluster has to answer at all."""
+SILENT = logging.CRITICAL + 1
+STORE_BYTES = 128 << 20
+"""Of a Ray that is started here: what goes to and fro is paths and records."""
+QUIET: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",
+}
+"""Set for Ray where nobody else did, before it is imported: it is to report nothing, to take the nodes' environments as
+they are, to show an actor no GPU that it did not ask for, and to print nothing on our stdout when a worker dies."""
+HANDED_ON = ("OPENCV_IO_MAX_IMAGE_PIXELS", "OPENCV_LOG_LEVEL")
+"""Variables that libraries in an actor are to find as they are here."""
+
+
+class Connection:
+    """This process as the driver of a job on a cluster; when it ends, however it does, Ray ends its actors.
+
+    Attributes:
+        ended: No more is to be waited for.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        """Connects, or starts a Ray on this machine.
+
+        Raises:
+            WorkerError: If that fails.
+            UsageError: If no actor can hold what was asked for.
+        """
+        self._holds = _resources(spec)
+        self._folder: str | None = None
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        self._connected = _connected()
+        self.ended = False
+        self._actors: list[Any] = []
+        self._guard = threading.Lock()
+        self._owner = ThreadPoolExecutor(1, thread_name_prefix="yolocli-ray")
+        if not self._connected:
+            try:
+                self._owner.submit(self._connect, spec).result()
+            except BaseException:
+                self.close()
+                raise
+        import ray
+
+        cpu, gpu, others = self._holds.get("CPU", 0), self._holds.get("GPU", 0), dict(self._holds)
+        others.pop("CPU", None), others.pop("GPU", None)
+        try:
+            self._kind = ray.remote(
+                num_cpus=cpu, num_gpus=gpu, resources=others, max_restarts=0, max_task_retries=0,
+                scheduling_strategy="SPREAD",
+            )(Actor)  # fmt: skip
+        except ValueError as error:
+            raise UsageError(f"--ray-resources: {error}") from error
+
+    @property
+    def holds(self) -> str:
+        """What an actor holds, for people."""
+        return ", ".join(f"{number:g} {name}" for name, number in self._holds.items()) or "nothing"
+
+    def has(self) -> str:
+        """Says what the cluster has of what an actor holds, for people."""
+        import ray
+
+        whole = ray.cluster_resources()
+        return ", ".join(f"{whole.get(name, 0):g} {name}" for name in self._holds) or "nodes"
+
+    def capacity(self) -> int:
+        """Returns how many actors the nodes would hold, were they empty."""
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        needs = {name: number for name, number in self._holds.items() if number}
+        if not needs:
+            return len(nodes)
+        return sum(int(min(node.get(name, 0) / number for name, number in needs.items()) + 1e-9) for node in nodes)
+
+    def start(self) -> Any:
+        """Returns a new actor, which has to wait for a place, perhaps.
+
+        Raises:
+            WorkerError: If the run has ended.
+        """
+        environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+        with self._guard:
+            if self.ended:
+                raise WorkerError("the run has ended")
+            actor = self._kind.remote(environment)
+            self._actors.append(actor)
+        return actor
+
+    def end(self, actor: Any) -> None:
+        """Ends an actor, whatever it does."""
+        import ray
+
+        with self._guard:
+            if actor in self._actors:
+                self._actors.remove(actor)
+        with suppress(Exception):  # it is dead, or Ray is
+            ray.kill(actor, no_restart=True)
+
+    def wait(self, answer: Any, seconds: float | None = None) -> Any:
+        """Returns what a call of an actor gave.
+
+        Args:
+            answer: Ray's promise of it.
+            seconds: The longest to wait; None for as long as the run lasts.
+
+        Raises:
+            DiedError: If the actor or its node is dead.
+            ExpiredError: If it takes longer.
+            WorkerError: If the run has ended.
+        """
+        import ray
+
+        for tick in _forever() if seconds is None else ticks(seconds):
+            if ray.wait([answer], timeout=tick)[0]:
+                break
+            if self.ended:
+                raise WorkerError("the run has ended")
+        else:
+            raise ExpiredError
+        try:
+            return ray.get(answer)
+        except ray.exceptions.RayError as error:
+            raise DiedError(str(error)) from error
+
+    def kill(self) -> None:
+        """Ends all actors, and those that are about to start."""
+        with self._guard:
+            self.ended = True
+            actors = list(self._actors)
+        for actor in actors:
+            self.end(actor)
+
+    def close(self) -> None:
+        """Disconnects; a Ray that was started here ends."""
+        import ray
+
+        if not self._connected:
+            self._owner.submit(ray.shutdown).result()
+        self._owner.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _connect(self, spec: WorkerSpec) -> None:
+        """Connects, in the thread that calls it, which must live as long: with it, Linux ends what it has started."""
+        import ray
+
+        # a supervisor sends SIGTERM to the whole group; what is blocked when a process starts stays so
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": SILENT}
+        logging.getLogger("ray").setLevel(SILENT)
+        try:
+            if address:
+                _knock(address)
+                ray.init(address, **quiet)
+                return
+            self._folder = tempfile.mkdtemp(prefix="yolocli-ray-")
+            ray.init(
+                "local",
+                num_cpus=max(usable_cpus(), math.ceil(spec.workers * self._holds["CPU"])),
+                include_dashboard=False,
+                object_store_memory=STORE_BYTES,
+                _temp_dir=self._folder,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
+        except Exception as error:  # whatever it is, the way out is the same
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            place = f"no connection to Ray at {address}" if address else "Ray cannot be started here"
+            raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
+
+
+def _knock(address: str) -> None:
+    """Makes sure that somebody listens: Ray tries for minutes, and says so from C++ each time.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+
+
+def _connected() -> bool:
+    """Tells whether whoever calls this library has connected to a cluster."""
+    import ray
+
+    return bool(ray.is_initialized())
+
+
+def _resources(spec: WorkerSpec) -> dict[str, float]:
+    """Returns what an actor holds, by Ray's names."""
+    asked = dict(spec.cluster.ray_resources or ())
+    gpus = find_engine(spec.detector.plan.runtime).gpus(spec.devices)
+    holds = {"CPU": asked.pop("cpu", float(spec.detector.threads or 1))}
+    gpu = asked.pop("gpu", 1 / WORKERS_PER_GPU if gpus else 0.0)
+    return holds | ({"GPU": gpu} if gpu else {}) | asked
+
+
+def _forever() -> Iterator[float]:
+    while True:
+        yield TICK_SECONDS
