@@ -120,7 +120,9 @@ TARS = {
     "twice": (tar("1.png", "1.png", "./1.png", "1.png::3.png"), TIMES),
     "cut in a member": ((ONE + TWO)[:-500], CUT),
     "cut in a header": (ONE + TWO[:100], BEFORE),
-    "cut between members": (ONE, BEFORE),
+    "without its end": (ONE + TWO, {"1.png": "ok", "2.png": "ok"}),
+    "without a block to its end": (ONE[: 512 + len(PICTURE)], {"1.png": "ok"}),
+    "cut behind a long name": (ONE + header("x", b"L", b"1") + bytes(512), BEFORE),
     "cut in a long name": (ONE + tar("long/" * 30 + "2.png")[:700], BEFORE),
     "text": (b"no archive at all, but long enough for a header. " * 20, DAMAGED),
     "nothing": (b"", DAMAGED),
@@ -190,6 +192,22 @@ def raw_names(*names: bytes) -> bytes:
     return archive
 
 
+def signed(archive: bytes) -> bytes:
+    """An archive with a signature in its directory, which nobody looks at."""
+    more = b"PK\5\5\3\0abc"
+    at = archive.index(FINISH)
+    size = struct.unpack_from("<L", archive, at + 12)[0] + len(more)
+    return patched(archive[:at] + more + archive[at:], FINISH, 12, "L", size)
+
+
+def repeated(archive: bytes, times: int) -> bytes:
+    """An archive whose directory has its first member so many times, counted in 16 bits."""
+    at, end = archive.index(CENTRAL), archive.index(FINISH)
+    archive = archive[:at] + archive[at:end] * times + archive[end:]
+    archive = patched(archive, FINISH, 12, "L", (end - at) * times)
+    return patched(archive, FINISH, 8, "HH", times % 2**16, times % 2**16)
+
+
 PLAIN, SOME = zipped("1.png"), zipped("1.png", "2.png", "3.png")
 STORED = zipped("1.png", "2.png", method=zipfile.ZIP_STORED)
 ALL = {"1.png": "ok", "2.png": "ok", "3.png": "ok"}
@@ -219,6 +237,13 @@ ZIPS = {
     "cut in a member": (STORED[: STORED.index(CENTRAL) - 10], CUT),
     "cut in its directory": (STORED[:-60], {"1.png": "ok", "2.png": "ok", "": "DamagedArchive"}),
     "more members than there are": (patched(SOME, FINISH, 8, "HH", 9, 9), {**ALL, "": "DamagedArchive"}),
+    "fewer members than there are": (patched(SOME, FINISH, 8, "HH", 1, 1), {**ALL, "": "DamagedArchive"}),
+    "garbage in its directory": (patched(SOME, CENTRAL, 0, "L", 0, number=1), BEFORE),
+    "garbage in its directory, and a count of what precedes it": (
+        patched(patched(SOME, CENTRAL, 0, "L", 0, number=1), FINISH, 8, "HH", 1, 1),
+        BEFORE,
+    ),
+    "signed": (signed(SOME), ALL),
     "a directory elsewhere": (patched(SOME, FINISH, 12, "LL", 2**31, 2**31), DAMAGED),
     "several disks": (patched(SOME, FINISH, 4, "HH", 1, 1), {"": "UnsupportedArchive"}),
     "text": (b"no archive at all", DAMAGED),

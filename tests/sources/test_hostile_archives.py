@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.hostile import PARQUETS, PICTURE, Hostile, hostile, rows
+from tests.sources.hostile import PARQUETS, PICTURE, PLAIN, Hostile, hostile, repeated, rows
 from tests.sources.support import bounded_memory, find
 from tests.support import records, run
 from yolocli.errors import ImageError
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources import read
+from yolocli.sources.archives.zip import Zip
 
 ARCHIVES = hostile()
 
@@ -53,6 +54,11 @@ def test_every_row_has_its_record(name: str, tmp_path: Path) -> None:
     data, expected = PARQUETS[name]
     rows("1.png")  # pyarrow takes address space once
     check(Hostile(".parquet", data(), expected), tmp_path)
+
+
+def test_members_of_a_zip_are_more_than_its_count_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(repeated(PLAIN, 2**16 + 2))
+    assert sum(1 for _ in Zip(str(tmp_path / "x.zip")).entries()) == 2**16 + 2
 
 
 @pytest.mark.usefixtures("fake_detectors")

@@ -142,6 +142,8 @@ class Tar:
         start, more = position, dict[str, str]()
         for _ in range(MOST_EXTENSIONS):
             block = self._data.at(start, LOOK)
+            if not block and start == position > 0:  # no empty blocks at the end, but nothing is lost
+                return None
             if len(block) < BLOCK:
                 raise damaged(
                     f"cut off at byte {start + len(block):,}" if start else "it has no bytes of a tar archive"

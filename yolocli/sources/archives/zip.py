@@ -23,6 +23,8 @@ _END = struct.Struct("<4s4H2LH")
 _END64_PLACE = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 CENTRAL, LOCAL, END, END64_PLACE, END64 = b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\7", b"PK\6\6"
+SIGNATURE = b"PK\5\5"
+"""What may stand behind the last member of the directory, within its size."""
 MOST_COMMENT = 2**16
 MOST_ENTRY = 2**18
 """Bytes of the directory that are read at once; more than an entry of it can have."""
@@ -81,18 +83,23 @@ class Zip:
         if directory is None:
             yield from self._without_directory()
             return
-        position, shift, count = directory
-        window, base = b"", position
-        for number in range(count):
+        position, end, shift, count = directory
+        window, base, number = b"", position, 0
+        while position < end:
             at = position - base
             if len(window) - at < MOST_ENTRY:
                 window, base, at = self._data.at(position, 4 * MOST_ENTRY), position, 0
             member = _central(window, at, shift)
+            if member is None and window.startswith(SIGNATURE, at):
+                break
             if member is None:
                 raise damaged(f"its directory ends after {number:,} of {count:,} members")
             if not member.raw.endswith(b"/"):
                 yield _entry(member, position)
             position += member.length
+            number += 1
+        if number % 2**16 != count % 2**16:  # some writers count in 16 bits, however many there are
+            raise damaged(f"its directory has {number:,} members, not {count:,}, as it says")
 
     def entry(self, position: int) -> Entry:
         """See `Archive.entry`."""
@@ -127,13 +134,13 @@ class Zip:
             member = _local(block, position)
         else:
             directory = self._directory()
-            member = _central(block, 0, directory[1] if directory else 0)
+            member = _central(block, 0, directory[2] if directory else 0)
         if member is None:
             raise damaged("there is no member where it was")
         return member
 
-    def _directory(self) -> tuple[int, int, int] | None:
-        """Returns where the directory begins, what is to be added to the offsets in it, and how many members it has."""
+    def _directory(self) -> tuple[int, int, int, int] | None:
+        """Returns where the directory begins and ends, what to add to the offsets in it, and its count of members."""
         tail_at = max(0, self._data.size - _END.size - MOST_COMMENT)
         tail = self._data.at(tail_at, _END.size + MOST_COMMENT)
         found = tail.rfind(END)
@@ -154,7 +161,7 @@ class Zip:
         shift = end - size - offset
         if shift < 0:
             raise damaged("its directory is not where it should be")
-        return end - size, shift, count
+        return end - size, end, shift, count
 
     def _without_directory(self) -> Iterator[Entry]:
         """Yields the members of an archive that was cut off, as far as each says where the next one is."""
