@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import random
+import struct
+import zlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,19 @@ def test_all_is_read_of_every_format_that_has_it(kind: str) -> None:
     found = read_exif(picture(kind))
     assert found == WHOLE
     assert list(found) == [name for name in EXIF_FIELDS if name in found]
+
+
+def test_pixels_are_not_decoded_to_find_it() -> None:
+    """In a PNG it may be behind the pixels, which are broken here, and more than memory holds."""
+    whole = picture("PNG")
+    start = whole.index(b"eXIf") - 4
+    notes = whole[start : start + 12 + int.from_bytes(whole[start : start + 4], "big")]
+    size = b"IHDR" + struct.pack(">2L", 2**31 - 1, 2**31 - 1) + whole[24:29]
+    before = whole[:12] + size + struct.pack(">L", zlib.crc32(size))
+    broken = struct.pack(">L4s3sL", 3, b"IDAT", b"bad", zlib.crc32(b"IDATbad"))
+    end = whole[-12:]
+    assert read_exif(before + broken * 3 + notes + end) == WHOLE
+    assert read_exif(before + broken + end) == {}
 
 
 def test_of_heic_too(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def read_exif(data: bytes) -> dict[str, Any]:
     """
     try:
         image = pillow.opened(data)
-        tags: Any = {} if image is None else image.getexif()
+        tags: Any = {} if image is None else pillow.exif(image, data)
         found = {**_when(_directory(tags, _EXIF_IFD)), **_where(_directory(tags, _GPS_IFD))}
         orientation = tags.get(ORIENTATION)
     except Exception:  # damaged bytes make Pillow raise whatever they like

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from yolocli.errors import ImageError, install_hint
+from yolocli.images.png import exif_of_png
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,24 @@ def _opened_heif(data: bytes) -> Image.Image | None:
         return HeifImageFile(io.BytesIO(data))  # type: ignore[no-any-return]
     except Exception:  # as above
         return None
+
+
+def exif(image: Image.Image, data: bytes) -> Image.Exif:
+    """Returns the EXIF of an image, without decoding its pixels.
+
+    Args:
+        image: From `opened`.
+        data: Its whole file.
+
+    Raises:
+        Exception: Whatever damaged bytes make Pillow raise.
+    """
+    from PIL import Image
+
+    # Pillow would decode a PNG to come to what is behind its pixels
+    if image.format == "PNG" and "exif" not in image.info and (found := exif_of_png(data)):
+        image.info["exif"] = found
+    return Image.Image.getexif(image)
 
 
 def pixels(image: Image.Image, channels: int, bits: int = 16) -> NDArray[np.uint8] | None:

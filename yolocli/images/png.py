@@ -1,4 +1,4 @@
-"""Maps as PNG files, which say that they are yolocli's."""
+"""The chunks of PNG files: of maps, which say that they are yolocli's, and of those with EXIF."""
 
 from __future__ import annotations
 
@@ -32,3 +32,18 @@ def png(pixels: NDArray[Any]) -> bytes:
     data, head = encoded.tobytes(), len(SIGNATURE) + HEADER_BYTES
     checksum = struct.pack(">I", zlib.crc32(SOFTWARE))
     return data[:head] + struct.pack(">I", len(SOFTWARE) - len(b"tEXt")) + SOFTWARE + checksum + data[head:]
+
+
+def exif_of_png(data: bytes) -> bytes:
+    """Returns the EXIF of a PNG (11.3.4.5), before its pixels or behind them; empty if there is none.
+
+    Args:
+        data: A whole file.
+    """
+    at = len(SIGNATURE)
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += length + 12
+    return b""
