@@ -308,6 +308,16 @@ def test_folders_of_several_places_are_all_shown(tmp_path: Path) -> None:
     assert all(line in steps for line in ("   /srv/one/a\n", "   /srv/two\n", "DOCUMENT_ROOT=/ "))
 
 
+def test_images_in_archives_have_tasks_where_it_is_said_where_they_lie(tmp_path: Path) -> None:
+    outcomes = [result(name, source=f"/srv/{name}") for name in ("p.tar::1.jpg", "2.jpg")]
+    said = written(tmp_path, ["label-studio"], outcomes, roots=(Root("/srv"),))
+    assert [task["data"]["path"] for task in _read(tmp_path)["tasks"]] == ["2.jpg"]
+    assert said == ["tasks.json has no place for images in archives: give --image-root (1)"]
+    said = written(tmp_path, ["label-studio:image-root=s3://b"], outcomes, roots=(Root("/srv"),))
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert ([task["data"]["image"] for task in tasks], said) == (["s3://b/p.tar::1.jpg", "s3://b/2.jpg"], [])
+
+
 def test_every_name_is_another_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, ["label-studio"], [result(name, [box()]) for name in NAMES])
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():

@@ -54,7 +54,11 @@ class LabelStudio:
         if not isinstance(outcome, ImageResult):
             self._left_out.add(FAILURES)
             return
-        data = {"image": self._place.address(outcome.ref), "path": unicode_name(outcome.path)}
+        address = self._place.address(outcome.ref)
+        if not address:
+            self._left_out.add("images in archives: give --image-root")
+            return
+        data = {"image": address, "path": unicode_name(outcome.path)}
         self._tasks.add({"data": data, "predictions": [self._prediction(outcome)]})
 
     def close(self) -> None:

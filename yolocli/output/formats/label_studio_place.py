@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from yolocli.output.formats.json_stream import unicode_name
 from yolocli.results import ImageRef
+from yolocli.sources import DISK, scheme_of
 from yolocli.sources.base import SCHEME
 from yolocli.sources.names import Root
 
@@ -35,13 +36,15 @@ class Place:
     folders: tuple[str, ...] = ()
 
     def address(self, ref: ImageRef) -> str:
-        """Returns what Label Studio asks for to show an image."""
+        """Returns what Label Studio asks for to show an image; empty where it cannot, as it looks into no archives."""
         if self.prefix:
             between = "" if self.prefix.endswith(("/", "=")) else "/"
             name = _quoted(ref.path) if self.prefix.startswith(_WEB) else unicode_name(ref.path)
             return self.prefix + between + name
         if SCHEME in ref.source:
             return unicode_name(ref.source)
+        if scheme_of(ref.source) != DISK:
+            return ""
         inside = os.path.join(self.document_root, "")
         if self.document_root and ref.source.startswith(inside):
             return LOCAL + _quoted(ref.source[len(inside) :].replace(os.sep, "/"))
