@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, UsageError
 from yolocli.results import ImageResult
 from yolocli.sources import read
-from yolocli.sources.archives import packed, split
+from yolocli.sources.archives import MARK, packed, split
+from yolocli.sources.archives.base import Entry, distinct
 from yolocli.sources.archives.opened import opened
 from yolocli.sources.discover import Discovery, discover
 
@@ -284,3 +286,17 @@ def test_a_member_costs_few_bytes_of_memory_whoever_reads_it(suffix: str, tmp_pa
         assert tracemalloc.get_traced_memory()[1] < 150 * many + 2**21
     finally:
         tracemalloc.stop()
+
+
+def test_names_of_many_members_are_told_apart_in_little_memory() -> None:
+    """Those met long ago, too: each name comes again at the end."""
+    many = 20_000
+    entries = (Entry(f"{number % many}.jpg", 0, "") for number in range(2 * many))
+    found = distinct(entries, MARK)
+    tracemalloc.start()
+    try:
+        assert [name for number, (name, _) in zip(range(many), found, strict=False) if name != f"{number}.jpg"] == []
+        assert tracemalloc.get_traced_memory()[0] < 60 * many
+    finally:
+        tracemalloc.stop()
+    assert [name for name, _ in found][1:] == [f"{number}.jpg::2.jpg" for number in range(1, many)]

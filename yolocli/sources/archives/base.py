@@ -7,6 +7,8 @@ import os
 import re
 import stat
 import threading
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +18,8 @@ from yolocli.results import file_version
 
 LONGEST = 2**15
 """Characters of a member's name that are kept, from its end; more than any system has in a path."""
+FEW = 4096
+"""Numbers that are no trouble in a set."""
 _ODD = re.compile(r"[\0\\]|(^|/)(\.{0,2}(/|$)|[A-Za-z]:)")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -193,7 +197,7 @@ def clean(name: str) -> str:
 
 def distinct(entries: Iterable[Entry], mark: str) -> Iterator[tuple[str, Entry]]:
     """Yields members with names that no two of them have: a second `a.jpg` is called `a.jpg::2.jpg`."""
-    seen: set[int] = set()
+    seen = _Seen()
     times: dict[int, int] = {}
     for entry in entries:
         name = plain = clean(entry.name)
@@ -204,6 +208,28 @@ def distinct(entries: Iterable[Entry], mark: str) -> Iterator[tuple[str, Entry]]
             key = digest(name)
         seen.add(key)
         yield name, entry
+
+
+class _Seen:
+    """Numbers of 64 bits: 8 bytes of memory for each, and 82 for those that came last."""
+
+    def __init__(self) -> None:
+        self._sorted = array("Q")
+        self._last: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_left(self._sorted, number)
+        return number in self._last or (at < len(self._sorted) and self._sorted[at] == number)
+
+    def add(self, number: int) -> None:
+        """Adds one that is not among them."""
+        self._last.add(number)
+        if len(self._last) > FEW + len(self._sorted) // 8:
+            import numpy as np
+
+            self._sorted.extend(self._last)
+            np.frombuffer(self._sorted, np.uint64).sort()
+            self._last = set()
 
 
 def digest(name: str) -> int:
