@@ -31,6 +31,7 @@ from yolocli.output.sink import Original
 from yolocli.output.stems import Stems
 from yolocli.output.tree_disk import TreeDisk
 from yolocli.results import Detection, ImageFailure, ImageRef, Outcome, file_version
+from yolocli.sources.made import MARKER, made_in
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 CAT, DOG = box("cat", 0), box("dog", 1)
@@ -421,6 +422,57 @@ def test_labels_beside_the_pictures_themselves(
         run(tmp_path / "images", output=tmp_path, workers=1, formats=("yolo",), **options)
         assert (tmp_path / "labels/1.txt").read_text() == "0 0.500000 0.500000 1.000000 1.000000\n"
         assert snapshot(tmp_path / "images") == before
+
+
+def drawn(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_image(path)
+
+
+def test_no_link_is_put_among_pictures_that_lie_in_the_data_set(
+    tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    """Two whose labels would have one name: one has it, in every run, and the other is counted."""
+    for name in ("x.png", "x.webp"):
+        drawn(tmp_path / f"images/{name}")
+    before = snapshot(tmp_path / "images")
+    for _ in range(2):
+        run(tmp_path / "images", output=tmp_path, workers=1, formats=("yolo",))
+        assert snapshot(tmp_path / "images") == before
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == ["x.txt"]
+    assert made_in(tmp_path, [MARKER]) == {"labels"}
+    told: list[str] = []
+    rebuild(tmp_path, ["yolo"], notice=told.append)
+    assert told == ["labels/ has no place for pictures of your own whose label would be that of another one (1)"]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_no_link_is_put_among_pictures_of_others(
+    listed: bool, tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    """It is said before anything is done, or where images are known only as they are found, by the one that is last."""
+    for name in ("images/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    (tmp_path / "list").write_text(str(tmp_path / "photos/1.png"))
+    given: dict[str, Any] = {"files_from": str(tmp_path / "list")} if listed else {}
+    with pytest.raises(UsageError, match=r"such as images/mine\.png, .*; move them away, or use another --output"):
+        run(*[] if listed else [tmp_path / "photos"], output=tmp_path, workers=1, formats=("yolo",), **given)
+    assert (tmp_path / "results.jsonl").exists() is listed
+    assert os.listdir(tmp_path / "images") == ["mine.png"]
+    assert not (tmp_path / "labels").exists()
+    assert made_in(tmp_path, [MARKER]) == frozenset()
+    shutil.rmtree(tmp_path / "images")
+    run(*[] if listed else [tmp_path / "photos"], output=tmp_path, workers=1, formats=("yolo",), **given)
+    drawn(tmp_path / "images/mine.png")
+    run(tmp_path / "photos", output=tmp_path, workers=1, formats=("yolo",))  # runs made it, so it is no input
+    assert made_in(tmp_path, [MARKER]) == {"images", "labels"}
+
+
+def test_a_folder_that_holds_pictures_already_is_input(tmp_path: Path, fake_detectors: list[FakeDetector]) -> None:
+    for name in ("json/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    run(tmp_path / "photos", output=tmp_path, workers=1, formats=("json", "csv-per-image"))
+    assert made_in(tmp_path, [MARKER]) == {"csv"}
 
 
 def test_a_data_set_that_somebody_labelled_is_refused_before_anything_is_done(

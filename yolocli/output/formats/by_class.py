@@ -57,8 +57,8 @@ class ByClass:
         plain = plainer(path) + usual_suffix(path)
         names = [plain] if unusual(path, _IMPOSSIBLE) else [path, plain]
         choices = [[TreeFile(f"{FOLDER}/{folder}/{name}", self._how) for folder in folders] for name in names]
-        if not self._tree.put(outcome.ref, choices):
-            self._left_out.add("pictures, gone or unreadable")
+        if missing := self._tree.put(outcome.ref, choices):
+            self._left_out.add(missing)
 
     def close(self) -> None:
         """See `Writer.close`."""
