@@ -46,6 +46,14 @@ class Marker:
             return
         self._write(named)
 
+    def forget_gone(self) -> None:
+        """Names sub-folders no more that are gone: what somebody puts there is input; see `name`."""
+        self._asked = None
+        before = made_in(self._root, [MARKER])
+        left = {name for name in before if os.path.lexists(self._root / name)}
+        if left != before:
+            self._write(left)
+
     def _holds_pictures(self, name: str) -> bool:
         """Tells whether there are pictures in a sub-folder, which are somebody else's before a run has named it."""
         return any(map(is_image, below(self._root, name)))
