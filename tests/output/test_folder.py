@@ -20,7 +20,7 @@ from tests.support import run, without_privileges, write_image
 from yolocli.errors import OutputError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.json_files import FILES as JSON
-from yolocli.output.places import MAX_NAME_BYTES, per_image
+from yolocli.output.places import MAX_NAME_BYTES, per_image, places
 from yolocli.output.run_file import read_json, write_json
 from yolocli.output.sink import ImageFiles
 from yolocli.sources.made import MARKER
@@ -145,6 +145,12 @@ def test_a_name_that_the_disk_cannot_hold_costs_the_name_and_not_the_run(
 def test_the_suffix_of_the_image_is_kept() -> None:
     assert per_image(JSON, "a/1.jpg") == Path("json/a/1.jpg.json")
     assert per_image(ImageFiles("csv", ".csv", b""), "a/1.png") == Path("csv/a/1.png.csv")
+
+
+@pytest.mark.parametrize("path", ["n" * 255, "a\0b", "a.jpg"])
+def test_no_name_is_that_of_a_file_whose_image_is_called_otherwise(path: str) -> None:
+    for place in places(JSON, path):
+        assert per_image(JSON, place.name.removesuffix(".json")) != place or place == Path("json", f"{path}.json")
 
 
 # Writing

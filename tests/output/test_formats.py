@@ -246,6 +246,12 @@ class Memory:
     def is_at(self, name: str, source: str) -> bool:
         return False
 
+    def holds(self, folder: str, source: str) -> bool:
+        return False
+
+    def strange_pictures(self, folder: str) -> Iterator[str]:
+        return iter(())
+
     def take_away(self, name: str, mark: str) -> None:
         if self.marks.get(name) == mark:
             del self.objects[name], self.marks[name]

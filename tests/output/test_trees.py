@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +27,14 @@ from yolocli.output.formats import find_formats
 from yolocli.output.journal import Journal
 from yolocli.output.overwrite import clear
 from yolocli.output.partial import Partial
+from yolocli.output.past import sort_key
 from yolocli.output.projection import project_all, rebuild
 from yolocli.output.run_file import write_json
 from yolocli.output.sink import Original
-from yolocli.output.stems import Stems
+from yolocli.output.stems import Stems, plainer
 from yolocli.output.tree_disk import TreeDisk
 from yolocli.results import Detection, ImageFailure, ImageRef, Outcome, file_version
+from yolocli.sources.made import MARKER, made_in
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 CAT, DOG = box("cat", 0), box("dog", 1)
@@ -423,6 +427,57 @@ def test_labels_beside_the_pictures_themselves(
         assert snapshot(tmp_path / "images") == before
 
 
+def drawn(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_image(path)
+
+
+def test_no_link_is_put_among_pictures_that_lie_in_the_data_set(
+    tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    """Two whose labels would have one name: one has it, in every run, and the other is counted."""
+    for name in ("x.png", "x.webp"):
+        drawn(tmp_path / f"images/{name}")
+    before = snapshot(tmp_path / "images")
+    for _ in range(2):
+        run(tmp_path / "images", output=tmp_path, workers=1, formats=("yolo",))
+        assert snapshot(tmp_path / "images") == before
+        assert [path.name for path in (tmp_path / "labels").iterdir()] == ["x.txt"]
+    assert made_in(tmp_path, [MARKER]) == {"labels"}
+    told: list[str] = []
+    rebuild(tmp_path, ["yolo"], notice=told.append)
+    assert told == ["labels/ has no place for pictures of your own whose label would be that of another one (1)"]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_no_link_is_put_among_pictures_of_others(
+    listed: bool, tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    """It is said before anything is done, or where images are known only as they are found, by the one that is last."""
+    for name in ("images/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    (tmp_path / "list").write_text(str(tmp_path / "photos/1.png"))
+    given: dict[str, Any] = {"files_from": str(tmp_path / "list")} if listed else {}
+    with pytest.raises(UsageError, match=r"such as images/mine\.png, .*; move them away, or use another --output"):
+        run(*[] if listed else [tmp_path / "photos"], output=tmp_path, workers=1, formats=("yolo",), **given)
+    assert (tmp_path / "results.jsonl").exists() is listed
+    assert os.listdir(tmp_path / "images") == ["mine.png"]
+    assert not (tmp_path / "labels").exists()
+    assert made_in(tmp_path, [MARKER]) == frozenset()
+    shutil.rmtree(tmp_path / "images")
+    run(*[] if listed else [tmp_path / "photos"], output=tmp_path, workers=1, formats=("yolo",), **given)
+    drawn(tmp_path / "images/mine.png")
+    run(tmp_path / "photos", output=tmp_path, workers=1, formats=("yolo",))  # runs made it, so it is no input
+    assert made_in(tmp_path, [MARKER]) == {"images", "labels"}
+
+
+def test_a_folder_that_holds_pictures_already_is_input(tmp_path: Path, fake_detectors: list[FakeDetector]) -> None:
+    for name in ("json/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    run(tmp_path / "photos", output=tmp_path, workers=1, formats=("json", "csv-per-image"))
+    assert made_in(tmp_path, [MARKER]) == {"csv"}
+
+
 def test_a_data_set_that_somebody_labelled_is_refused_before_anything_is_done(
     tmp_path: Path, fake_detectors: list[FakeDetector]
 ) -> None:
@@ -456,6 +511,11 @@ def test_of_images_that_differ_by_their_suffix_the_first_has_the_plain_name() ->
     assert stems("x", "x.jpg") == ["x.jpg", "x.jpg.jpg"]
 
 
+def test_names_between_two_that_clash_are_in_nobodys_way() -> None:
+    assert stems("a", "a (1).jpg", "a.jpg") == ["a.jpg", "a (1).jpg", "a.jpg.jpg"]
+    assert stems("a.jpeg", "a.jpg", "a.jpg (1).jpg", "a.jpg.jpg")[1::2] == ["a.jpg.jpg", "a.jpg.jpg.jpg"]
+
+
 def test_folders_that_would_mislead_readers_are_marked() -> None:
     assert stems("images/1.jpg", "images~/1.jpg", "1.txt/1.jpg", "x/labels/1.jpg") == [
         "images~/1.jpg",
@@ -467,7 +527,7 @@ def test_folders_that_would_mislead_readers_are_marked() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["a\nb.jpg", "\udcff.jpg", ".hidden.jpg", ".x/a.jpg", "n" * 251 + ".jpg", "..", "", "a//b.jpg", "\0", "a\\b"],
+    ["a\nb.jpg", "\udcff.jpg", ".hidden.jpg", ".x/a.jpg", "n" * 251 + ".jpg", "..", "", "a//b.jpg", "\0", "a\\b", "~1"],
 )
 def test_what_readers_cannot_open_has_a_plainer_name(path: str) -> None:
     (name,) = stems(path)
@@ -490,6 +550,48 @@ def test_no_two_images_share_a_name_and_no_file_stands_where_a_folder_goes(found
         assert len(set(files)) == len(files)
         folders = {name[:end] for name in files for end in range(len(name)) if name[end] == "/"}
         assert not folders & set(files)
+
+
+pieces = st.sampled_from([".jpg", ".png", " ", "-", "/b", "/images", "0", "~"])
+alike = st.lists(pieces, max_size=4).map(lambda some: "a" + "".join(some))
+
+
+@given(st.sets(alike, min_size=10, max_size=40))
+def test_no_two_images_share_a_name_whatever_stands_between_them(found: set[str]) -> None:
+    """Of archives, too: there a path can be a file and a folder."""
+    named = Stems()
+    names = [named.name(path)[0] for path in sorted(found, key=sort_key)]
+    assert len(set(names)) == len(names)
+
+
+def test_what_stems_remember_does_not_grow() -> None:
+    named = Stems()
+    for number in range(1000):
+        named.name(f"a {number:04}.jpg")
+    assert len(named._taken) == 1
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "by-class"])
+def test_a_name_that_another_would_have_is_no_obstacle(form: str, output: Output) -> None:
+    taken = plainer("\udcff.jpg") + ".jpg", plainer("n" * 251 + ".jpg") + ".jpg"
+    output.note(*(output.found(path, CAT) for path in ("\udcff.jpg", "n" * 251 + ".jpg", *taken)))
+    output.make(form)
+    ((top, count),) = {"yolo": {"labels": 4}, "voc": {"voc": 4}, "by-class": {"by-class": 4}}[form].items()
+    assert len(output.files(top)) == count
+
+
+@pytest.mark.parametrize("form", ["yolo", "voc", "by-class"])
+def test_a_path_can_be_a_file_and_a_folder(form: str, output: Output, tmp_path: Path) -> None:
+    """In archives; and on disk, when the one has taken the place of the other."""
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for name in ("a.jpg", "a.jpg/b.jpg", "a.jpg~/b.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"data"))
+    names = [f"p.tar::{name}" for name in ("a.jpg", "a.jpg/b.jpg", "a.jpg~/b.jpg")]
+    output.note(*(result(name, [CAT], source=str(tmp_path / name)) for name in names))
+    output.make(form)
+    assert [len(output.files(top)) for top in ("labels", "voc", "by-class") if output.files(top)] == [3]
 
 
 def test_pictures_of_one_name_are_both_there(output: Output) -> None:

@@ -72,6 +72,22 @@ def test_any_text_is_xml(name: str, read: str, tmp_path: Path) -> None:
     assert root.findtext("filename") == f"{read}.jpg"
 
 
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "\x0b", "\uffff", "\x0b\\x0b"])
+def test_no_two_images_have_one_filename(name: str, tmp_path: Path) -> None:
+    escaped = name.encode("ascii", "backslashreplace").decode()
+    names = {
+        name,
+        escaped,
+        escaped.replace("\x0b", r"\x0b"),
+        name.replace("\x0b", r"\x0b"),
+        escaped.replace("\\", "\\" * 2),
+    }
+    write(tmp_path, *(ImageResult(ref(f"{one}/{one}.jpg"), 100, 200, ()) for one in sorted(names)))
+    files = [parsed(file) for file in (tmp_path / "voc").rglob("*.xml")]
+    assert len({file.findtext("filename") for file in files}) == len({file.findtext("folder") for file in files})
+    assert len({file.findtext("filename") for file in files}) == len(names)
+
+
 def test_what_has_no_place_is_counted(tmp_path: Path) -> None:
     failure = ImageFailure(ref("2.jpg"), "decode", "X", "x")
     (told,) = write(tmp_path, ImageResult(ref("1.jpg"), 100, 200, ()), failure)

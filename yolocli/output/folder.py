@@ -33,6 +33,7 @@ class OutputFolder:
     Attributes:
         root: Its path.
         trees: What puts files of trees there.
+        marker: What names the sub-folders that are no input.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,7 +41,7 @@ class OutputFolder:
         self._folders = Anchors(root)
         self._partial = Partial(root, self._folders)
         self.trees = TreeDisk(root, self._folders, self._partial, self._place)
-        self._marker = Marker(root, self._folders, self._partial)
+        self.marker = Marker(root, self._folders, self._partial)
         self._longest = longest_path() - len(os.fsencode(os.path.abspath(root))) - 2
 
     def create(self) -> None:
@@ -54,7 +55,7 @@ class OutputFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             self._folders.forget()
             self._partial.make()
-            self._marker.name()
+            self.marker.name()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -275,7 +276,7 @@ class OutputFolder:
         if len(os.fsencode(path)) > self._longest:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if make and len(path.parts) > 1:
-            self._marker.name(path.parts[0])
+            self.marker.name(path.parts[0])
         return self._folders.at(_name_of(path), make), path.name
 
     def _check_own(self, path: Path, files: ImageFiles) -> None:
@@ -288,11 +289,9 @@ class OutputFolder:
             raise UsageError(refusal(self.root, [os.fspath(path)]))
 
     def _is_foreign(self, path: Path, files: ImageFiles) -> bool:
-        try:
-            place, name = self._place(path, make=False)
-            return is_foreign(place, name, files)
-        except OSError:  # no such folder, or no such name can be; else it will be said when it is written
-            return False
+        with suppress(OSError):  # no such folder, or no such name can be; else it will be said when it is written
+            return is_foreign(*self._place(path, make=False), files)
+        return False
 
 
 def _name_of(path: Path) -> str:

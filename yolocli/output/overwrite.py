@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from yolocli.errors import OutputError
+from yolocli.output.disk import writing
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import every_format, files_of, trees_of
 from yolocli.output.formats.base import Format
@@ -39,6 +40,8 @@ def clear(folder: OutputFolder, formats: Iterable[Format]) -> None:
     clear_parts(folder)
     folder.remove_own(files)
     folder.remove(JOURNAL, DAMAGED, SUMMARY, RUN)
+    with writing(folder.root):
+        folder.marker.forget_gone()
     folder.sync_names()  # or a power cut might bring the old journal back, beside a new run.json
 
 

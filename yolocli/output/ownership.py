@@ -108,11 +108,24 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
         found.append(LOCK)
     if not ours:
         for files_of_images in images:
-            found += itertools.islice(_below(root, files_of_images.folder, files_of_images.suffix), SHOWN + 1)
+            found += itertools.islice(below(root, files_of_images.folder, files_of_images.suffix), SHOWN + 1)
         for folder in (folder for tree in trees for folder in tree.folders if folder != tree.beside):
-            found += itertools.islice(_below(root, folder), SHOWN + 1)
+            found += itertools.islice(below(root, folder), SHOWN + 1)
     if found:
         raise UsageError(refusal(root, found))
+
+
+def below(root: Path, folder: str, suffix: str = "") -> Iterator[str]:
+    """Yields the files in a sub-folder, and below it, that a file with the suffix could take the place of."""
+    top = os.path.join(root, folder)
+    if os.path.islink(top):
+        return  # it will be refused
+    if os.path.isfile(top):
+        yield folder
+    for path, _, names in os.walk(top):
+        for name in names:
+            if name.endswith(suffix):
+                yield os.path.relpath(os.path.join(path, name), root)
 
 
 def refusal(root: Path, names: list[str]) -> str:
@@ -174,16 +187,3 @@ def _is_json(place: Place, name: str) -> bool:
     except OSError:  # it cannot be known, so it is left alone
         return True
     return True
-
-
-def _below(root: Path, folder: str, suffix: str = "") -> Iterator[str]:
-    """Yields the files in a sub-folder, and below it, that a file with the suffix could take the place of."""
-    top = os.path.join(root, folder)
-    if os.path.islink(top):
-        return  # it will be refused
-    if os.path.isfile(top):
-        yield folder
-    for path, _, names in os.walk(top):
-        for name in names:
-            if name.endswith(suffix):
-                yield os.path.relpath(os.path.join(path, name), root)

@@ -19,6 +19,8 @@ MAX_CLASS_BYTES = 100
 """Of the name of a class; what is below its folder needs room, too."""
 NOTHING_FOUND = "nothing-found"
 """No class has a folder of this name."""
+_DIGESTED = re.compile(r"(^~[0-9a-f]{32}|~[0-9a-f]{16})$")
+"""Names that others have whose own cannot be."""
 _UNSAFE = re.compile(r'[\0-\x1f\x7f-\x9f"%*/:<>?\\|~\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]|^[. ]')
 """What Windows refuses, this encoding itself is made of, turns text around, or is no UTF-8; and what hides a folder."""
 _RESERVED = re.compile(rf"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?|{NOTHING_FOUND}")
@@ -36,7 +38,8 @@ def per_image(files: ImageFiles, path: str) -> Path:
     """Returns where the file for an image lies: in a sub-folder, by the image's path in the records.
 
     A name that would be longer than file systems allow is shortened, and told apart by a hash of the whole. So is a
-    path that no file can have, such as a listed name with a NUL byte: its record says so, and has its file, too.
+    path that no file can have, such as a listed name with a NUL byte: its record says so, and has its file, too. And
+    so is a name that looks as if all of that had been done.
 
     Args:
         files: Which of its files.
@@ -51,6 +54,7 @@ def per_image(files: ImageFiles, path: str) -> Path:
     impossible = (
         path.split("/")[-1] == "."
         or "\0" in path
+        or _DIGESTED.search(path) is not None
         or len(path) > MAX_PATH
         or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parents)
     )

@@ -22,7 +22,7 @@ from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_fo
 from yolocli.output.past import Known, Past
 from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, names_of, project
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
-from yolocli.output.trees import refuse_changed
+from yolocli.output.trees import refuse_changed, refuse_mixed
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources import holders, source_of
 from yolocli.sources.base import Notice
@@ -67,6 +67,7 @@ class RunFolder:
         """
         asked = find_formats(self._config.written)
         self._refuse_foreign(asked)
+        refuse_mixed(self._folder, trees_of(asked.values()), self._config.source)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,14 @@ class TreePlace(Protocol):
 
     def is_at(self, name: str, source: str) -> bool:
         """Tells whether a file on disk lies there itself, be it a link, and not behind a link to it."""
+        ...
+
+    def holds(self, folder: str, source: str) -> bool:
+        """Tells whether a file on disk lies itself in a sub-folder, or below it."""
+        ...
+
+    def strange_pictures(self, folder: str) -> Iterator[str]:
+        """Yields the names of the pictures in a sub-folder, and below it; none if a run made the sub-folder."""
         ...
 
     def take_away(self, name: str, mark: str) -> None:

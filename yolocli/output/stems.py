@@ -13,19 +13,22 @@ MOST_BYTES = 240
 """Of a part of a name; systems stop at 255, and a suffix may be added."""
 PLAIN_SUFFIX = ".jpg"
 """For the link to an image without a suffix: readers take none without one, and look at the content then."""
-_GUARDED = (".txt", ".xml", *sorted(IMAGE_SUFFIXES))
+_SUFFIXES = tuple(sorted(IMAGE_SUFFIXES))
+_GUARDED = (".txt", ".xml", *_SUFFIXES)
+_BEHIND = "0"
+"""Sorts behind all that begins with a dot, or with `/`, which input order has before everything else."""
 _SWAPPED = "images"
 """Readers take a path with `labels` for the last `images` in it; a sub-folder of that name would mislead them."""
-_UNREADABLE = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]|(^|/)(\.|/|$)")
-"""Line breaks and bytes that are no UTF-8, hidden names, and no names at all."""
+_UNREADABLE = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]|(^|/)(\.|/|$)|^~")
+"""Line breaks and bytes that are no UTF-8, hidden names, no names at all, and what begins as `plainer` ones do."""
 
 
 class Stems:
     """Names without suffixes, each given once.
 
     Of several images that differ by their suffix alone, the first in input order has the plain one, and the others keep
-    their suffix in it: 1.jpg has 1, then 1.png has 1.png. As names that begin alike follow each other, only those that
-    the current one begins with are remembered.
+    their suffix in it: 1.jpg has 1, then 1.png has 1.png. As names that begin alike follow each other, only those are
+    remembered that the current one begins with; and no longer than until what follows sorts behind any suffix.
     """
 
     def __init__(self) -> None:
@@ -41,7 +44,7 @@ class Stems:
         if unusual(path, _UNREADABLE):
             return plainer(path), suffix
         whole = path.removesuffix(suffix)
-        self._taken = [stem for stem in self._taken if path.startswith(stem + ".")]
+        self._taken = [stem for stem in self._taken if path.startswith(stem) and path[len(stem) :] < _BEHIND]
         if whole in self._taken:
             whole = path
         self._taken.append(whole)
@@ -69,7 +72,15 @@ def unusual(path: str, wrong: re.Pattern[str]) -> bool:
     )
 
 
+def guarded(part: str, endings: tuple[str, ...] = _SUFFIXES) -> str:
+    """Returns a folder's name, so that none stands where a file goes, or is taken for another folder.
+
+    Args:
+        part: The name as it is.
+        endings: What names of files end with.
+    """
+    return part + "~" if part.rstrip("~").lower().endswith(endings) else part
+
+
 def _guarded(part: str) -> str:
-    """Returns a folder's name, so that none stands where a file goes, or is taken for another folder."""
-    name = part.rstrip("~")
-    return part + "~" if name == _SWAPPED or name.lower().endswith(_GUARDED) else part
+    return part + "~" if part.rstrip("~") == _SWAPPED else guarded(part, _GUARDED)

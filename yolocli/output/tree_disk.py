@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from yolocli.errors import UsageError
 from yolocli.output.anchors import Anchors, Place
 from yolocli.output.disk import writing
-from yolocli.output.ownership import mark_found, refusal
+from yolocli.output.ownership import below, mark_found, refusal
 from yolocli.output.partial import Partial
 from yolocli.output.sink import Link
+from yolocli.sources.made import MARKER, made_in
+from yolocli.sources.suffixes import is_image
 
 
 class TreeDisk:
@@ -50,6 +52,15 @@ class TreeDisk:
             itself = os.path.join(os.path.realpath(path.parent), path.name) == source
             return itself or (os.path.samefile(path, source) and not path.is_symlink())
         return False
+
+    def holds(self, folder: str, source: str) -> bool:
+        """See `TreePlace.holds`."""
+        return source.startswith(os.path.join(os.path.realpath(self._root / folder), ""))
+
+    def strange_pictures(self, folder: str) -> Iterator[str]:
+        """See `TreePlace.strange_pictures`."""
+        if folder not in made_in(self._root, [MARKER]):
+            yield from (name.replace(os.sep, "/") for name in below(self._root, folder) if is_image(name))
 
     def take_away(self, name: str, mark: str) -> None:
         """See `TreePlace.take_away`."""

@@ -13,9 +13,11 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from io import UnsupportedOperation
 from itertools import islice
 
+from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, OutputError, UsageError
 from yolocli.output.disk import sync_stream
 from yolocli.output.folder import REFUSED_NAMES, OutputFolder
@@ -25,6 +27,8 @@ from yolocli.output.tree_list import UNFINISHED, Line, Listed
 from yolocli.results import ImageRef, to_json
 from yolocli.sources import DISK, read, scheme_of, source_of
 
+GONE = "pictures, gone or unreadable"
+NAMELESS = "pictures of your own whose label would be that of another one"
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 """What file systems answer that have no links."""
 _NOT_PERMITTED = 1314
@@ -60,7 +64,7 @@ class TreeWriter:
             sync_stream(self._list)
         self._begin = self._list.tell()
 
-    def put(self, image: ImageRef, choices: Sequence[Sequence[TreeFile]]) -> bool:
+    def put(self, image: ImageRef, choices: Sequence[Sequence[TreeFile]]) -> str:
         """Puts the files of an image in place.
 
         Args:
@@ -68,11 +72,11 @@ class TreeWriter:
             choices: Its files; then, the same files by other names, if the disk cannot hold those before.
 
         Returns:
-            Whether all are there: False if the image itself is gone or cannot be read.
+            Why not all are there: what the image is one of; empty if they are.
 
         Raises:
             OutputError: If they cannot be written.
-            UsageError: If a file of somebody else stands there.
+            UsageError: If a file of somebody else stands there, or a link would lie among pictures of somebody else.
         """
         *others, last = choices
         for files in others:
@@ -101,15 +105,28 @@ class TreeWriter:
                 whole.write(block)
             self._stack.close()
 
-    def _put_all(self, image: ImageRef, files: Sequence[TreeFile], done: list[Line]) -> bool:
-        whole = True
+    def _put_all(self, image: ImageRef, files: Sequence[TreeFile], done: list[Line]) -> str:
+        missing = ""
         for file in files:
-            if isinstance(file.content, Original) and self._sink.trees.is_at(file.name, image.source):
-                continue
+            if isinstance(file.content, Original):
+                if self._sink.trees.is_at(file.name, image.source):
+                    continue
+                if self._is_among_others(file.name):
+                    if not self._sink.trees.holds(self._tree.beside, image.source):
+                        raise UsageError(_mixed(self._tree.beside, self._stranger))
+                    return NAMELESS
             line = self._put(image, file)
             done += [line] if line else []
-            whole &= line is not None
-        return whole
+            missing = missing if line else GONE
+        return missing
+
+    def _is_among_others(self, name: str) -> bool:
+        """Tells whether a file would lie among pictures of somebody else, who would take it for one of them."""
+        return name.split("/")[0] == self._tree.beside and self._stranger != ""
+
+    @cached_property
+    def _stranger(self) -> str:
+        return _stranger(self._sink, self._tree, self._listed)
 
     def _put(self, image: ImageRef, file: TreeFile) -> Line | None:
         """Puts a file in place; returns None if it is the image itself, and that is gone or cannot be read."""
@@ -179,6 +196,26 @@ def refuse_changed(folder: OutputFolder, trees: Iterable[Tree]) -> None:
             raise UsageError(refusal(folder.root, some))
 
 
+def refuse_mixed(folder: OutputFolder, trees: Iterable[Tree], source: SourceConfig) -> None:
+    """Makes sure, where it can be known before anything is done, that no link will lie among pictures of somebody else.
+
+    Raises:
+        UsageError: With the name of one of them.
+    """
+    inputs = [os.path.realpath(name) for name in source.inputs if os.path.exists(name)]
+    if source.files_from is not None or len(inputs) < len(source.inputs):
+        return  # what is listed or is a pattern may lie anywhere
+    for tree in (tree for tree in trees if tree.beside):
+        beside = os.path.realpath(folder.root / tree.beside)
+        if any(
+            os.path.join(a, "").startswith(os.path.join(b, "")) for i in inputs for a, b in ((beside, i), (i, beside))
+        ):
+            continue
+        listed = next(_lists(folder, [tree]), None)
+        if stranger := _stranger(folder, tree, listed):
+            raise UsageError(f"{folder.root}: {_mixed(tree.beside, stranger)}")
+
+
 def remove_trees(folder: OutputFolder, trees: Iterable[Tree]) -> None:
     """Removes what runs wrote and nobody has changed since; the lists stay.
 
@@ -193,6 +230,19 @@ def _lists(folder: OutputFolder, trees: Iterable[Tree]) -> Iterator[Listed]:
     for tree in trees:
         with suppress(FileNotFoundError), open(folder.in_place(tree.list.name), "rb") as stream:
             yield Listed(stream, tree)
+
+
+def _stranger(sink: Sink, tree: Tree, listed: Listed | None) -> str:
+    """Returns the name of a picture of somebody else that lies where images may lie themselves; empty if none does."""
+    found = sink.trees.strange_pictures(tree.beside) if tree.beside else ()
+    return next((name for name in found if listed is None or not listed.about(name)), "")
+
+
+def _mixed(beside: str, stranger: str) -> str:
+    return (
+        f"{beside}/ holds pictures that yolocli did not put there, such as {stranger}, and links to others would lie "
+        "among them; move them away, or use another --output"
+    )
 
 
 def _remove_unseen(sink: Sink, listed: Listed) -> None:

@@ -10,7 +10,7 @@ from yolocli.output.formats.base import Context, Format
 from yolocli.output.formats.left_out import FAILURES, LeftOut
 from yolocli.output.places import NOTHING_FOUND, ClassFolders
 from yolocli.output.sink import File, Original, Tree
-from yolocli.output.stems import plainer, unusual, usual_suffix
+from yolocli.output.stems import guarded, plainer, unusual, usual_suffix
 from yolocli.output.tree_list import LIST_START
 from yolocli.output.trees import TreeFile, TreeWriter
 from yolocli.results import ImageResult, Outcome
@@ -18,7 +18,8 @@ from yolocli.tasks import find_task
 
 FOLDER = "by-class"
 TREE = Tree((FOLDER,), File("by-class.jsonl", start=LIST_START))
-_IMPOSSIBLE = re.compile("\0")
+_IMPOSSIBLE = re.compile("\0|^~")
+"""What no file can have, and what begins as `plainer` names do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class ByClass:
         found = {self._folders.name(one.class_id, one.name): None for one in self._task.judged(outcome.detections)}
         folders = list(found) or [NOTHING_FOUND]
         plain = plainer(path) + usual_suffix(path)
-        names = [plain] if unusual(path, _IMPOSSIBLE) else [path, plain]
+        *parents, last = path.split("/")
+        usual = "/".join([*map(guarded, parents), last])
+        names = [plain] if unusual(path, _IMPOSSIBLE) else [usual, plain]
         choices = [[TreeFile(f"{FOLDER}/{folder}/{name}", self._how) for folder in folders] for name in names]
-        if not self._tree.put(outcome.ref, choices):
-            self._left_out.add("pictures, gone or unreadable")
+        if missing := self._tree.put(outcome.ref, choices):
+            self._left_out.add(missing)
 
     def close(self) -> None:
         """See `Writer.close`."""

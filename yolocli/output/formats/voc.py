@@ -21,6 +21,8 @@ DEPTH = 3
 """Channels of an image as it is decoded."""
 _FORBIDDEN = re.compile(r"[\0-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """Of these XML has some in no way, and readers change the others."""
+_ESCAPED = re.compile(r"\\(x[0-9a-f]{2}|ud[89a-f]|ufff[ef])")
+"""What the escape of one of them begins with."""
 
 
 class Voc:
@@ -51,7 +53,7 @@ class Voc:
     def _xml(self, result: ImageResult) -> bytes:
         folder, _, name = result.path.rpartition("/")
         root = Element("annotation")
-        _texts(root, {"folder": folder, "filename": name})
+        _texts(root, {"folder": _unique(folder), "filename": _unique(name)})
         _texts(SubElement(root, "size"), {"width": result.width, "height": result.height, "depth": DEPTH})
         _texts(root, {"segmented": 0})
         for record in result.detections:
@@ -71,6 +73,11 @@ def _pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     first_x, first_y = (min(max(math.floor(at) + 1, 1), side) for at, side in ((left, width), (top, height)))
     last_x, last_y = (min(math.ceil(at), side) for at, side in ((right, width), (bottom, height)))
     return first_x, first_y, max(last_x, first_x), max(last_y, first_y)
+
+
+def _unique(name: str) -> str:
+    """Returns a name of which `_texts` makes what it makes of no other; see `unicode_name`."""
+    return name.replace("\\", "\\\\") if _FORBIDDEN.search(name) or _ESCAPED.search(name) else name
 
 
 def _texts(parent: Element, values: dict[str, object]) -> None:

@@ -62,8 +62,8 @@ class YoloDataset:
             stem, suffix = self._stems.name(outcome.path)
             names = ((f"{IMAGES}/{one}{suffix}", f"{LABELS}/{one}.txt") for one in (stem, plainer(outcome.path)))
             choices = [[TreeFile(link, Original.link), TreeFile(text, label)] for link, text in names]
-            if not self._tree.put(outcome.ref, choices):
-                self._left_out.add("pictures, gone or unreadable")
+            if missing := self._tree.put(outcome.ref, choices):
+                self._left_out.add(missing)
 
     def close(self) -> None:
         """See `Writer.close`."""
