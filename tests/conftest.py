@@ -61,11 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One cluster for all tests of ray mode, which the environment leads to: to start a Ray for each takes seconds."""
+def ray_cluster() -> Iterator[Nodes]:
+    """One cluster for all tests of ray mode, which the environment leads to: to start one takes seconds, and Ray
+    loses its way in a process that goes from one to another."""
     with Nodes(3, cpus=4) as nodes, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", nodes.address)
-        yield
+        yield nodes
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import REPOSITORY
 from yolocli.executors.ray_cluster import QUIET
 
 STORE = 80 << 20
@@ -29,17 +31,15 @@ class Nodes:
         self.added: list[Any] = []
 
     def __enter__(self) -> Nodes:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in QUIET.items():
-                patch.setenv(name, value)
+        with self._environment():
             pytest.importorskip("ray", reason="the extra is not installed: pip install '.[ray]'")
             from ray.cluster_utils import Cluster
 
             logging.getLogger("ray").setLevel(logging.CRITICAL)
             self._cluster = Cluster(initialize_head=True, head_node_args=self._node)
-            self.address: str = self._cluster.address
-            for _ in range(self._count - 1):
-                self.add()
+        self.address: str = self._cluster.address
+        for _ in range(self._count - 1):
+            self.add()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -73,8 +73,17 @@ class Nodes:
         return found
 
     def add(self) -> Any:
-        self.added.append(self._cluster.add_node(**self._node))
+        with self._environment():
+            self.added.append(self._cluster.add_node(**self._node))
         return self.added[-1]
+
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """Has nodes find our tests, as they would find what is installed there."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**QUIET, "PYTHONPATH": str(REPOSITORY)}.items():
+                patch.setenv(name, value)
+            yield
 
     def kill(self, node: Any) -> None:
         """Ends a node as a power cut does."""

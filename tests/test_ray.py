@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ import pytest
 import yolocli
 from tests import fakes
 from tests.ray_nodes import Nodes, wait_until
-from tests.support import clean_environment, projections, records, run, run_config, write_image
+from tests.support import REPOSITORY, clean_environment, projections, records, run, run_config, write_image
 from tests.test_modes import Notices
 from yolocli.builtin import WEIGHTS
 from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
@@ -35,6 +35,7 @@ from yolocli.tasks.base import Raw
 
 slow = pytest.mark.slow
 COUNT = 120
+A_NODE_EACH: dict[str, Any] = {"mode": "ray", "ray_resources": (("cpu", 4.0),)}
 
 
 class Detector(fakes.FakeDetector):
@@ -58,27 +59,21 @@ class BlindLoader(fakes.FakeLoader):
         if ray.get_runtime_context().get_node_id() in self.digest:
             from yolocli.executors import chunk
 
-            def read(source: str) -> bytes:
+            def read(*arguments: object, **options: object) -> bytes:
                 raise FileNotFoundError(2, "No such file or directory")
 
             chunk.read = read
         return super().load(prepared)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    with Nodes(3, cpus=1) as nodes:
-        yield nodes
-
-
 @pytest.fixture
-def cluster(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Nodes:
+def cluster(ray_cluster: Nodes) -> Nodes:
     """Three nodes with nobody on them."""
-    assert wait_until(lambda: not nodes.actors())
-    while len(nodes.added) < 2:
-        nodes.add()
-    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    return nodes
+    assert wait_until(lambda: not ray_cluster.actors())
+    while len(ray_cluster.added) < 2:
+        ray_cluster.add()
+    assert wait_until(lambda: ray_cluster.alive() == 3)
+    return ray_cluster
 
 
 @pytest.fixture
@@ -109,7 +104,7 @@ def test_nodes_and_actors_that_die_cost_no_image_and_no_word(
                 killed.append(pid)
 
     outcomes: list[Outcome] = []
-    this = Run(run_config(many, mode="ray", output=tmp_path / "out"), loader=Loader(0.3))
+    this = Run(run_config(many, **A_NODE_EACH, output=tmp_path / "out"), loader=Loader(0.3))
     for outcome in this:
         outcomes.append(outcome)
         if len(outcomes) == 10:
@@ -137,9 +132,10 @@ def test_a_driver_that_is_stopped_or_killed_leaves_no_actor_and_goes_on(
     cluster: Nodes, number: signal.Signals, images: Path, tmp_path: Path
 ) -> None:
     words = [sys.executable, "-m", "yolocli", "detect", str(images), "-m", "builtin", "--mode", "ray", "-q", "--stdout"]
-    words += ["-o", str(tmp_path / "out")]
+    words += ["--ray-resources", "cpu=4", "-o", str(tmp_path / "out")]
     environment = clean_environment()
-    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, process_group=0)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "bufsize": 0}
+    driver = subprocess.Popen(words, env=environment, start_new_session=True, **pipes)
     assert driver.stdout is not None
     first = driver.stdout.readline()
     assert json.loads(first)["schema"] == 1
@@ -163,14 +159,14 @@ def test_a_driver_that_is_stopped_or_killed_leaves_no_actor_and_goes_on(
 def test_what_a_node_does_not_see_is_read_on_another_and_said_once(cluster: Nodes, many: Path) -> None:
     ids = [cluster.id_of(node) for node in (*cluster.added, cluster.head)]
     notices = Notices()
-    outcomes = list(Run(run_config(many, mode="ray", workers=3), [notices], BlindLoader(0.02, ids[0])))
+    outcomes = list(Run(run_config(many, **A_NODE_EACH, workers=3), [notices], BlindLoader(0.02, ids[0])))
     assert len(outcomes) == COUNT
     assert {outcome.status for outcome in outcomes} == {"ok"}
     (said,) = notices.said
     assert f"does not see {many}" in said
 
     notices = Notices()
-    outcomes = list(Run(run_config(many, mode="ray", workers=3, batch=8), [notices], BlindLoader(0, " ".join(ids))))
+    outcomes = list(Run(run_config(many, **A_NODE_EACH, workers=3, batch=8), [notices], BlindLoader(0, " ".join(ids))))
     assert {(outcome.stage, outcome.error) for outcome in outcomes if isinstance(outcome, ImageFailure)} == {
         ("read", "FileNotFoundError")
     }
@@ -188,7 +184,7 @@ def test_a_run_begins_with_what_there_is_room_for_and_grows_with_the_cluster(
     assert wait_until(lambda: cluster.alive() == 2)
     pids: list[set[str]] = [set(), set()]
     notices = Notices()
-    this = Run(run_config(many, mode="ray", workers=9, least_workers=2), [notices], fakes.FakeLoader(0.4))
+    this = Run(run_config(many, **A_NODE_EACH, workers=9, least_workers=2), [notices], fakes.FakeLoader(0.4))
     for done, outcome in enumerate(this):
         assert isinstance(outcome, ImageResult)
         pids[done >= 20].add(outcome.detections[0].name)
@@ -197,24 +193,30 @@ def test_a_run_begins_with_what_there_is_room_for_and_grows_with_the_cluster(
     assert (len(pids[0]), len(pids[1])) == (2, 3)
     assert this.summary.workers == 3
     (said,) = notices.said
-    assert said.startswith("waiting for room: a worker holds 1 CPU, and the cluster has 2 CPU")
+    assert said.startswith("waiting for room: a worker holds 4 CPU, and the cluster has 8 CPU")
+
+
+TWICE = """
+import sys, yolocli
+if __name__ == "__main__":
+    for _ in range(2):
+        outcomes = list(yolocli.detect(sys.argv[1], model="builtin", mode="ray", workers=2))
+        print(len(outcomes), sum(outcome.status == "ok" for outcome in outcomes))
+"""
 
 
 @slow
-def test_without_an_address_a_ray_is_started_and_ended(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    folders: list[str] = []
-    monkeypatch.setattr(
-        "yolocli.executors.ray_cluster.tempfile.mkdtemp",
-        lambda prefix: folders.append(mkdtemp(prefix=prefix)) or folders[0],
-    )
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    outcomes, this = run(many, mode="ray", workers=2, loader=fakes.FakeLoader())
-    assert (len(outcomes), this.summary.workers) == (COUNT, 2)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert not ray.is_initialized()
-    assert [Path(folder).exists() for folder in folders] == [False]
+def test_without_an_address_a_ray_is_started_and_ended(many: Path, tmp_path: Path) -> None:
+    """By two calls in one process, which leave no warning, no word and no file."""
+    pytest.importorskip("ray")
+    (tmp_path / "script.py").write_text(TWICE)
+    with TemporaryDirectory(prefix="y") as folder:  # sockets must not have long names
+        environment = clean_environment(TMPDIR=folder, PYTHONPATH=str(REPOSITORY))
+        environment.pop("RAY_ADDRESS", None)
+        command = [sys.executable, "-W", "error", str(tmp_path / "script.py"), str(many)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200, check=False)
+        assert (done.returncode, done.stdout.split(), done.stderr) == (0, 2 * [str(COUNT), str(COUNT)], "")
+        assert os.listdir(folder) == []
 
 
 def test_without_the_extra_it_is_named(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,10 +73,9 @@ def alone(run_of: RunOf) -> Path:
     return run_of("thread", 1)
 
 
-def test_the_same_bytes_in_every_mode(run_of: RunOf, alone: Path) -> None:
-    expected = projections(alone, *PARTS)
-    for mode in EXECUTORS:
-        assert projections(run_of(mode, 2), *PARTS) == expected, mode
+@pytest.mark.parametrize("mode", EXECUTORS)
+def test_the_same_bytes_in_every_mode(mode: str, run_of: RunOf, alone: Path) -> None:
+    assert projections(run_of(mode, 2), *PARTS) == projections(alone, *PARTS)
 
 
 def test_the_same_bytes_after_a_stop(run_of: RunOf, alone: Path, pictures: Path, tmp_path: Path) -> None:

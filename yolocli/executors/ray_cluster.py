@@ -177,12 +177,12 @@ class Connection:
         # a supervisor sends SIGTERM to the whole group; what is blocked when a process starts stays so
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": SILENT}
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": SILENT, "job_config": _job_apart()}
         logging.getLogger("ray").setLevel(SILENT)
         try:
             if address:
                 _knock(address)
-                ray.init(address, **quiet)
+                ray.init(address, **common)
                 return
             self._folder = tempfile.mkdtemp(prefix="yolocli-ray-")
             ray.init(
@@ -192,12 +192,27 @@ class Connection:
                 object_store_memory=STORE_BYTES,
                 _temp_dir=self._folder,
                 _node_ip_address="127.0.0.1",
-                **quiet,
+                **common,
             )
         except Exception as error:  # whatever it is, the way out is the same
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             place = f"no connection to Ray at {address}" if address else "Ray cannot be started here"
             raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
+
+
+def _job_apart() -> Any:
+    """Returns the settings of a job whose actors import nothing from the current folder, which may have another owner.
+
+    Ray puts it first among the places that they import from, as they may be given functions of a script there.
+    """
+    from ray.job_config import JobConfig
+
+    class Apart(JobConfig):  # type: ignore[misc, unused-ignore]
+        def _runtime_env_has_working_dir(self) -> bool:
+            """Says that they have a folder of their own, the one reason for which Ray leaves that one out."""
+            return True
+
+    return Apart()
 
 
 def _knock(address: str) -> None:
