@@ -69,8 +69,8 @@ def detect(
     `if __name__ == "__main__":`), as with `multiprocessing`.
 
     Args:
-        inputs: Files, folders and glob patterns.
-        model: Path of weights or of a converted model, an official name, or "builtin".
+        inputs: Files, folders and glob patterns, here or by URL.
+        model: Path or URL of weights or of a converted model, an official name, or "builtin".
         runtime: What runs the network; "auto" takes the fastest that there is and gives the same boxes.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         mode: Who owns the detector: each thread, all threads behind a lock, or each process.
@@ -86,7 +86,7 @@ def detect(
         masks: Masks in the records of a segmentation model: outlines, the run-length encoding of COCO, or none.
         max_pixels: Larger images are failures, before their pixels are allocated.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
-        files_from: A file that lists further inputs, one a line; "-" is standard input.
+        files_from: A file, or its URL, that lists further inputs, one a line; "-" is standard input.
         null: The list is separated by NUL bytes instead of newlines.
         recursive: Walk into sub-folders.
         include: Glob patterns, or one, of which a file must match one.

@@ -70,8 +70,8 @@ class SourceConfig:
     """What to look for, and where.
 
     Attributes:
-        inputs: Files, directories and glob patterns.
-        files_from: A file that lists further inputs, one a line; `-` is standard input.
+        inputs: Files, directories and glob patterns, here or by URL.
+        files_from: A file, or its URL, that lists further inputs, one a line; `-` is standard input.
         null: The list is separated by NUL bytes instead of newlines.
         recursive: Walk into sub-directories.
         include: Glob patterns; when given, a file must match one (by name, or by path if it holds a '/').
@@ -103,7 +103,8 @@ class SourceConfig:
     def piped(self) -> bool:
         """Whether names come from a pipe, which can be read but once and may be slow."""
         # a file named - in the current folder is not what is read
-        return self.files_from == "-" or (self.files_from is not None and not os.path.isfile(self.files_from))
+        name = self.files_from
+        return name == "-" or (name is not None and "://" not in name and not os.path.isfile(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class DetectorConfig:
     """What to detect with, as it was asked for.
 
     Attributes:
-        model: Path of weights or of a converted model, an official name, or `builtin`.
+        model: Path or URL of weights or of a converted model, an official name, or `builtin`.
         runtime: What runs the network: a row of `RUNTIMES`, or `auto`.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         threads: Intra-op threads of one detector; 0 chooses.

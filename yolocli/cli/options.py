@@ -37,8 +37,8 @@ Inputs = Annotated[
     Optional[list[str]],
     argument(
         "INPUTS",
-        "Files, folders and glob patterns, mixed. Of a folder, files with these suffixes are taken, "
-        f"in upper case, too: {SUFFIXES}.",
+        "Files, folders and glob patterns, here or by URL (s3://bucket/photos), mixed. Of a folder, files with these "
+        f"suffixes are taken, in upper case, too: {SUFFIXES}.",
         callback=lambda value: tuple(value or ()),
     ),
 ]
@@ -68,7 +68,9 @@ FollowSymlinks = Annotated[bool, option("--follow-symlinks", INPUT, "Walk into f
 IncludeOutputs = Annotated[bool, option("--include-outputs", INPUT, "Walk into what earlier runs made, too.")]
 FilesFrom = Annotated[
     Optional[str],
-    option("--files-from FILE", INPUT, "Read further inputs from a file, one a line; - is stdin.", default="none"),
+    option(
+        "--files-from FILE", INPUT, "Read further inputs from a file or URL, one a line; - is stdin.", default="none"
+    ),
 ]
 Null = Annotated[bool, option("--null -0", INPUT, "The list is separated by NUL bytes.")]
 Shard = Annotated[
@@ -90,7 +92,7 @@ Model = Annotated[
     option(
         "--model -m MODEL",
         MODEL,
-        "Weights (.pt), a converted model, an official name, or builtin, which finds codes only.",
+        "Weights (.pt) or a converted model, by path or URL, an official name, or builtin, which finds codes only.",
     ),
 ]
 Imgsz = Annotated[

@@ -11,6 +11,7 @@ import pickle
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from yolocli.errors import ModelError, WorkerError
@@ -99,6 +100,11 @@ class ProcessWorker:
             except DiedError:
                 self._restart()
         return [self._detect_alone(item) for item in items]
+
+    def expect(self, items: Sequence[Item]) -> None:
+        """See `Worker.expect`."""
+        with suppress(DiedError):  # which the next call will find, and it reads itself then
+            self._call(child.expect, tuple(items))
 
     def close(self) -> int:
         """See `Worker.close`."""
