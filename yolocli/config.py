@@ -199,6 +199,7 @@ class RunConfig:
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         batch: Images that go through the network together; 0 lets the runtime choose.
         output: Folder for results; None keeps nothing on disk.
+        store: URL of a place in a store that the output folder is published to; None for none.
         formats: Names from the registry of formats, each with its options after it: `name:option=value`.
         save_by_class: How each picture gets below a folder for each class found in it, of `SORTINGS`; None leaves it.
         save_images: Make a picture of each image, with what was found drawn into it.
@@ -218,6 +219,7 @@ class RunConfig:
     devices: tuple[str, ...] = ()
     batch: int = 0
     output: Path | None = None
+    store: str | None = None
     formats: tuple[str, ...] = ("json", "csv")
     save_by_class: str | None = None
     save_images: bool = False
@@ -248,6 +250,11 @@ class RunConfig:
     def pictures(self) -> bool:
         """Whether pictures are to be made of images."""
         return self.save_images or self.save_crops
+
+    @property
+    def place(self) -> str | Path | None:
+        """Where results go."""
+        return self.store or self.output
 
 
 def configure(given: Mapping[str, Any]) -> RunConfig:

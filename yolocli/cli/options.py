@@ -17,6 +17,7 @@ from yolocli.parsing import parse_devices, parse_duration, parse_failures, parse
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
+from yolocli.stores import is_url
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
@@ -29,6 +30,11 @@ PRECISIONS = one_of([precision.value for precision in config.Precision]) | {"par
 def path(text: str, option: str) -> Path:
     """Returns what an option for a file or folder holds."""
     return Path(text)
+
+
+def place(text: str, option: str) -> Path | str:
+    """Returns what an option for a folder, or the URL of a place in a store, holds."""
+    return text if is_url(text) else Path(text)
 
 
 # Inputs
@@ -194,8 +200,14 @@ FailIncomplete = Annotated[bool, option("--fail-incomplete", LIMITS, "Exit with 
 # Results
 
 Output = Annotated[
-    Optional[Path],
-    option("--output -o FOLDER", OUTPUT, "Folder for results.", path, default=f"{DEFAULT_OUTPUT}; none with --stdout"),
+    Optional[str],
+    option(
+        "--output -o FOLDER",
+        OUTPUT,
+        "Folder for results, or its URL (s3://, gs://, az://).",
+        place,
+        default=f"{DEFAULT_OUTPUT}; none with --stdout",
+    ),
 ]
 Formats = Annotated[
     Optional[list[str]],

@@ -31,13 +31,13 @@ class Discovery:
     """
 
     def __init__(
-        self, config: SourceConfig, *, skip: Path | None = None, notice: Notice = lambda message: None
+        self, config: SourceConfig, *, skip: Path | str | None = None, notice: Notice = lambda message: None
     ) -> None:
         """Says at once, before a model is loaded, that a name was mistyped.
 
         Args:
             config: What to look for.
-            skip: A directory that is never walked into: the output folder.
+            skip: A directory that is never walked into: the output folder, or its URL.
             notice: Called with a line about what is left out for a reason the user may want to know.
 
         Raises:
@@ -49,7 +49,7 @@ class Discovery:
             check_list(config.files_from)
         for name in config.inputs:
             self._lister(name).check(name)
-            if skip is not None and os.path.realpath(name) == self.search.skip:
+            if isinstance(skip, Path) and os.path.realpath(name) == self.search.skip:
                 raise UsageError(
                     f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}"
                 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from yolocli.errors import ImageError, UsageError
 from yolocli.sources.base import Found, Search, check_size
+from yolocli.sources.made import MARKER, named_in
 from yolocli.sources.names import Root, lies_in, root_at
 from yolocli.sources.suffixes import is_image
 from yolocli.sources.walk import IGNORE_FILE
@@ -56,11 +57,16 @@ class StoreLister:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._folders: dict[str, bool] = {}
+        self._made: list[str] = []
 
     def check(self, name: str) -> None:
         """See `Lister.check`; of a pattern only that its store can list."""
         try:
             place = where(name)
+            if place.url == self._search.skip:
+                raise UsageError(
+                    f"--output {place.url}: is an input, too; use a place of its own, such as {name}/results"
+                )
             self._folders[place.url] = _file(place) is None
             if not self._folders[place.url]:
                 return
@@ -122,14 +128,31 @@ class StoreLister:
                 folder = Where(place.root, found.folder).url
                 yield Found(folder, "", base, error=ImageError(found.error.kind, str(found.error)))
                 continue
+            if self._is_made(place.root, found.key):
+                continue
             path = found.key[len(top.key) :].lstrip("/")
             name = path.rpartition("/")[2]
             if not is_image(name):
                 self._search.passed_over += 1
+                if name == MARKER and not self._search.config.include_outputs:
+                    self._leave_out(place.root, found.key)
                 if name == IGNORE_FILE:
                     self._search.notice(f"{place.root}/{found.key}: not used; give --exclude for what lies in a store")
             elif (parts is None or _matches(parts, found.key.split("/"))) and self._takes(name, path):
                 yield Found(_folder_of(Where(place.root, found.key)), name, base, version=found.version)
+
+    def _leave_out(self, root: str, marker: str) -> None:
+        """Remembers what a run made in a place that was published; its marker comes before that."""
+        content = store_of(root).read(marker, check=check_size)
+        made = [f"{root}/{marker[: -len(MARKER)]}{folder}/" for folder in named_in(content)]
+        self._made += made
+        self._search.outputs.update(folder.rstrip("/") for folder in made)
+
+    def _is_made(self, root: str, key: str) -> bool:
+        url = f"{root}/{key}"
+        return url.startswith(tuple(self._made)) or (
+            self._search.skip is not None and url.startswith(f"{self._search.skip}/")
+        )
 
     def _takes(self, name: str, path: str) -> bool:
         """Tells whether a file passes all filters that a walk of folders would have it pass."""

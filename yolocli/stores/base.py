@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from yolocli.errors import ImageError
 from yolocli.results import file_version
+
+Mark: TypeAlias = tuple[str, str]
+"""Tells what was written at one time from what was written at another: an ETag, a generation, or both."""
+ABSENT: Mark = ("", "")
+"""Of what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,14 @@ class Entry:
         size: Bytes.
         modified: When it was written, in nanoseconds since 1970; 0 where the store does not say.
         etag: What differs when its content does; empty where the store does not say.
+        mark: For a write on a condition.
     """
 
     key: str
     size: int
     modified: int = 0
     etag: str = ""
+    mark: Mark = ABSENT
 
     @property
     def version(self) -> str:
@@ -136,16 +143,13 @@ class Store(Protocol):
         """
         ...
 
-    def write(self, key: str, data: bytes | Path, *, over: str | None = None) -> str:
+    def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """Writes an object, whole or not at all.
 
         Args:
             key: Its name.
             data: The content, or a file that holds it.
-            over: ETag of what it replaces, empty if there must be nothing; None for whatever there is.
-
-        Returns:
-            Its ETag.
+            over: Of what it must replace, be it `ABSENT`; None for whatever there is.
 
         Raises:
             ConflictError: If something else is there.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from yolocli.stores import store_of, where
@@ -12,6 +14,8 @@ from yolocli.stores.base import Entry, MissingError, Store, StoreError
 
 PART = 8 << 20
 """Bytes that are read at once."""
+AT_ONCE = 16
+"""Reads in flight."""
 
 
 def parts_of(url: str) -> Iterator[bytes]:
@@ -52,6 +56,29 @@ def download(url: str, target: Path) -> None:
         with open(file, "wb") as stream:
             for part in _parts(store, entry):
                 stream.write(part)
+
+
+def pull(store: Store, entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Yields the content of objects, one after the other, of which several are on their way.
+
+    Raises:
+        StoreError: If one cannot be read.
+    """
+    pieces = ((entry, start) for entry in entries for start in range(0, entry.size, PART))
+
+    def read(piece: tuple[Entry, int]) -> bytes:
+        entry, start = piece
+        end = start + PART if entry.size > PART else None
+        return store.read(entry.key, start=start, end=end, check=lambda size: None)
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="yolocli-pull") as pool:
+        coming: deque[Future[bytes]] = deque()
+        for piece in pieces:
+            coming.append(pool.submit(read, piece))
+            if len(coming) == AT_ONCE:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _entries(url: str) -> list[Entry]:

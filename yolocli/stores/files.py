@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from yolocli.errors import ImageError, UsageError, install_hint
 from yolocli.stores.attempts import with_attempts
-from yolocli.stores.base import Entry, MissingError, StoreError, Unlisted
+from yolocli.stores.base import ABSENT, Entry, Mark, MissingError, StoreError, Unlisted
 from yolocli.stores.secrets import without_secrets
 
 T = TypeVar("T")
@@ -73,12 +73,12 @@ class Files:
             except StoreError as error:
                 yield Unlisted(key.rstrip("/"), error)
 
-    def write(self, key: str, data: bytes | Path, *, over: str | None = None) -> str:
+    def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """See `Store.write`; never on a condition."""
         assert over is None, "it does not guard"
         content = data if isinstance(data, bytes) else data.read_bytes()
         _ask(lambda: self._system.pipe_file(self._path(key), content))
-        return self.stat(key).etag
+        return ABSENT
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

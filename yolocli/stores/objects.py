@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from yolocli.errors import ImageError, UsageError, install_hint
 from yolocli.stores.attempts import DEADLINE_SECONDS, with_attempts
-from yolocli.stores.base import ConflictError, Entry, MissingError, StoreError, Unlisted
+from yolocli.stores.base import ABSENT, ConflictError, Entry, Mark, MissingError, StoreError, Unlisted
 from yolocli.stores.secrets import without_secrets
 
 T = TypeVar("T")
@@ -77,16 +77,16 @@ class Objects:
         """See `Store.list`: a request for a thousand keys, whatever folders they are in."""
         return self._list(folder, "")
 
-    def write(self, key: str, data: bytes | Path, *, over: str | None = None) -> str:
+    def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """See `Store.write`."""
-        mode: Any = None if over is None else {"e_tag": over} if over else "create"
+        mode: Any = "create" if over == ABSENT else over and {"e_tag": over[0] or None, "version": over[1] or None}
         try:
-            return str(self._ask(lambda: self._store.put(self._path(key), data, mode=mode))["e_tag"] or "")
+            return _mark(self._ask(lambda: self._store.put(self._path(key), data, mode=mode)))
         except ConflictError:
             # an attempt whose answer was lost may have written it
             if not isinstance(data, bytes) or self.read(key, check=lambda size: None) != data:
                 raise
-            return self.stat(key).etag
+            return self.stat(key).mark
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -186,9 +186,12 @@ def _behind(key: str) -> str:
 
 
 def _entry(meta: Any) -> Entry:
-    return Entry(
-        meta["path"], meta["size"], int(meta["last_modified"].timestamp() * 1e9), (meta["e_tag"] or "").strip('"')
-    )
+    modified = int(meta["last_modified"].timestamp() * 1e9)
+    return Entry(meta["path"], meta["size"], modified, (meta["e_tag"] or "").strip('"'), _mark(meta))
+
+
+def _mark(meta: Any) -> Mark:
+    return meta["e_tag"] or "", meta["version"] or ""
 
 
 def _open(scheme: str, bucket: str, root: str) -> Any:
