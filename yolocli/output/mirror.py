@@ -209,8 +209,9 @@ class Mirror:
 
     def _publish(self) -> None:
         """Publishes what is needed to go on: no line of the journal before the settings that it depends on."""
-        if self._lost or self._lock.lost:
+        if self._lost:
             raise ConflictError
+        self._lock.look()
         if self._journal.was_replaced():
             self._journal.forget()
         if SUMMARY in self._files.own and not (self.folder / SUMMARY).exists():
@@ -228,6 +229,6 @@ class Mirror:
             self._files.publish(names - {RUN, SUMMARY})
             self._journal.join()
             self._files.remove_others(names)
-            self._check()
+            self._lock.look()
             self._files.publish(names & {SUMMARY})
             self._files.publish(names & {RUN})

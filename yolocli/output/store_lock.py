@@ -51,6 +51,7 @@ class StoreLock:
         self._beats = 0
         self._mark: Mark = ABSENT
         self._ended = threading.Event()
+        self._writing = threading.Lock()
         self.lost = False
 
     def take(self) -> None:
@@ -66,12 +67,27 @@ class StoreLock:
             self._take_over()
         start_thread(self._keep, "yolocli-store-lock")
 
+    def look(self) -> None:
+        """Makes sure that it has not been lost, as while this process was stopped.
+
+        Raises:
+            ConflictError: If it has.
+            StoreError: If the store cannot be read.
+        """
+        with self._writing:
+            try:
+                self.lost = self.lost or self._store.stat(self._key).mark != self._mark
+            except MissingError:
+                self.lost = True
+        if self.lost:
+            raise ConflictError
+
     def release(self) -> None:
         """Gives the lock back, if it has not been lost; what goes wrong leaves it to die."""
         self._ended.set()
         with suppress(StoreError):
-            if self._store.stat(self._key).mark == self._mark:
-                self._store.delete(self._key)
+            self.look()
+            self._store.delete(self._key)
 
     def _take_over(self) -> None:
         try:
@@ -125,8 +141,11 @@ class StoreLock:
     def _keep(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                self._mark = self._write(self._mark)
-            except ConflictError:
+                with self._writing:
+                    if self._ended.is_set():
+                        return
+                    self._mark = self._write(self._mark)
+            except (ConflictError, MissingError):
                 self.lost = True
                 return
             except StoreError:  # unless somebody takes it over meanwhile, it is still ours

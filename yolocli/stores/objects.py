@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from yolocli.errors import ImageError, UsageError, install_hint
+from yolocli.errors import UsageError, install_hint
 from yolocli.stores.attempts import DEADLINE_SECONDS, with_attempts
 from yolocli.stores.base import ABSENT, ConflictError, Entry, Mark, MissingError, StoreError, Unlisted
 from yolocli.stores.secrets import without_secrets
@@ -79,7 +79,7 @@ class Objects:
 
     def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """See `Store.write`."""
-        mode: Any = "create" if over == ABSENT else over and {"e_tag": over[0] or None, "version": over[1] or None}
+        mode: Any = "create" if over == ABSENT else over and _update(over)
         try:
             return _mark(self._ask(lambda: self._store.put(self._path(key), data, mode=mode)))
         except ConflictError:
@@ -144,10 +144,10 @@ class Objects:
         def attempt() -> T:
             try:
                 answer = question()
-            except ImageError:
+            except Exception as error:
+                if isinstance(error, OSError | ValueError) or type(error).__module__.startswith("obstore"):
+                    raise self._translated(error) from None  # its text may hold a secret
                 raise
-            except Exception as error:  # the library's own, and Python's
-                raise self._translated(error) from None  # its text may hold a secret
             self._answered = True
             return answer
 
@@ -188,6 +188,10 @@ def _behind(key: str) -> str:
 def _entry(meta: Any) -> Entry:
     modified = int(meta["last_modified"].timestamp() * 1e9)
     return Entry(meta["path"], meta["size"], modified, (meta["e_tag"] or "").strip('"'), _mark(meta))
+
+
+def _update(over: Mark) -> dict[str, str]:
+    return {name: value for name, value in zip(("e_tag", "version"), over, strict=True) if value}
 
 
 def _mark(meta: Any) -> Mark:
