@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from tests.fakes import FakeLoader
 from tests.stores.moto import free_port, served, use
 from tests.support import REPOSITORY
 from yolocli.config import DetectorConfig, RunConfig, SourceConfig
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--mode", default="thread")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--imgsz", type=int, default=640)
+    parser.add_argument("--fake", type=float, help="a network that takes so many seconds, and no CPU")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root, port = Path(name), free_port()
@@ -59,7 +61,8 @@ def measure_runs(folder: Path, options: argparse.Namespace) -> None:
     rates: dict[str, list[float]] = {"disk": [], "store": []}
     for _ in range(options.rounds):
         for place, source in (("disk", str(folder)), ("store", "s3://pictures")):
-            run = Run(RunConfig(SourceConfig((source,)), detector, mode=options.mode, workers=options.workers))
+            config = RunConfig(SourceConfig((source,)), detector, mode=options.mode, workers=options.workers)
+            run = Run(config, loader=FakeLoader(options.fake) if options.fake is not None else None)
             assert all(outcome.status == "ok" for outcome in run)
             rates[place].append(run.summary.images / run.summary.wall_seconds)
     for place, found in rates.items():

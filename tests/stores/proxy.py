@@ -10,8 +10,9 @@ import argparse
 import asyncio
 import hashlib
 import random
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -46,6 +47,7 @@ class Day:
         slow: Share of answers that stop for a while in the middle.
         vanish: Keys that hold this are listed and are not there.
         latency: Seconds before any answer.
+        careless: Conditions are not looked at.
     """
 
     refuse: float = 0.0
@@ -53,6 +55,7 @@ class Day:
     slow: float = 0.0
     vanish: str = ""
     latency: float = 0.0
+    careless: bool = False
     luck: random.Random = field(default_factory=lambda: random.Random(7))
 
 
@@ -78,6 +81,8 @@ async def serve(port: int, answer: Callable[[Request], Awaitable[bytes]], day: D
         if luck < day.refuse:
             writer.write(_response(503, REFUSAL))
             return True
+        if day.careless:
+            request = replace(request, head=re.sub(rb"(?i)if-(none-)?match: .*\r\n", b"", request.head))
         data = await answer(request)
         head, _, body = data.partition(b"\r\n\r\n")
         reads = request.method == "GET" and len(body) > 1 and "list-type" not in request.target
@@ -185,8 +190,9 @@ def main() -> None:
     for name in ("refuse", "cut", "slow", "latency"):
         parser.add_argument(f"--{name}", type=float, default=0.0)
     parser.add_argument("--vanish", default="")
+    parser.add_argument("--careless", action="store_true")
     given = parser.parse_args()
-    day = Day(given.refuse, given.cut, given.slow, given.vanish, given.latency)
+    day = Day(given.refuse, given.cut, given.slow, given.vanish, given.latency, given.careless)
     asyncio.run(serve(given.port, forward(given.to) if given.to else files(given.folder), day))
 
 

@@ -216,7 +216,7 @@ def test_what_is_not_there_any_more_is_removed_and_an_old_journal_never_comes_ba
     assert len(outcomes) == 23
     assert held(out).keys() == COMPLETE
     assert held(out)["results.jsonl"].count(b"\n") == 23
-    with pytest.raises(UsageError, match=r"conf"):
+    with pytest.raises(UsageError, match=rf"^{out}: was made with other settings|{out}.*conf"):
         run_to(out, pictures)
     assert LOCK_OBJECT not in held(out)
     (pictures / "1/01.png").unlink()
@@ -255,6 +255,13 @@ def test_a_place_of_results_is_no_input(bucket: str, pictures: Path) -> None:
     outcomes, _ = run(f"{bucket}/photos", loader=fakes.FakeLoader())
     assert len(outcomes) == 24
     assert len(run(f"{bucket}/photos", loader=fakes.FakeLoader(), include_outputs=True)[0]) == 48
+
+
+def test_a_store_that_keeps_to_no_condition_is_refused(proxy: Callable[..., str], bucket: str, pictures: Path) -> None:
+    stores._opened.cache_clear()
+    proxy("--careless")
+    with pytest.raises(UsageError, match="this store writes whatever stands there, so that two runs could not"):
+        run_to(f"{bucket}/out", pictures)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ The place is the run's own: it is empty, or holds what runs published. A list th
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import threading
 import uuid
@@ -21,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from yolocli.config import RunConfig
-from yolocli.errors import ExitCode, OutputError, UsageError
+from yolocli.errors import ExitCode, OutputError, UsageError, YolocliError
 from yolocli.machine.cache import cache_folder
 from yolocli.machine.threads import start_thread
 from yolocli.output.ownership import JOURNAL, RUN, SUMMARY
@@ -74,7 +75,10 @@ def published(
         return
     assert config.output is not None
     with Mirror(config.store, config.output, notice) as mirror:
-        yield mirror.stops
+        try:
+            yield mirror.stops
+        except YolocliError as error:  # people know the place, and not the folder here
+            raise type(error)(str(error).replace(os.fspath(config.output), config.store)) from error
 
 
 class Mirror:

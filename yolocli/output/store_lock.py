@@ -58,13 +58,14 @@ class StoreLock:
         """Takes the lock, and keeps it moving.
 
         Raises:
-            UsageError: If another run has it.
+            UsageError: If another run has it, or there can be no lock.
             StoreError: If the store cannot be written.
         """
         with suppress(ConflictError):
             self._mark = self._write(ABSENT)
         if self._mark == ABSENT:
             self._take_over()
+        self._refuse_unguarded()
         start_thread(self._keep, "yolocli-store-lock")
 
     def look(self) -> None:
@@ -88,6 +89,20 @@ class StoreLock:
         with suppress(StoreError):
             self.look()
             self._store.delete(self._key)
+
+    def _refuse_unguarded(self) -> None:
+        """Makes sure that the store keeps to conditions, which some that speak S3 do not even look at.
+
+        Raises:
+            UsageError: If it does not.
+        """
+        with suppress(ConflictError):
+            self._store.write(self._key, b"?", over=ABSENT)
+            self._store.delete(self._key)
+            raise UsageError(
+                f"--output {self._place}: this store writes whatever stands there, so that two runs could not be kept "
+                "apart; use a folder, and copy it"
+            )
 
     def _take_over(self) -> None:
         try:

@@ -7,6 +7,7 @@ import glob
 from collections.abc import Callable, Iterator, Sequence
 
 from yolocli.errors import ImageError, UsageError
+from yolocli.sources.archives import is_archive
 from yolocli.sources.base import Found, Search, check_size
 from yolocli.sources.made import MARKER, named_in
 from yolocli.sources.names import Root, lies_in, root_at
@@ -58,6 +59,7 @@ class StoreLister:
         self._search = search
         self._folders: dict[str, bool] = {}
         self._made: list[str] = []
+        self._archives = False
 
     def check(self, name: str) -> None:
         """See `Lister.check`; of a pattern only that its store can list."""
@@ -134,6 +136,9 @@ class StoreLister:
             name = path.rpartition("/")[2]
             if not is_image(name):
                 self._search.passed_over += 1
+                if is_archive(name) and not self._archives:
+                    self._archives = True
+                    self._search.notice(f"{place.root}/{found.key}: not read; archives must lie on a disk")
                 if name == MARKER and not self._search.config.include_outputs:
                     self._leave_out(place.root, found.key)
                 if name == IGNORE_FILE:

@@ -171,7 +171,7 @@ class Objects:
             return StoreError("NoCredentials", message, passing=self._answered)
         if kind in {"PermissionDeniedError", "UnauthenticatedError"}:
             return StoreError("PermissionDenied", f"the store refuses: {said}")
-        if status and status[2].startswith("4") and status[2] not in _PASSING:
+        if status and (status[2].startswith("4") or status[2] == "501") and status[2] not in _PASSING:
             return StoreError("StoreError", f"the store refuses: {said}")
         return StoreError("StoreUnavailable", f"the store does not answer: {said}", passing=True)
 
