@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup readers demo test test-all lint check format chaos clean
+.PHONY: help setup readers stores demo test test-all lint check format chaos clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-9s %s\n", $$1, $$2}'
@@ -23,6 +23,13 @@ readers: .readers/.ready ## Install into .readers the programs that results are 
 .readers/.ready: tests/output/readers.txt
 	$(PYTHON) -m venv .readers
 	.readers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/output/readers.txt
+	@touch $@
+
+stores: .stores/.ready ## Install into .stores a server that speaks S3, so that tests have a store
+
+.stores/.ready: tests/stores/requirements.txt
+	$(PYTHON) -m venv .stores
+	.stores/bin/python -m pip install --quiet --disable-pip-version-check -r tests/stores/requirements.txt
 	@touch $@
 
 demo: $(READY) ## Run the main job on sample_images, with the model that is built in: after setup, no download
@@ -54,4 +61,4 @@ chaos: $(READY) ## Kill, starve and feed it rubbish, for long
 	$(BIN)/python -m pytest tests/chaos --long
 
 clean: ## Remove what make made
-	rm -rf $(VENV) .readers demo-out dist build
+	rm -rf $(VENV) .readers .stores demo-out dist build

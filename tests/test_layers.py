@@ -89,10 +89,12 @@ WRONG_IMPORTS = {
         "torch": "Only its runtime knows PyTorch",
         "yolocli.sources.walk": "Rooms import downwards",
     },
+    "yolocli.sources.store": {"fsspec": "Only stores read stores"},
     "yolocli.sources.walk": {"cv2": "Only images are decoded", "PIL": "Only images are decoded"},
     "yolocli.output.run_folder": {
         "typer": "Only the command line talks to people",
         "rich": "Only the command line talks to people",
+        "obstore": "Only stores read stores",
         "yolocli.pipeline": "Rooms import downwards",
     },
     "yolocli.measure.bench": {"tqdm": "Only the command line talks to people"},

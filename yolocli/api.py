@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from yolocli.config import AUTO, DEFAULT_MASKS, DEFAULT_MODE, DEFAULTS, Precision, RunConfig, configure
+from yolocli.config import (
+    AUTO,
+    DEFAULT_MASKS,
+    DEFAULT_MODE,
+    DEFAULTS,
+    Precision,
+    RunConfig,
+    configure,
+)
 from yolocli.executors import EXECUTORS
 from yolocli.parsing import (
     check_name,
@@ -22,6 +30,7 @@ from yolocli.parsing import (
 from yolocli.results import Outcome
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
+from yolocli.stores import is_url
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -80,8 +89,8 @@ def detect(
     `if __name__ == "__main__":`), as with `multiprocessing`.
 
     Args:
-        inputs: Files, folders and glob patterns.
-        model: Path of weights or of a converted model, an official name, or "builtin".
+        inputs: Files, folders and glob patterns, here or by URL.
+        model: Path or URL of weights or of a converted model, an official name, or "builtin".
         runtime: What runs the network; "auto" takes the fastest that there is and gives the same boxes.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         mode: Who owns the detector: each thread, all threads behind a lock, each process, or each actor of a cluster.
@@ -100,7 +109,7 @@ def detect(
         masks: Masks in the records of a segmentation model: outlines, the run-length encoding of COCO, or none.
         max_pixels: Larger images are failures, before their pixels are allocated.
         trust_weights: Load a checkpoint that asks for arbitrary Python objects.
-        files_from: A file that lists further inputs, one a line; "-" is standard input.
+        files_from: A file, or its URL, that lists further inputs, one a line; "-" is standard input.
         null: The list is separated by NUL bytes instead of newlines.
         recursive: Walk into sub-folders.
         include: Glob patterns, or one, of which a file must match one.
@@ -113,7 +122,8 @@ def detect(
         timeout: Seconds an image may take; mode "process" or "ray" only.
         max_failures: End after more failures than this: a number, or a share such as "5%". None sets no limit.
         max_runtime: Seconds after which no more images are taken; None sets no limit.
-        output: A folder to write to, as the command does; a second call with it goes on where the first stopped.
+        output: A folder to write to, or its URL, as the command does; a second call with it goes on where the first
+            stopped.
         formats: What to write there; options of a format stand behind its name: "label-studio:image-root=photos".
         save_by_class: Put links to the pictures, or copies, there below a folder for each class that was found.
         save_maps: Make a file of the map of each image, if the model is a semantic or depth model; without an output
@@ -140,12 +150,23 @@ def detect(
     config = _config(locals())
     from yolocli.pipeline import Run
 
-    return iter(Run(config))
+    return iter(Run(config)) if config.store is None else _published(config)
+
+
+def _published(config: RunConfig) -> Iterator[Outcome]:
+    from yolocli.output.mirror import published
+    from yolocli.pipeline import Run
+
+    with published(config, lambda message: None) as stops:
+        run = Run(config)
+        stops(run.stop)
+        yield from run
 
 
 def _config(given: dict[str, Any]) -> RunConfig:
     """Returns the run that arguments ask for: those that may be given in several forms are read, the others taken."""
     inputs, files, output = given["inputs"], given["files_from"], given["output"]
+    store = None if output is None or not is_url(os.fspath(output)) else os.fspath(output).rstrip("/")
     precision, classes, failures = given["precision"], given["classes"], given["max_failures"]
     device = given.pop("device")
     least, workers = parse_workers(str(given["workers"]), "workers")
@@ -172,4 +193,8 @@ def _config(given: dict[str, Any]) -> RunConfig:
         "output": None if output is None else Path(output),
         "formats": entries(given["formats"]),
     }
+    if store is not None:
+        from yolocli.output.mirror import FORMATS, settings_for
+
+        read |= settings_for(store) | ({"formats": FORMATS} if given["formats"] is DEFAULTS.formats else {})
     return configure(given | read)

@@ -70,8 +70,8 @@ class SourceConfig:
     """What to look for, and where.
 
     Attributes:
-        inputs: Files, directories and glob patterns.
-        files_from: A file that lists further inputs, one a line; `-` is standard input.
+        inputs: Files, directories and glob patterns, here or by URL.
+        files_from: A file, or its URL, that lists further inputs, one a line; `-` is standard input.
         null: The list is separated by NUL bytes instead of newlines.
         recursive: Walk into sub-directories.
         include: Glob patterns; when given, a file must match one (by name, or by path if it holds a '/').
@@ -103,7 +103,8 @@ class SourceConfig:
     def piped(self) -> bool:
         """Whether names come from a pipe, which can be read but once and may be slow."""
         # a file named - in the current folder is not what is read
-        return self.files_from == "-" or (self.files_from is not None and not os.path.isfile(self.files_from))
+        name = self.files_from
+        return name == "-" or (name is not None and "://" not in name and not os.path.isfile(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class DetectorConfig:
     """What to detect with, as it was asked for.
 
     Attributes:
-        model: Path of weights or of a converted model, an official name, or `builtin`.
+        model: Path or URL of weights or of a converted model, an official name, or `builtin`.
         runtime: What runs the network: a row of `RUNTIMES`, or `auto`.
         precision: What it computes in; None takes the model's own, fp32 for weights.
         threads: Intra-op threads of one detector; 0 chooses.
@@ -217,6 +218,7 @@ class RunConfig:
         devices: Devices that workers are dealt over; empty lets the runtime choose.
         batch: Images that go through the network together; 0 lets the runtime choose.
         output: Folder for results; None keeps nothing on disk.
+        store: URL of a place in a store that the output folder is published to; None for none.
         formats: Names from the registry of formats, each with its options after it: `name:option=value`.
         save_by_class: How each picture gets below a folder for each class found in it, of `SORTINGS`; None leaves it.
         save_images: Make a picture of each image, with what was found drawn into it.
@@ -237,6 +239,7 @@ class RunConfig:
     devices: tuple[str, ...] = ()
     batch: int = 0
     output: Path | None = None
+    store: str | None = None
     formats: tuple[str, ...] = ("json", "csv")
     save_by_class: str | None = None
     save_images: bool = False
@@ -268,6 +271,11 @@ class RunConfig:
     def pictures(self) -> bool:
         """Whether pictures are to be made of images."""
         return self.save_images or self.save_crops
+
+    @property
+    def place(self) -> str | Path | None:
+        """Where results go."""
+        return self.store or self.output
 
 
 def configure(given: Mapping[str, Any]) -> RunConfig:

@@ -14,6 +14,10 @@ from typing import Protocol
 
 from yolocli.errors import ModelError
 from yolocli.machine.cache import cache_folder, find_cached
+from yolocli.stores import is_url
+from yolocli.stores.base import StoreError
+from yolocli.stores.download import download, fingerprint
+from yolocli.stores.secrets import without_secrets
 
 BUILTIN = "builtin"
 OFFICIAL = re.compile(
@@ -40,8 +44,8 @@ def resolve_model(name: str, downloads: Downloads) -> Path:
     """Returns the path of a model, absolute; an official one that is missing is downloaded once, into the cache.
 
     Args:
-        name: A path, an official name such as `yolo11n.pt`, or `builtin`. A bare official name is never a file of the
-            current folder, which has another owner, perhaps; `./yolo11n.pt` is.
+        name: A path, a URL, an official name such as `yolo11n.pt`, or `builtin`. A bare official name is never a file
+            of the current folder, which has another owner, perhaps; `./yolo11n.pt` is.
         downloads: Fetches an official model.
 
     Raises:
@@ -51,6 +55,8 @@ def resolve_model(name: str, downloads: Downloads) -> Path:
         from yolocli.builtin import WEIGHTS
 
         return WEIGHTS
+    if is_url(name):
+        return _from_store(name)
     path = Path(name)
     official = OFFICIAL.fullmatch(name) is not None
     try:
@@ -82,6 +88,22 @@ def sha256(path: Path) -> str:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def _from_store(url: str) -> Path:
+    """Returns a copy, in the cache, of a model in a store: a file or a folder, as it is there now."""
+    from filelock import FileLock
+
+    try:
+        folder = cache_folder("weights", "stores", fingerprint(url))
+        target = folder.absolute() / url.rstrip("/").rpartition("/")[2]
+        with FileLock(folder / ".lock"), tempfile.TemporaryDirectory(dir=folder) as partial:
+            if not target.exists():
+                download(url, Path(partial, target.name))
+                os.rename(Path(partial, target.name), target)
+    except StoreError as error:
+        raise ModelError(f"--model {without_secrets(url)}: {error}") from None
+    return target
 
 
 def _download(target: Path, here: Path, downloads: Downloads) -> Path:

@@ -55,7 +55,7 @@ class Run:
             loader: Builds detectors; `YoloLoader` when not given.
         """
         self._began = time.perf_counter()
-        self._discovery = Discovery(config.source, skip=config.output, notice=self._notice)
+        self._discovery = Discovery(config.source, skip=config.place, notice=self._notice)
         self._observers = observers
         self._config = config
         self._loader = loader or DEFAULT_LOADER

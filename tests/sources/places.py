@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+import uuid
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from tests.stores import moto
+from yolocli.stores import store_of, where
 
 
 class Place(Protocol):
@@ -170,6 +174,33 @@ class ParquetPlace(ArchivePlace):
         parquet.write_table(pyarrow.table({"image": images}), stream, row_group_size=2)
 
 
+class StorePlace:
+    """A bucket, or a folder in it."""
+
+    between, before, apart, any_name = "/", "", True, False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._store, self._top = store_of(name), where(name).key
+
+    def put(self, path: str, data: bytes) -> None:
+        self._store.write(f"{self._top}/{path}".lstrip("/"), data)
+
+    def remove(self, path: str) -> None:
+        self._store.delete(f"{self._top}/{path}".lstrip("/"))
+
+
+def s3_place(folder: Path) -> StorePlace:
+    endpoint, bucket = moto.moto(), f"place-{uuid.uuid4()}"
+    moto.use(endpoint)
+    moto.make_bucket(endpoint, bucket)
+    return StorePlace(f"s3://{bucket}")
+
+
+def memory_place(folder: Path) -> StorePlace:
+    return StorePlace(f"memory://place-{uuid.uuid4()}")
+
+
 PLACES: Mapping[str, Callable[[Path], Place]] = {
     "": DiskPlace,
     "pack": PackPlace,
@@ -178,5 +209,11 @@ PLACES: Mapping[str, Callable[[Path], Place]] = {
     "::tar.zst": lambda folder: CompressedPlace(folder, ".tar.zst"),
     "::zip": ZipPlace,
     "::parquet": ParquetPlace,
+    "s3": s3_place,
+    "memory": memory_place,
 }
 """By scheme; archives, which share a row, by their kinds behind that."""
+ALIKE = dict.fromkeys(("gs", "az", "https", "http"), "s3") | dict.fromkeys(
+    ("hf", "ftp", "sftp", "smb", "webhdfs", "hdfs", "oss"), "memory"
+)
+"""Schemes of stores that no server here speaks, by one that is read in the same way."""

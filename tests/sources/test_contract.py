@@ -10,7 +10,7 @@ import pytest
 
 from tests import fakes
 from tests.sources import pack
-from tests.sources.places import PLACES, Place
+from tests.sources.places import ALIKE, PLACES, Place
 from tests.support import projections, run, write_image
 from yolocli import sources
 from yolocli.config import SourceConfig
@@ -57,7 +57,7 @@ def names(*inputs: str, **options: Any) -> list[str]:
 
 
 def test_every_row_has_a_place() -> None:
-    assert {MARK if scheme.startswith(MARK) else scheme for scheme in PLACES} == {*SOURCES, *pack.ROW}
+    assert {MARK if scheme.startswith(MARK) else scheme for scheme in PLACES} == {*SOURCES, *pack.ROW} - ALIKE.keys()
 
 
 @every_source
@@ -186,9 +186,9 @@ def test_names_of_places_in_one_run_never_meet(tmp_path: Path) -> None:
         assert {(item.path, item.source) for item in items} == expected
 
 
-@pytest.mark.parametrize("name", ["s3://bucket/1.jpg", "https://example.com/1.jpg"])
+@pytest.mark.parametrize("name", ["rtsp://host/1.jpg", "RTSP://host/1.jpg"])
 def test_a_scheme_without_a_row_is_refused_with_what_to_do(name: str, tmp_path: Path) -> None:
-    assert name.split(":")[0] not in SOURCES
+    assert name.split(":")[0].lower() not in SOURCES
     with pytest.raises(UsageError, match="is a URL; yolocli reads files: download it first"):
         found(name)
     (tmp_path / "list").write_text(f"{name}\n")
@@ -214,6 +214,8 @@ class Loader(fakes.FakeLoader):
     ],
 )
 def test_a_run_goes_on_where_it_was_in_every_mode(place: Place, picture: bytes, mode: str, tmp_path: Path) -> None:
+    if place.name.startswith("memory:") and mode not in {"thread", "locked"}:
+        pytest.skip("no other process sees what is in memory")
     for number in range(5):
         place.put(f"a/{number}.png", picture)
     place.put("a/none.jpg", b"no image")

@@ -16,7 +16,14 @@ from yolocli.cli.declare import given_in
 from yolocli.cli.format_options import with_options
 from yolocli.cli.report import check_report, report_at_end
 from yolocli.cli.terminal import claim_stdout, mute_libraries, tell, write
-from yolocli.config import DEFAULT_OUTPUT, DEFAULTS, DetectorConfig, Limits, RunConfig, configure
+from yolocli.config import (
+    DEFAULT_OUTPUT,
+    DEFAULTS,
+    DetectorConfig,
+    Limits,
+    RunConfig,
+    configure,
+)
 from yolocli.errors import NoImagesError, UsageError
 
 if TYPE_CHECKING:
@@ -100,9 +107,13 @@ def _config(given: dict[str, Any]) -> RunConfig:
     given["max_failures"], given["max_failure_share"] = most
     given["least_workers"], given["workers"] = given.get("workers", (CLUSTER.least_workers, DEFAULTS.workers))
     of_formats = {name: given.get(name) for name in ("save_conf", "image_root")}
-    given["formats"] = with_options(given.get("formats", DEFAULTS.formats), **of_formats)
     if not given["stdout"]:
         given.setdefault("output", DEFAULT_OUTPUT)
+    if isinstance(given.get("output"), str):  # a URL
+        from yolocli.output.mirror import FORMATS, settings_for
+
+        given |= {"formats": FORMATS} | given | settings_for(given["output"])
+    given["formats"] = with_options(given.get("formats", DEFAULTS.formats), **of_formats)
     config = configure(given)
     asked = {
         "--save-maps": config.detector.save_maps,
@@ -137,6 +148,7 @@ def run(
     from yolocli.cli.progress import make_progress
     from yolocli.cli.signals import end_on_sigterm, stop_on_signals
     from yolocli.machine.memory import keep_freed_memory
+    from yolocli.output.mirror import published
     from yolocli.pipeline import Run
 
     if report and config.output is not None:
@@ -149,16 +161,18 @@ def run(
         _mute_libraries()
     watcher = make_progress(sys.stderr, quiet=quiet, bar=progress)
     _warn_of_small_sides(config.detector, watcher)
-    run = Run(config, [Ndjson(data, config.timings), watcher] if stdout else [watcher])
-    stop_on_signals(run, quiet)
-    for _ in run:
-        pass
-    with suppress(OSError, SystemExit):  # a reader of stderr that has gone changes nothing of what was done
-        _tell(run.summary, config, quiet=quiet, table=not (quiet or summary_json))
-    if summary_json:
-        line = json.dumps(run.summary.to_dict()).encode() + b"\n"
-        write(sys.stderr.buffer if stdout else data, line, "stderr" if stdout else "stdout")
-    report_at_end(config, run.summary, report, quiet=quiet, bar=progress)
+    with published(config, watcher.notice) as stops:
+        run = Run(config, [Ndjson(data, config.timings), watcher] if stdout else [watcher])
+        stop_on_signals(run, quiet)
+        stops(run.stop)
+        for _ in run:
+            pass
+        with suppress(OSError, SystemExit):  # a reader of stderr that has gone changes nothing of what was done
+            _tell(run.summary, config, quiet=quiet, table=not (quiet or summary_json))
+        if summary_json:
+            line = json.dumps(run.summary.to_dict()).encode() + b"\n"
+            write(sys.stderr.buffer if stdout else data, line, "stderr" if stdout else "stdout")
+        report_at_end(config, run.summary, report, quiet=quiet, bar=progress)
     try:
         sys.stderr.flush()
     except OSError:
@@ -185,7 +199,7 @@ def list_images(config: RunConfig, quiet: bool) -> None:
 
     end = b"\0" if config.source.null else b"\n"
     count = 0
-    found = Discovery(config.source, skip=config.output, notice=say)
+    found = Discovery(config.source, skip=config.place, notice=say)
     names = Names()
     names.start(found.bases(names))
     shard = ShardFilter(config.source.shard)
@@ -218,11 +232,11 @@ def _tell(summary: RunSummary, config: RunConfig, *, quiet: bool, table: bool) -
 
         from yolocli.cli.tables import print_summary
 
-        print_summary(summary, config.output, Console(stderr=True))
+        print_summary(summary, config.place, Console(stderr=True))
     failures = summary.failures + summary.skipped_failures
     if quiet and failures:
         total = summary.images + summary.failures + summary.skipped
-        where = f"see {config.output / FAILURES}" if config.output is not None else "their records say why"
+        where = f"see {config.place}/{FAILURES}" if config.output is not None else "their records say why"
         tell(f"{failures:,} of {total:,} failed, {where}")
     started = summary.images + summary.failures + summary.skipped
     if not summary.complete and started and config.output is not None and not quiet:

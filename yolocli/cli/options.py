@@ -24,6 +24,7 @@ from yolocli.parsing import (
 from yolocli.runtimes import RUNTIMES
 from yolocli.sources.shard import parse_shard
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
+from yolocli.stores import is_url
 
 INPUT, MODEL, RUN, LIMITS, OUTPUT, PEOPLE = "Inputs", "Model", "How to run", "Limits", "Results", "For people"
 SUFFIXES = " ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
@@ -38,14 +39,19 @@ def path(text: str, option: str) -> Path:
     return Path(text)
 
 
+def place(text: str, option: str) -> Path | str:
+    """Returns what an option for a folder, or the URL of a place in a store, holds."""
+    return text if is_url(text) else Path(text)
+
+
 # Inputs
 
 Inputs = Annotated[
     Optional[list[str]],
     argument(
         "INPUTS",
-        "Files, folders and glob patterns, mixed. Of a folder, files with these suffixes are taken, "
-        f"in upper case, too: {SUFFIXES}.",
+        "Files, folders and glob patterns, here or by URL (s3://bucket/photos), mixed. Of a folder, files with these "
+        f"suffixes are taken, in upper case, too: {SUFFIXES}.",
         callback=lambda value: tuple(value or ()),
     ),
 ]
@@ -75,7 +81,9 @@ FollowSymlinks = Annotated[bool, option("--follow-symlinks", INPUT, "Walk into f
 IncludeOutputs = Annotated[bool, option("--include-outputs", INPUT, "Walk into what earlier runs made, too.")]
 FilesFrom = Annotated[
     Optional[str],
-    option("--files-from FILE", INPUT, "Read further inputs from a file, one a line; - is stdin.", default="none"),
+    option(
+        "--files-from FILE", INPUT, "Read further inputs from a file or URL, one a line; - is stdin.", default="none"
+    ),
 ]
 Null = Annotated[bool, option("--null -0", INPUT, "The list is separated by NUL bytes.")]
 Shard = Annotated[
@@ -97,7 +105,7 @@ Model = Annotated[
     option(
         "--model -m MODEL",
         MODEL,
-        "Weights (.pt), a converted model, an official name, or builtin, which finds codes only.",
+        "Weights (.pt) or a converted model, by path or URL, an official name, or builtin, which finds codes only.",
     ),
 ]
 Imgsz = Annotated[
@@ -198,8 +206,14 @@ FailIncomplete = Annotated[bool, option("--fail-incomplete", LIMITS, "Exit with 
 # Results
 
 Output = Annotated[
-    Optional[Path],
-    option("--output -o FOLDER", OUTPUT, "Folder for results.", path, default=f"{DEFAULT_OUTPUT}; none with --stdout"),
+    Optional[str],
+    option(
+        "--output -o FOLDER",
+        OUTPUT,
+        "Folder for results, or its URL (s3://, gs://, az://).",
+        place,
+        default=f"{DEFAULT_OUTPUT}; none with --stdout",
+    ),
 ]
 Formats = Annotated[
     Optional[list[str]],

@@ -66,7 +66,8 @@ def report_at_end(config: RunConfig, summary: RunSummary, asked: bool, *, quiet:
             try:
                 from yolocli.report import asked_before
 
-                _make(config.output, *asked_before(config.output), quiet=quiet, bar=bar and not quiet)
+                shown = f"{config.store}/{PAGE.name}" if config.store else ""
+                _make(config.output, *asked_before(config.output), quiet=quiet, bar=bar and not quiet, shown=shown)
             except Exception as error:
                 if config.detector.verbose:
                     tell_traceback()
@@ -74,7 +75,15 @@ def report_at_end(config: RunConfig, summary: RunSummary, asked: bool, *, quiet:
                 tell(f"no report: {what} (the results are written; `yolocli report {config.output}` tries again)")
 
 
-def _make(folder: Path, sample: int | None = DEFAULT_SAMPLE, seed: int = 0, *, quiet: bool = False, bar: bool) -> None:
+def _make(
+    folder: Path,
+    sample: int | None = DEFAULT_SAMPLE,
+    seed: int = 0,
+    *,
+    quiet: bool = False,
+    bar: bool,
+    shown: str = "",
+) -> None:
     from tqdm import tqdm
 
     from yolocli.report import make_report
@@ -83,11 +92,11 @@ def _make(folder: Path, sample: int | None = DEFAULT_SAMPLE, seed: int = 0, *, q
         if not quiet:
             tell(text)
 
-    with tqdm(unit="img", dynamic_ncols=True, leave=False, disable=not (bar and sys.stderr.isatty())) as shown:
+    with tqdm(unit="img", dynamic_ncols=True, leave=False, disable=not (bar and sys.stderr.isatty())) as meter:
 
         def progress(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
+            meter.total = total
+            meter.update(done - meter.n)
 
         page = make_report(folder, sample, seed, say, progress)
-    say(f"Report: {page}")
+    say(f"Report: {shown or page}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TOP_CLASSES = 5
 
 
-def print_summary(summary: RunSummary, output: Path | None, console: Console) -> None:
+def print_summary(summary: RunSummary, output: Path | str | None, console: Console) -> None:
     """Prints what was done, how fast, and where it lies."""
     from rich.markup import escape
     from rich.table import Table
@@ -132,7 +132,7 @@ def print_comparison(comparison: Comparison, max_loss: float, console: Console) 
     console.print(table)
 
 
-def summary_rows(summary: RunSummary, output: Path | None) -> list[tuple[str, str]]:
+def summary_rows(summary: RunSummary, output: Path | str | None) -> list[tuple[str, str]]:
     """Returns the rows of the table as (name, value); those that say something of this run."""
     done = summary.images + summary.failures
     total = done + summary.skipped
@@ -185,7 +185,7 @@ def _rows_of_work(summary: RunSummary, done: int) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _what_is_kept(total: int, output: Path | None) -> str:
+def _what_is_kept(total: int, output: Path | str | None) -> str:
     if not total:
         return "stopped before the first image"
     return "what was done is kept" if output is not None else "nothing is kept to go on from"

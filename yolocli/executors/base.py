@@ -10,6 +10,7 @@ from yolocli.config import Cluster, DetectorConfig
 from yolocli.detector import Detector, Loader
 from yolocli.executors.chunk import check_network, detect_images
 from yolocli.executors.pictures import NO_PICTURES, Pictures
+from yolocli.executors.reads import Reads
 from yolocli.results import Item, Outcome
 from yolocli.runtimes.plan import Prepared
 
@@ -42,6 +43,10 @@ class Worker(Protocol):
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """Returns one Outcome for each item, in their order; so many go through the network together at most."""
+        ...
+
+    def expect(self, items: Sequence[Item]) -> None:
+        """Begins to read files that are far away, which it will be given; called for no others."""
         ...
 
     def close(self) -> int:
@@ -118,14 +123,25 @@ class LocalWorker:
         self._detector = detector
         self._asked = asked
         self._pictures = pictures
+        self._reads = Reads()
         self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""
-        asked, pictures = self._asked, self._pictures
+        asked, pictures, read = self._asked, self._pictures, self._reads.take
         return detect_images(
-            self._detector, items, batch=batch, max_pixels=asked.max_pixels, exif=asked.exif, pictures=pictures
+            self._detector,
+            items,
+            batch=batch,
+            max_pixels=asked.max_pixels,
+            exif=asked.exif,
+            pictures=pictures,
+            read=read,
         )
+
+    def expect(self, items: Sequence[Item]) -> None:
+        """See `Worker.expect`."""
+        self._reads.expect(items)
 
     def check(self) -> None:
         """See `check_network`."""
@@ -133,6 +149,7 @@ class LocalWorker:
 
     def close(self) -> int:
         """See `Worker.close`; there is no process of its own."""
+        self._reads.close()
         return 0
 
 

@@ -73,6 +73,11 @@ def check() -> None:
     _worker.check()
 
 
+def expect(items: tuple[Item, ...]) -> None:
+    """See `Worker.expect`."""
+    _worker.expect(items)
+
+
 def detect(items: tuple[Item, ...], batch: int) -> list[Outcome]:
     """See `Worker.detect`."""
     return _worker.detect(items, batch)

@@ -6,7 +6,7 @@ Every mode calls it; what differs is only whose Detector it is given.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +19,7 @@ from yolocli.images.exif import EXIF, read_exif
 from yolocli.images.letterbox import PADDING_VALUE, Canvas
 from yolocli.images.picture import Picture
 from yolocli.results import DRAW, ImageFailure, ImageRef, ImageResult, Item, Outcome
-from yolocli.sources import read
+from yolocli.sources import read as read_source
 from yolocli.sources.suffixes import suffix_of
 from yolocli.tasks.base import Raw, Task
 
@@ -75,6 +75,10 @@ def chunk_size(batch: int) -> int:
     return batch if batch == 1 else batch * BATCHES_PER_CHUNK
 
 
+def _read_now(ref: ImageRef) -> bytes:
+    return read_source(ref.source, ref.hint)
+
+
 def detect_images(
     detector: Detector,
     items: Sequence[Item],
@@ -83,6 +87,7 @@ def detect_images(
     max_pixels: int,
     exif: bool = False,
     pictures: Pictures = NO_PICTURES,
+    read: Callable[[ImageRef], bytes] = _read_now,
 ) -> list[Outcome]:
     """Takes a chunk of files through all stages.
 
@@ -97,6 +102,7 @@ def detect_images(
         max_pixels: See `images.decode`.
         exif: Put what `read_exif` finds into the records.
         pictures: To be made of each image that gives a result. One that cannot be made is missing, and no more.
+        read: Returns the bytes of a file, and raises, as `sources.read` does.
 
     Returns:
         One Outcome for each item, in their order.
@@ -108,7 +114,7 @@ def detect_images(
     shapes: dict[tuple[int, ...], list[_Part]] = {}
     room = KEPT_BYTES if pictures and detector.channels == COLOUR else 0
     for job in jobs.values():
-        room -= _load(detector, job, max_pixels, exif, room)
+        room -= _load(detector, job, max_pixels, exif, room, read)
         for part in job.parts:
             shapes.setdefault(part.canvas.shape, []).append(part)
     for same in shapes.values():
@@ -118,11 +124,13 @@ def detect_images(
     return [_outcome(jobs[position]) if position in jobs else item for position, item in enumerate(items)]  # type: ignore[misc]
 
 
-def _load(detector: Detector, job: _Job, max_pixels: int, exif: bool, room: int) -> int:
+def _load(
+    detector: Detector, job: _Job, max_pixels: int, exif: bool, room: int, read: Callable[[ImageRef], bytes]
+) -> int:
     """Reads, decodes and prepares an image; returns the bytes of its pixels, if there is room to keep them."""
     data, picture = b"", None
     with job.stage("read"):
-        data = read(job.ref.source, job.ref.hint)
+        data = read(job.ref)
     if job.outcome is None:
         with job.stage("decode"):
             picture = decode(data, suffix_of(job.ref.source), channels=detector.channels, max_pixels=max_pixels)

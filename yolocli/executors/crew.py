@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from yolocli.executors.ahead import Ahead
 from yolocli.executors.base import Executor, Loaded
 from yolocli.executors.feed import STUCK_SECONDS, Feed
 from yolocli.machine.cpus import usable_cpus
@@ -210,10 +211,12 @@ class Crew:
                 stack.callback(lambda: peak.append(worker.close()))
                 self._messages.put(worker.loaded)
                 self._start.wait()
-                while (feed := self._feed) is not None and (taken := feed.take()) is not None:
+                ahead = Ahead(self._feed, worker) if self._feed is not None else None
+                while ahead is not None and (taken := ahead.take()) is not None:
                     sequence, items = taken
-                    outcomes = worker.detect(items, feed.batch)
-                    feed.finished()
+                    started = time.perf_counter()
+                    outcomes = worker.detect(items, ahead.batch)
+                    ahead.finished(outcomes, time.perf_counter() - started)
                     self._messages.put(_Chunk(sequence, outcomes))
             self._messages.put(_Ended(peak[0]))
         except BaseException as error:
@@ -233,3 +236,4 @@ def _in_order(chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
         while expected in waiting:
             yield waiting.pop(expected)
             expected += 1
+    yield from (waiting[sequence] for sequence in sorted(waiting))  # a run that was stopped lacks some

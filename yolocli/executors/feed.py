@@ -13,7 +13,7 @@ from yolocli.machine.threads import start_thread
 from yolocli.results import Item
 
 AHEAD = 4
-"""Chunks a worker that the feed may be ahead of the results that have been taken."""
+"""Chunks a worker that the feed may be ahead of the results that have been taken, unless it is told otherwise."""
 LISTED_AHEAD = 1_000_000
 """What may be listed ahead of that, where somebody wants to know how many images there are; 150 bytes each."""
 LISTED_AT_ONCE = 256
@@ -47,6 +47,7 @@ class Feed(Generic[T]):
         found: What has been found so far, whether or not there is anything left to do about it.
         whole: The stream has ended: nothing else will be found.
         batch: Images that go through the network together at most.
+        ahead: Chunks a worker that it may be ahead of the results; it reads on when half of them are out.
     """
 
     def __init__(self, found: Iterable[T], most: int = 1) -> None:
@@ -62,7 +63,7 @@ class Feed(Generic[T]):
         self._stream = iter(found)
         self._most = most
         self._turn: Callable[[Sequence[T]], Iterable[Item]] | None = None
-        self._chunk = self._window = self._beyond = 0
+        self._chunk = self._workers = self._beyond = 0
         self._changed = threading.Condition()
         self._listed: deque[T] = deque()
         self._items: deque[Item] = deque()
@@ -70,6 +71,7 @@ class Feed(Generic[T]):
         self._full = self._read_out = self._stopped = False
         self._error: BaseException | None = None
         self.found = self.batch = 0
+        self.ahead = AHEAD
         self.whole = False
         self._thread: threading.Thread | None = start_thread(self._run, "yolocli-feed")
 
@@ -139,18 +141,20 @@ class Feed(Generic[T]):
         with self._changed:
             self.batch = batch
             self._chunk = chunk_size(batch)
-            self._window = self._chunk * workers * AHEAD
+            self._workers = workers
             self._beyond = LISTED_AHEAD if list_ahead else 0
             self._outstanding = len(self._items)
             self._changed.notify_all()
 
-    def take(self) -> _Chunk | None:
-        """Returns the number of the next chunk and what is in it; waits for it; None at the end.
+    def take(self, *, wait: bool = True) -> _Chunk | None:
+        """Returns the number of the next chunk and what is in it; None at the end, or if it is not to `wait` for one.
 
         Raises:
-            YolocliError: If discovery did.
+            YolocliError: If discovery did, and it was to wait.
         """
         with self._changed:
+            if not (wait or self._chunks):
+                return None
             self._changed.wait_for(lambda: self._stopped or self._chunks or self._over)
             if self._stopped:
                 return None
@@ -226,9 +230,10 @@ class Feed(Generic[T]):
         """
         if not self._chunk:
             return self.seen < self._most
-        if self._outstanding + self._chunk > self._window:
+        window = self._chunk * self._workers * self.ahead
+        if self._outstanding + self._chunk > window:
             self._full = True
-        elif self._outstanding * 2 <= self._window:
+        elif self._outstanding * 2 <= window:
             self._full = False
         return not self._full
 

@@ -10,6 +10,7 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from yolocli.errors import ModelError
@@ -84,6 +85,11 @@ class MortalWorker(ABC):
         return [self._detect_alone(item) for item in items]
 
     @abstractmethod
+    def expect(self, items: Sequence[Item]) -> None:
+        """See `Worker.expect`."""
+        with suppress(DiedError):  # which the next call will find, and it reads itself then
+            self._call(child.expect, tuple(items))
+
     def _call(self, function: Callable[..., T], *arguments: object, timeout: float | None = None) -> T:
         """Returns what a function gives in the process, or raises what it raises there.
 

@@ -15,11 +15,16 @@ from yolocli.errors import ImageError
 from yolocli.sources.archives import MARK, is_for_archives, split
 from yolocli.sources.base import SCHEME, Source
 from yolocli.sources.names import upwards
+from yolocli.stores import STORES, is_url
 
 DISK = ""
 """The row of names without a scheme, and with one that no row has: the disk refuses those that are no files."""
 SOURCES: Mapping[str, str] = MappingProxyType(
-    {DISK: "yolocli.sources.disk:Disk", MARK: "yolocli.sources.archives.source:Archives"}
+    {
+        DISK: "yolocli.sources.disk:Disk",
+        MARK: "yolocli.sources.archives.source:Archives",
+        **dict.fromkeys(STORES, "yolocli.sources.store:Stores"),
+    }
 )
 """By scheme, in lower case and without `://`; archives and their members by what stands between the two."""
 
@@ -35,6 +40,11 @@ def scheme_of(name: str) -> str:
 def source_of(name: str) -> Source:
     """Returns the source of a file."""
     return _made(SOURCES[scheme_of(name)])
+
+
+def is_remote(name: str) -> bool:
+    """Tells whether a file is far away, so that several should be read at once."""
+    return is_url(name)
 
 
 @cache

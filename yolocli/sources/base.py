@@ -13,6 +13,7 @@ from yolocli.errors import ImageError, UsageError
 from yolocli.sources.made import made_in
 from yolocli.sources.names import Root
 from yolocli.sources.patterns import Patterns
+from yolocli.stores import is_url
 
 MOST_BYTES = 700_000_000
 """Of a file: somewhat more than the largest image takes as 16-bit numbers without compression."""
@@ -57,7 +58,7 @@ class Search:
 
     Attributes:
         config: As it was asked for.
-        skip: A folder that is never looked into, the output folder: absolute, without links.
+        skip: A folder that is never looked into, the output folder: absolute, without links; or its URL.
         notice: Told of what is left out for a reason the user may want to know.
         include: Files must match, if there are any.
         exclude: Files and folders must not match.
@@ -66,14 +67,14 @@ class Search:
         outputs: Folders that were not looked into, as runs made them.
     """
 
-    def __init__(self, config: SourceConfig, skip: Path | None, notice: Notice) -> None:
+    def __init__(self, config: SourceConfig, skip: Path | str | None, notice: Notice) -> None:
         """Begins a search.
 
         Raises:
             UsageError: If there are too many patterns.
         """
         self.config = config
-        self.skip = os.path.realpath(skip) if skip is not None else None
+        self.skip = None if skip is None else str(skip) if is_url(str(skip)) else os.path.realpath(skip)
         self.notice = notice
         try:
             self.include = Patterns(config.include)

@@ -10,14 +10,16 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, UsageError
 from yolocli.results import ImageFailure, ImageRef
-from yolocli.sources import scheme_of, source_of
+from yolocli.sources import is_remote, scheme_of, source_of
 from yolocli.sources.base import Found, Lister, Notice, Search
-from yolocli.sources.listed import names_in
+from yolocli.sources.lines import LooksAhead
+from yolocli.sources.listed import check_list, names_in
 from yolocli.sources.names import Names, Root, lies_in, root_at
 
 
@@ -29,13 +31,13 @@ class Discovery:
     """
 
     def __init__(
-        self, config: SourceConfig, *, skip: Path | None = None, notice: Notice = lambda message: None
+        self, config: SourceConfig, *, skip: Path | str | None = None, notice: Notice = lambda message: None
     ) -> None:
         """Says at once, before a model is loaded, that a name was mistyped.
 
         Args:
             config: What to look for.
-            skip: A directory that is never walked into: the output folder.
+            skip: A directory that is never walked into: the output folder, or its URL.
             notice: Called with a line about what is left out for a reason the user may want to know.
 
         Raises:
@@ -43,9 +45,11 @@ class Discovery:
         """
         self.search = Search(config, skip, notice)
         self._listers: dict[str, Lister] = {}
+        if config.files_from is not None:
+            check_list(config.files_from)
         for name in config.inputs:
             self._lister(name).check(name)
-            if skip is not None and os.path.realpath(name) == self.search.skip:
+            if isinstance(skip, Path) and os.path.realpath(name) == self.search.skip:
                 raise UsageError(
                     f"--output {skip}: is an input, too; use a folder of its own, such as {skip / 'results'}"
                 )
@@ -68,7 +72,7 @@ class Discovery:
             names: Those of the output folder; files that it has a root for need no other.
         """
         inputs = self.search.config.inputs
-        by_scheme = {scheme: [name for name in inputs if scheme_of(name) == scheme] for scheme in self._listers}
+        by_scheme = {scheme: [name for name in inputs if scheme_of(name) == scheme] for scheme in tuple(self._listers)}
         return [base for scheme, own in by_scheme.items() for base in self._listers[scheme].bases(own, names.covers)]
 
     def why_none(self) -> str:
@@ -82,11 +86,18 @@ class Discovery:
         for name in config.inputs:
             yield from self._lister(name).list(name, listed=False)
         if config.files_from is not None:
-            for name in names_in(config.files_from, null=config.null):
-                yield from self._lister(name).list(name, listed=True)
+            lines = names_in(config.files_from, null=config.null)
+            for name in lines:
+                if is_remote(name):
+                    yield from LooksAhead(chain([name], lines), self._of_line, is_remote)
+                else:
+                    yield from self._of_line(name)
         if outputs := self.search.outputs:
             these, more = min(outputs), f" and {len(outputs) - 1:,} more" if len(outputs) > 1 else ""
             self.search.notice(f"{these}{more}: made by earlier runs, not searched (use --include-outputs)")
+
+    def _of_line(self, name: str) -> Iterator[Found]:
+        return self._lister(name).list(name, listed=True)
 
     def _lister(self, name: str) -> Lister:
         scheme = scheme_of(name)

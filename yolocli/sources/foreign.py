@@ -6,7 +6,7 @@ import re
 
 from yolocli.sources.suffixes import VIDEO_SUFFIXES, suffix_of
 
-_URL = re.compile(r"(^|[\\/])(https?|ftp|rtsp|s3|gs):[\\/]", re.IGNORECASE)
+_URL = re.compile(r"^[a-z][a-z0-9+.-]+://|(^|[\\/])(https?|ftp|rtsp|s3|gs|az|hf):[\\/]", re.IGNORECASE)
 """At the beginning, or behind the folder that a name was made absolute with."""
 
 

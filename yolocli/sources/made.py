@@ -25,6 +25,11 @@ def marker(made: Iterable[str]) -> bytes:
     return TITLE + b"".join(os.fsencode(name) + b"\n" for name in sorted(made))
 
 
+def named_in(marker: bytes) -> frozenset[str]:
+    """Returns the sub-folders that a marker file names; none, if it is no such file."""
+    return frozenset(map(os.fsdecode, marker.split(b"\n")[1:-1])) if marker.startswith(TITLE) else frozenset()
+
+
 def made_in(folder: str | os.PathLike[str], names: Collection[str]) -> frozenset[str]:
     """Returns the sub-folders of a folder that are no input, as runs made them.
 
@@ -38,5 +43,5 @@ def made_in(folder: str | os.PathLike[str], names: Collection[str]) -> frozenset
         except (OSError, ValueError):
             content = b""
         if content.startswith(TITLE):
-            return frozenset(map(os.fsdecode, content.split(b"\n")[1:-1]))
+            return named_in(content)
     return MADE_BY_EARLIER if RUN_FILES.issubset(names) else frozenset()

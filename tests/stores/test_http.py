@@ -1,0 +1,52 @@
+"""Files of a web server: named one by one, as it lists nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests import fakes
+from tests.support import run, write_image
+from yolocli.config import SourceConfig
+from yolocli.errors import UsageError
+from yolocli.results import ImageFailure
+from yolocli.sources import source_of
+from yolocli.sources.discover import discover
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None: ...
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "site"
+    (folder / "a b").mkdir(parents=True)
+    write_image(folder / "a b" / "1.png")
+    write_image(folder / "2.png")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_files_are_read_by_their_urls(site: str, tmp_path: Path) -> None:
+    names = [f"{site}/a%20b/1.png", f"{site}/2.png", f"{site}/none.png"]
+    (tmp_path / "list").write_text("\n".join(names))
+    outcomes, _ = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), ordered=True)
+    assert [outcome.ref.source for outcome in outcomes] == names
+    assert [getattr(outcome, "error", "ok") for outcome in outcomes] == ["ok", "ok", "FileNotFoundError"]
+    assert run(names[1], loader=fakes.FakeLoader())[0][0].path == "2.png"
+    (failure,) = (outcome for outcome in outcomes if isinstance(outcome, ImageFailure))
+    assert source_of(site).gone(failure.ref.source)
+
+
+def test_it_is_said_that_a_web_server_lists_nothing(site: str) -> None:
+    with pytest.raises(UsageError, match="a web server holds cannot be listed, so name its files"):
+        list(discover(SourceConfig((f"{site}/a",))))
