@@ -105,7 +105,7 @@ Model = Annotated[
     option(
         "--model -m MODEL",
         MODEL,
-        "Weights (.pt) or a converted model, by path or URL, an official name, or builtin, which finds codes only.",
+        "Path or URL of weights or a converted model, an official name, or builtin.",
     ),
 ]
 Imgsz = Annotated[
@@ -119,9 +119,7 @@ Iou = Annotated[float, option("--iou SHARE", MODEL, "NMS drops boxes that overla
 MaxDet = Annotated[int, option("--max-det N", MODEL, "Boxes kept of an image.")]
 Classes = Annotated[
     Optional[list[str]],
-    several(
-        "--classes CLASS,...", MODEL, "Names or ids of classes to keep, comma-separated or repeated.", default="all"
-    ),
+    several("--classes CLASS,...", MODEL, "Names or ids to keep, comma-separated.", default="all"),
 ]
 Masks = Annotated[
     str,
@@ -133,7 +131,7 @@ TrustWeights = Annotated[bool, option("--trust-weights", MODEL, "Load a checkpoi
 
 Runtime = Annotated[
     str,
-    option("--runtime RUNTIME", RUN, "auto (fastest), openvino, torch.", **CHOSEN_RUNTIMES),
+    option("--runtime RUNTIME", RUN, "auto, openvino or torch.", **CHOSEN_RUNTIMES),
 ]
 Precision = Annotated[
     Optional[str],
@@ -175,7 +173,7 @@ Timeout = Annotated[
     option(
         "--timeout TIME",
         LIMITS,
-        "Time an image may take, such as 30s; process or ray mode only.",
+        "Time an image may take (process, ray).",
         parse_duration,
         default="none",
     ),
@@ -210,7 +208,7 @@ Output = Annotated[
     option(
         "--output -o FOLDER",
         OUTPUT,
-        "Folder for results, or its URL (s3://, gs://, az://).",
+        "Folder for results, or a URL.",
         place,
         default=f"{DEFAULT_OUTPUT}; none with --stdout",
     ),

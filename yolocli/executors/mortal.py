@@ -84,12 +84,12 @@ class MortalWorker(ABC):
                 self._restart()
         return [self._detect_alone(item) for item in items]
 
-    @abstractmethod
     def expect(self, items: Sequence[Item]) -> None:
         """See `Worker.expect`."""
         with suppress(DiedError):  # which the next call will find, and it reads itself then
             self._call(child.expect, tuple(items))
 
+    @abstractmethod
     def _call(self, function: Callable[..., T], *arguments: object, timeout: float | None = None) -> T:
         """Returns what a function gives in the process, or raises what it raises there.
 
