@@ -546,7 +546,7 @@ def test_what_is_no_model_is_called_so_in_one_line(one: Path, content: str) -> N
         (one.parent / "notes").write_text(content)
     answer = yolocli("detect", one, "-m", "notes", "-q", cwd=one.parent)
     _says(answer, 4, "notes: is not a model; give weights (.pt)", "builtin, which finds codes only")
-    assert len(answer.stderr) < 250
+    assert len(answer.stderr) - len(os.fspath(one.parent)) < 200
 
 
 @pytest.mark.slow
