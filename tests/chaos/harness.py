@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support import clean_environment, projections, records
+from yolocli.sources.made import MARKER
 
 MODES = ("thread", "locked", "process")
 SABOTEUR = Path(__file__).parent / "saboteur"
@@ -246,7 +247,7 @@ def assert_equal(output: Path, expected: Mapping[str, bytes]) -> None:
     assert not different, different[:5]
     assert not (output / ".partial").exists()
     beside = {entry.name for entry in output.iterdir()} - {name.split("/")[0] for name in expected}
-    assert beside - {".lock"} == {"results.jsonl", "run.json", "summary.json"}
+    assert beside - {".lock", MARKER} == {"results.jsonl", "run.json", "summary.json"}
 
 
 def assert_done_once(output: Path, images: int) -> None:
