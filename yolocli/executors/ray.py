@@ -2,8 +2,9 @@
 
 Plain actors, and not Ray Data. The crew does already what a Ray Data pipeline would: it lists as a stream, keeps a
 bounded window, and starts workers as there is work; each of its threads drives one actor and has one chunk there, so
-that when an actor dies it is known which chunk was in it. Ray Data gives a dead actor's block to another, which dies of
-the same image, or drops the block; it knows blocks, and not images.
+that when an actor dies it is known which chunk was in it. Ray Data knows blocks, and not images. Measured with Ray
+2.60, two actors and a stand-in for the network: of 1,000 images one ends its process. Here they take 10 s and give 999
+results and a failure; Ray Data with `max_errored_blocks=-1` had not ended after 200 s. A call of an actor takes 0.7 ms.
 
 Nothing is left to Ray's own retries, on purpose (`max_restarts=0`, `max_task_retries=0`): an actor that Ray restarts
 gets the deadly image again; retries do not cover what the code raises; and a constructor that fails is not tried again.
