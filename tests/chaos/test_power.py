@@ -93,7 +93,9 @@ def test_what_a_run_did_outlives_a_power_cut(disk: Disk, album: Path, launcher: 
     disk.cut_power()
     assert {file.relative_to(output): file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
     assert json.loads(before[Path("summary.json")])["complete"] is True
-    assert len(before) == 2 * images + len({"run", "results", "summary", "images", "detections", "failures", "lock"})
+    assert len(before) == 2 * images + len(
+        {"run", "results", "summary", "images", "detections", "failures", "lock", "marker"}
+    )
     code, run = launcher.run(album, output=output, options=FORMATS)
     assert code == 1, run.stderr
     assert_done_once(output, images)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(params=TASKS)
 def task(request: pytest.FixtureRequest) -> str:
-    """All tasks in the long form; two that differ the most stand for them else."""
-    if request.param not in {"segment", "classify"} and not request.config.getoption("--long"):
+    """All tasks in the long form; the one that differs the most stands for them else."""
+    if request.param != "segment" and not request.config.getoption("--long"):
         pytest.skip("with --long: others stand for it")
     return str(request.param)
 

@@ -378,6 +378,8 @@ print(json.dumps([len(outcome.detections), outcome.width, peak]))
 def test_hundreds_of_masks_on_8k_take_no_memory_to_speak_of(
     request: pytest.FixtureRequest, tmp_path: Path, runtime: str, imgsz: int, masks: str
 ) -> None:
+    if imgsz == 640 and not request.config.getoption("--long"):
+        pytest.skip("with --long: larger masks stand for it")
     if runtime == "openvino":
         request.getfixturevalue("openvino")
     tile = cv2.imread(str(SAMPLES / "shop/price_tags.jpg"))
