@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -23,12 +25,19 @@ from tests.ray_nodes import Nodes, wait_until
 from tests.support import REPOSITORY, clean_environment, projections, records, run, run_config, write_image
 from tests.test_modes import Notices
 from yolocli.builtin import WEIGHTS
+from yolocli.config import DetectorConfig
 from yolocli.errors import ExitCode, ModelError, UsageError, WorkerError
 from yolocli.executors import ray as ray_mode
+from yolocli.executors.base import Loaded, WorkerSpec
+from yolocli.executors.colleagues import Colleagues
+from yolocli.executors.mortal import DiedError, ExpiredError
+from yolocli.executors.ray import RayWorker
+from yolocli.executors.ray_actor import Place, installed_version, own_detector
+from yolocli.executors.ray_cluster import Connection
 from yolocli.images.letterbox import Canvas
 from yolocli.parsing import parse_resources, parse_workers
 from yolocli.pipeline import Run
-from yolocli.results import Detection, Findings, ImageFailure, ImageResult, Outcome
+from yolocli.results import Detection, Findings, ImageFailure, ImageRef, ImageResult, Outcome
 from yolocli.runtimes.choose import prepare_again
 from yolocli.runtimes.plan import Prepared
 from yolocli.tasks.base import Raw
@@ -57,12 +66,12 @@ class BlindLoader(fakes.FakeLoader):
         import ray
 
         if ray.get_runtime_context().get_node_id() in self.digest:
-            from yolocli.executors import chunk
+            from yolocli.sources.disk import Disk
 
             def read(*arguments: object, **options: object) -> bytes:
                 raise FileNotFoundError(2, "No such file or directory")
 
-            chunk.read = read
+            Disk.read = read  # type: ignore[method-assign]
         return super().load(prepared)
 
 
@@ -159,14 +168,22 @@ def test_a_driver_that_is_stopped_or_killed_leaves_no_actor_and_goes_on(
 def test_what_a_node_does_not_see_is_read_on_another_and_said_once(cluster: Nodes, many: Path) -> None:
     ids = [cluster.id_of(node) for node in (*cluster.added, cluster.head)]
     notices = Notices()
-    outcomes = list(Run(run_config(many, **A_NODE_EACH, workers=3), [notices], BlindLoader(0.02, ids[0])))
+    outcomes = list(
+        Run(run_config(many, **A_NODE_EACH, workers=3, least_workers=3), [notices], BlindLoader(0.02, ids[0]))
+    )
     assert len(outcomes) == COUNT
     assert {outcome.status for outcome in outcomes} == {"ok"}
     (said,) = notices.said
     assert f"does not see {many}" in said
 
     notices = Notices()
-    outcomes = list(Run(run_config(many, **A_NODE_EACH, workers=3, batch=8), [notices], BlindLoader(0, " ".join(ids))))
+    outcomes = list(
+        Run(
+            run_config(many, **A_NODE_EACH, workers=3, least_workers=3, batch=8),
+            [notices],
+            BlindLoader(0, " ".join(ids)),
+        )
+    )
     assert {(outcome.stage, outcome.error) for outcome in outcomes if isinstance(outcome, ImageFailure)} == {
         ("read", "FileNotFoundError")
     }
@@ -259,6 +276,52 @@ def test_a_cluster_that_is_not_there_is_said(many: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(WorkerError, match=r"^no connection to Ray at 127\.0\.0\.1:9: .*; check --ray-address"):
         run(many, mode="ray", ray_address="127.0.0.1:9", loader=fakes.FakeLoader())
+
+
+class NoPlace:
+    """A cluster that has a place for the first actor alone, which then dies."""
+
+    holds = "1 CPU"
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def has(self) -> str:
+        return "1 CPU"
+
+    def start(self) -> Any:
+        self.started = number = self.started + 1
+        answer = SimpleNamespace(remote=lambda call: (number, call))
+        return SimpleNamespace(place=SimpleNamespace(remote=lambda: number), answer=answer)
+
+    def end(self, actor: Any) -> None: ...
+
+    def wait(self, promise: Any, seconds: float | None = None) -> Any:
+        if promise == 1:
+            return Place("a", "a", installed_version())
+        if isinstance(promise, int):
+            raise ExpiredError
+        number, call = promise
+        assert number == 1, "an actor without a place is asked"
+        if pickle.loads(call)[0] is own_detector:
+            return pickle.dumps((Loaded("", 1, {}, "detect"), None, None))
+        raise DiedError
+
+
+def test_a_worker_without_a_place_hands_its_chunk_on_and_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_mode, "ROOM_SECONDS", 0.1)
+    loader = fakes.FakeLoader()
+    spec = WorkerSpec(loader, loader.prepare(DetectorConfig(), (), None))
+    item = ImageRef("a.png", "/a.png")
+    done: list[Outcome] = [ImageResult(item, 1, 1, ())]
+    colleagues = Colleagues(print)
+    worker = RayWorker(spec, 0, cast("Connection", NoPlace()), colleagues)
+    colleagues.join(cast("RayWorker", SimpleNamespace(node="b", lend_a_hand=lambda items, batch: ("b", done))))
+    assert worker.detect([item], 1) == done
+    assert worker.node == ""
+    worker.expect([item])
+    assert worker.detect([item], 1) == done
+    assert worker.close() == 0
 
 
 def test_a_model_is_looked_for_and_compared_where_it_is_to_run(tmp_path: Path) -> None:

@@ -122,6 +122,16 @@ class RayWorker(MortalWorker):
                 outcomes[position] = outcome
         return outcomes
 
+    def expect(self, items: Sequence[Item]) -> None:
+        """See `Worker.expect`; it waits neither for an actor nor for a chunk of another worker."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self.node:
+                super().expect(items)
+        finally:
+            self._lock.release()
+
     def lend_a_hand(self, items: Sequence[Item], batch: int) -> tuple[str, list[Outcome]] | None:
         """Does the chunk of another worker; returns the node and what came of it, or None if it is not free."""
         if not self._lock.acquire(timeout=TICK_SECONDS / 4):
