@@ -104,10 +104,11 @@ def test_every_command_and_script_of_the_readme(place: Path) -> None:
     said = {command: shell(place, command) for command in commands("README.md") if command not in OF_CI}
     names = [path.name for path in place.iterdir()]
     assert {"yolocli-out", "codes", "persons", "sure", "more-results"} <= set(names)
-    counts, draws, calls = blocks("README.md", "python")
+    counts, calls = blocks("README.md", "python")
     assert "persons in" in run_in(place, [sys.executable, "-c", counts], {0})
-    run_in(place, [sys.executable, "-c", draws], {0})
-    assert len(list(place.glob("*.boxes.jpg"))) > 10
+    assert len(list((place / "yolocli-out/drawn").rglob("*.jpg"))) > 10
+    assert all((place / name / "report.html").exists() for name in ("yolocli-out", "codes"))
+    assert {"coco.json", "results.sqlite"} <= {path.name for path in (place / "yolocli-out").iterdir()}
     assert "Detection" not in run_in(place, [sys.executable, "-c", calls], {0})
     assert "photos" in said["yolocli detect photos --dry-run"]
     assert all(line.startswith('["/') for line in _lines(said, "jq"))
