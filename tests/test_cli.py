@@ -519,7 +519,6 @@ def test_quiet_with_failures_says_one_line(one: Path, env: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("https://example.org/a.jpg?size=2", "what follows a '?' in a URL is not taken"),
         ("rtsp://camera/1", "is a URL; yolocli reads files"),
         ("gone.mp4", "is a video; yolocli reads images"),
     ],
