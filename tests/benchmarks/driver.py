@@ -74,7 +74,11 @@ class Answers:
 
     shares: ClassVar[bool] = False
     ends_images: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
     grace: float | None = None
+    most: int | None = None
+    least: int | None = None
     loaded = Loaded("faked", 8, {0: "thing"}, "detect")
 
     def __init__(self, spec: WorkerSpec) -> None: ...
@@ -84,6 +88,8 @@ class Answers:
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         return [item if isinstance(item, ImageFailure) else ImageResult(item, 1920, 1080, BOXES) for item in items]
+
+    def expect(self, items: Sequence[Item]) -> None: ...
 
     def kill(self) -> None: ...
 
