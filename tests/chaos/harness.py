@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support import clean_environment, projections, records
-from yolocli.sources.made import MARKER
+from yolocli.sources.outputs import MARKER
 
 MODES = ("thread", "locked", "process")
 SABOTEUR = Path(__file__).parent / "saboteur"

@@ -23,7 +23,7 @@ from yolocli.output.formats.json_files import FILES as JSON
 from yolocli.output.places import MAX_NAME_BYTES, per_image, places
 from yolocli.output.run_file import read_json, write_json
 from yolocli.output.sink import ImageFiles
-from yolocli.sources.made import MARKER
+from yolocli.sources.outputs import MARKER
 
 
 @pytest.fixture

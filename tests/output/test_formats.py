@@ -45,7 +45,7 @@ from yolocli.output.run_file import write_json
 from yolocli.output.sink import ImageFiles, Link, Sink
 from yolocli.output.trees import refuse_changed, remove_trees
 from yolocli.results import Detection, ImageFailure, Outcome
-from yolocli.sources.made import MARKER
+from yolocli.sources.outputs import MARKER
 
 in_every_format = pytest.mark.parametrize("name", FORMATS)
 

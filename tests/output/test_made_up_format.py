@@ -15,7 +15,7 @@ from yolocli.output.formats import and_earlier, find_format, find_formats
 from yolocli.output.ownership import JOURNAL
 from yolocli.output.projection import rebuild
 from yolocli.pipeline import Run
-from yolocli.sources.made import MARKER
+from yolocli.sources.outputs import MARKER
 
 HEAD = "task detect mode thread roots 1 "
 

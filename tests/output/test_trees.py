@@ -34,7 +34,7 @@ from yolocli.output.sink import Original
 from yolocli.output.stems import Stems, plainer
 from yolocli.output.tree_disk import TreeDisk
 from yolocli.results import Detection, ImageFailure, ImageRef, Outcome, file_version
-from yolocli.sources.made import MARKER, made_in
+from yolocli.sources.outputs import MARKER, made_in
 from yolocli.sources.suffixes import IMAGE_SUFFIXES
 
 CAT, DOG = box("cat", 0), box("dog", 1)

@@ -15,7 +15,7 @@ from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import every_format, files_of
 from yolocli.output.projection import rebuild
 from yolocli.output.sink import ImageFiles
-from yolocli.sources.made import MARKER, made_in, marker
+from yolocli.sources.outputs import MARKER, made_in, marker
 
 DRAWN = ImageFiles("drawn", ".jpg", b"\xff\xd8")
 

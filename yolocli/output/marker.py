@@ -11,12 +11,12 @@ from yolocli.output.anchors import Anchors
 from yolocli.output.disk import sync_names, sync_stream
 from yolocli.output.ownership import MARKER_FILE, below, is_foreign, refusal
 from yolocli.output.partial import Partial
-from yolocli.sources.made import KNOWN_BY, MARKER, made_in, marker
+from yolocli.sources.outputs import KNOWN_BY, MARKER, made_in, marker
 from yolocli.sources.suffixes import is_image
 
 
 class Marker:
-    """See `yolocli.sources.made`."""
+    """See `yolocli.sources.outputs`."""
 
     def __init__(self, root: Path, folders: Anchors, partial: Partial) -> None:
         self._root = root

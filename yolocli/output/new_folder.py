@@ -12,7 +12,7 @@ from yolocli.errors import UsageError
 from yolocli.output.folder import OutputFolder
 from yolocli.output.ownership import LOCK
 from yolocli.output.partial import PARTIAL
-from yolocli.sources.made import MARKER
+from yolocli.sources.outputs import MARKER
 
 
 def refuse_used(target: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from yolocli.errors import UsageError
 from yolocli.output.anchors import Place
 from yolocli.output.sink import File, ImageFiles, Tree
-from yolocli.sources.made import MARKER, TITLE
+from yolocli.sources.outputs import MARKER, TITLE
 
 LOCK, RUN, JOURNAL, SUMMARY = ".lock", "run.json", "results.jsonl", "summary.json"
 DAMAGED = "results.damaged.jsonl"

@@ -13,7 +13,7 @@ from yolocli.output.disk import writing
 from yolocli.output.ownership import below, mark_found, refusal
 from yolocli.output.partial import Partial
 from yolocli.output.sink import Link
-from yolocli.sources.made import MARKER, made_in
+from yolocli.sources.outputs import MARKER, made_in
 from yolocli.sources.suffixes import is_image
 
 

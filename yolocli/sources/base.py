@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 
 from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, UsageError
-from yolocli.sources.made import made_in
 from yolocli.sources.names import Root
+from yolocli.sources.outputs import made_in
 from yolocli.sources.patterns import Patterns
 from yolocli.stores import is_url
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from yolocli.sources.made import KNOWN_BY
+from yolocli.sources.outputs import KNOWN_BY
 
 Made: TypeAlias = Callable[[str, Collection[str], Set[str]], Set[str]]
 MOST_WILD_TEXT = 2**17

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from yolocli.errors import ImageError, UsageError
 from yolocli.sources.archives import is_archive
 from yolocli.sources.base import Found, Search, check_size
-from yolocli.sources.made import MARKER, named_in
 from yolocli.sources.names import Root, lies_in, root_at
+from yolocli.sources.outputs import MARKER, named_in
 from yolocli.sources.suffixes import is_image
 from yolocli.sources.walk import IGNORE_FILE
 from yolocli.stores import store_of, where

@@ -12,8 +12,8 @@ from typing import TypeAlias
 from yolocli.errors import ImageError
 from yolocli.machine.bounded import read_bounded
 from yolocli.sources.base import Found, Search
-from yolocli.sources.made import KNOWN_BY
 from yolocli.sources.names import Root
+from yolocli.sources.outputs import KNOWN_BY
 from yolocli.sources.paths import base_of_folder
 from yolocli.sources.patterns import Patterns
 from yolocli.sources.suffixes import is_image
