@@ -8,9 +8,7 @@ machine; images/s are told beside it.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -84,16 +82,16 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"plain": [], "drawn": [], "encoder": [], "files": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.repeats):
-            plain = run(command, Path(folder, "plain"))
-            drawn = run([*command, "--save-images"], Path(folder, "drawn"))
-            alone, files = encode(frames), encode(frames, Path(folder))
+            # nothing is deleted in between: ext4 looks at each file deleted just now when it makes a new one
+            plain = run(command, Path(folder, f"plain-{number}"))
+            drawn = run([*command, "--save-images"], Path(folder, f"drawn-{number}"))
+            (written := Path(folder, f"written-{number}")).mkdir()
+            alone, files = encode(frames), encode(frames, written)
             for name, times in (("plain", plain), ("drawn", drawn), ("encoder", alone), ("files", files)):
                 seconds[name].append(times.cpu)
             rates = [f"{len(frames) / times.wall:.1f}" for times in (plain, drawn)]
             figures = said(drawn.cpu - plain.cpu, alone.cpu, files.cpu, len(frames))
             print(f"round {number}: {rates[0]} images/s, {rates[1]} with pictures; {figures}", flush=True)
-            for name in ("plain", "drawn"):
-                shutil.rmtree(os.path.join(folder, name))
     costs = [drawn - plain for plain, drawn in zip(seconds["plain"], seconds["drawn"], strict=True)]
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     print("median of rounds:", said(statistics.median(costs), middle["encoder"], middle["files"], len(frames)))
