@@ -21,6 +21,7 @@ from yolocli.runtimes.torch.library import import_ultralytics
 
 MODELS: Mapping[str, tuple[str, dict[str, Any], int]] = MappingProxyType(
     {
+        "yolo11n": ("11/yolo11.yaml", {}, 640),
         "yolo11n-seg": ("11/yolo11-seg.yaml", {}, 640),
         "yolo11n-pose": ("11/yolo11-pose.yaml", {"nc": 80}, 640),
         "yolo11n-obb": ("11/yolo11-obb.yaml", {}, 640),
