@@ -127,6 +127,13 @@ class FakeLoader:
         return self.made[-1]
 
 
+class TellingLoader(FakeLoader):
+    """Fails with what a variable of the environment holds where it loads."""
+
+    def load(self, prepared: Prepared) -> FakeDetector:
+        raise ModelError(f"told: {os.environ['YOLOCLI_TEST_TOLD']}")
+
+
 class GuardedLoader(YoloLoader):
     """Loads the real detector where making a YOLO or a predictor is an error."""
 

@@ -222,6 +222,15 @@ def test_a_model_that_cannot_be_used_ends_the_run_before_any_image(
             run(tmp_path, model=str(weights), mode=mode, workers=2, classes=("unicorn",))
 
 
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "ray"])
+def test_workers_have_the_environment_of_now(mode: str, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a store is may stand in it, and the server that forks children outlives a run."""
+    for told in ("one", "two"):
+        monkeypatch.setenv("YOLOCLI_TEST_TOLD", told)
+        with pytest.raises(ModelError, match=f"told: {told}"):
+            run(many, loader=fakes.TellingLoader(), mode=mode, workers=1)
+
+
 def test_locked_mode_does_not_try_again_what_cannot_be_loaded(tmp_path: Path) -> None:
     write_image(tmp_path / "in/a.jpg")
     tried: list[object] = []

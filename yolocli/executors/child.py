@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -23,8 +24,15 @@ from yolocli.runtimes.plan import Prepared
 _worker: LocalWorker
 
 
-def serve(pipe: Connection) -> None:
-    """Answers calls until the parent closes its end."""
+def serve(pipe: Connection, environment: Mapping[str, str]) -> None:
+    """Answers calls until the parent closes its end.
+
+    Args:
+        pipe: To the parent.
+        environment: The parent's, as it is now; what forks children has that of when it was started.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # so does a kill of the group; a child ends with its parent
     os.dup2(2, 1)  # stdout is the parent's, for data

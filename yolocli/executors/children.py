@@ -57,7 +57,8 @@ class Children:
         except OSError as error:
             raise _cannot_start(error) from error
         try:
-            child = self._context.Process(target=child_side.serve, args=(its_end,))  # type: ignore[attr-defined]
+            process = self._context.Process  # type: ignore[attr-defined]
+            child = process(target=child_side.serve, args=(its_end, dict(os.environ)))
             with multiprocessing_apart():
                 _start_tracker()
                 _start_server(self._context)
