@@ -25,6 +25,7 @@ def draw(
     from yolocli.cli.progress import make_progress
     from yolocli.executors.pictures import Pictures
     from yolocli.machine.memory import keep_freed_memory
+    from yolocli.output.at_hand import to_change
     from yolocli.output.draw import draw as draw_all
     from yolocli.output.extract import Choice, extract
     from yolocli.output.formats.pictures import DRAWN_FILES
@@ -36,8 +37,6 @@ def draw(
     keep_freed_memory()
     mute_libraries()
     watcher = make_progress(sys.stderr, quiet=quiet, bar=not no_progress)
-    if output is not None:
-        extract(folder, output, (), choice, notice=watcher.notice)
     drawn = failed_before = 0
 
     def told(outcome: Outcome) -> None:
@@ -49,19 +48,22 @@ def draw(
             drawn += not isinstance(outcome, ImageFailure)
             watcher.outcome(outcome)
 
-    watcher.started()
-    try:
-        missing = draw_all(
-            output or folder,
-            Pictures(images=True, crops=save_crops),
-            told,
-            lambda images: watcher.total(images, True),
-            watcher.notice,
-        )
-    finally:
-        watcher.finished()
+    with to_change(output or folder, watcher.notice) as made:
+        if output is not None:
+            extract(folder, made, (), choice, notice=watcher.notice)
+        watcher.started()
+        try:
+            missing = draw_all(
+                made,
+                Pictures(images=True, crops=save_crops),
+                told,
+                lambda images: watcher.total(images, True),
+                watcher.notice,
+            )
+        finally:
+            watcher.finished()
     if not quiet:
         without = f", {missing:,} could not be drawn" if missing else ""
-        tell(f"{(output or folder) / DRAWN_FILES.folder}: {drawn:,} images drawn{without}")
+        tell(f"{(output or folder).rstrip('/')}/{DRAWN_FILES.folder}: {drawn:,} images drawn{without}")
     if missing:
         raise typer.Exit(ExitCode.SOME_FAILED)

@@ -20,15 +20,17 @@ def export(
     timings: options.KeptTimings = DEFAULTS.timings,
 ) -> None:
     """Write results again, in other formats or stricter; without --conf and --classes, with all boxes of the run."""
+    from yolocli.output.at_hand import to_change
     from yolocli.output.extract import Choice, extract
     from yolocli.output.projection import rebuild
 
     wanted = with_options(tuple(formats or DEFAULTS.formats), save_conf=save_conf, image_root=image_root)
     choice = Choice(confidence, tuple(classes) if classes else None)
-    if output is not None:
-        count = extract(folder, output, wanted, choice, timings, tell)
-    elif choice != Choice():
+    if output is None and choice != Choice():
         raise UsageError("--conf and --classes leave boxes out: name a new folder for the others with --output")
-    else:
-        count = rebuild(folder, wanted, timings, tell)
+    with to_change(output or folder, tell) as made:
+        if output is not None:
+            count = extract(folder, made, wanted, choice, timings, tell)
+        else:
+            count = rebuild(made, wanted, timings, tell)
     tell(f"{output or folder}: {', '.join(wanted)} of {count:,} images")

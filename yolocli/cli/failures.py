@@ -11,8 +11,10 @@ from yolocli.cli.terminal import write
 
 def failures(folder: options.RunFolder, null: options.NullAfter = False) -> None:
     """Print the path of each image that failed, for xargs and `detect --files-from`; nothing where none did."""
+    from yolocli.output.at_hand import to_read
     from yolocli.output.failed import failed
 
     end = b"\0" if null else b"\n"
-    for source in failed(folder):
-        write(sys.stdout.buffer, os.fsencode(source) + end)
+    with to_read(folder) as root:
+        for source in failed(root):
+            write(sys.stdout.buffer, os.fsencode(source) + end)

@@ -14,9 +14,11 @@ def merge(
     timings: options.KeptTimings = DEFAULTS.timings,
 ) -> None:
     """Join the output folders of shards, or of several machines, to one."""
+    from yolocli.output.at_hand import to_change
     from yolocli.output.merge import merge as join
 
-    totals = join(folders, output, formats or None, timings, tell)
+    with to_change(output, tell) as made:
+        totals = join(folders, made, formats or None, timings, tell)
     tell(
         f"{output}: {totals.images + totals.failures:,} images of {len(folders):,} folders, {totals.failures:,} failed"
     )

@@ -266,19 +266,19 @@ NoProgress = Annotated[bool, option("--no-progress", PEOPLE, "No bar, no progres
 
 # Of export, merge and failures
 
-RunFolder = Annotated[Path, argument("FOLDER", "The output folder of a run.")]
+RunFolder = Annotated[str, argument("FOLDER", "The output folder of a run, or its URL.")]
 NewFolder = Annotated[
-    Optional[Path],
+    Optional[str],
     option(
-        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes.", path, default="FOLDER itself"
+        "--output -o FOLDER", OUTPUT, "A new folder, needed by --conf and --classes, or a URL.", default="FOLDER itself"
     ),
 ]
-RunFolders = Annotated[list[Path], argument("FOLDERS", "The output folders of runs.")]
+RunFolders = Annotated[list[str], argument("FOLDERS", "The output folders of runs, or their URLs.")]
 MergedFormats = Annotated[
     Optional[list[str]],
     several("--format FORMAT,...", OUTPUT, "As for detect.", default="those that all of the folders have"),
 ]
-MergedFolder = Annotated[Path, option("--output -o FOLDER", OUTPUT, "A new folder for all.", default=False)]
+MergedFolder = Annotated[str, option("--output -o FOLDER", OUTPUT, "A new folder for all, or a URL.", default=False)]
 NullAfter = Annotated[bool, option("--null -0", OUTPUT, "End each with a NUL byte, which no name holds.")]
 KeptTimings = Annotated[bool, option("--timings", OUTPUT, "With the ms of each stage, if the run kept them.")]
 

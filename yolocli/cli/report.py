@@ -21,10 +21,15 @@ def report(
 ) -> None:
     """Make a page of a run, with figures and pictures, that opens from disk."""
     from yolocli.cli.signals import end_on_signals
+    from yolocli.output.at_hand import to_change
+    from yolocli.output.formats.page import PAGE
+    from yolocli.stores import is_url
 
     end_on_signals()
     mute_libraries()
-    _make(folder, sample, seed, bar=not no_progress)  # type: ignore[arg-type]  # what its parser made of it
+    with to_change(folder, tell) as root:
+        shown = f"{folder.rstrip('/')}/{PAGE.name}" if is_url(folder) else ""
+        _make(root, sample, seed, bar=not no_progress, shown=shown)  # type: ignore[arg-type]  # by its parser
 
 
 def check_report(output: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from yolocli.checks import check_share
 from yolocli.errors import UsageError
+from yolocli.output.at_hand import name_of, to_read
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import without_map
 from yolocli.output.journal import Journal, mend
@@ -43,7 +44,7 @@ class Choice:
 
 
 def extract(
-    root: Path,
+    place: str | os.PathLike[str],
     target: Path,
     formats: Sequence[str],
     choice: Choice,
@@ -56,7 +57,7 @@ def extract(
     boxes as --max-det allows. There are no maps in it, and none are named.
 
     Args:
-        root: The output folder of a run.
+        place: The output folder of a run: a path or a URL.
         target: The new folder; must be empty, if it is there.
         formats: See `find_formats`.
         choice: What to keep.
@@ -71,10 +72,11 @@ def extract(
         OutputError: If the journal is damaged or a file cannot be written.
     """
     wanted = find_formats(formats)
-    source = opened(root)
-    refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
     refuse_used(target)
     with ExitStack() as stack:
+        root = stack.enter_context(to_read(place))
+        source = opened(root)
+        refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
         stack.enter_context(source.held())
         mend(source, notice)
         roots = roots_of(source)
@@ -87,7 +89,7 @@ def extract(
             fingerprint["confidence"] = choice.confidence
         if choice.classes is not None:
             fingerprint["classes"] = sorted(set(choice.classes))
-        settings = (run.get("settings") or {}) | {"formats": list(wanted), "exported_from": os.path.abspath(root)}
+        settings = (run.get("settings") or {}) | {"formats": list(wanted), "exported_from": name_of(place)}
         stored = {} if roots is None else {"roots": [asdict(entry) for entry in roots]}  # unknown is not none
         run |= {"fingerprint": fingerprint, "settings": settings} | stored
         made = stack.enter_context(new_folder(target))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yolocli.errors import OutputError, UsageError
+from yolocli.output.at_hand import name_of, to_read
 from yolocli.output.fingerprint import changed_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
@@ -33,12 +34,9 @@ class _Part:
     """A folder to be merged."""
 
     folder: OutputFolder
+    name: str
     run: Mapping[str, Any]
     roots: Sequence[Root]
-
-    @property
-    def name(self) -> str:
-        return os.fspath(self.folder.root)
 
     @property
     def shard(self) -> str | None:
@@ -47,7 +45,7 @@ class _Part:
 
 
 def merge(
-    roots: Sequence[Path],
+    places: Sequence[str | os.PathLike[str]],
     target: Path,
     formats: Sequence[str] | None = None,
     timings: bool = False,
@@ -58,7 +56,7 @@ def merge(
     It holds one outcome of each folder at a time, and for each image what sorts it.
 
     Args:
-        roots: The folders, in any order.
+        places: The folders, in any order: paths or URLs.
         target: The new folder; must be empty, if it is there.
         formats: See `find_formats`; None makes those that all of the folders have.
         timings: See `rebuild`.
@@ -75,14 +73,14 @@ def merge(
     asked = None if formats is None else find_formats(formats)
     refuse_used(target)
     with ExitStack() as stack:
-        parts = [_part(stack, root, notice) for root in _different(roots)]
+        parts = [_part(stack, place, notice) for place in _different(places)]
         _refuse_other_settings(parts)
         _refuse_shards(parts)
         found = _roots(parts)
         wanted = find_formats(_shared_formats(parts)) if asked is None else asked
         told = next((part.run for part in parts if part.run.get("names")), parts[0].run)
         settings = {**(told.get("settings") or {}), "shard": None, "formats": list(wanted)}
-        settings["merged_from"] = [os.path.abspath(part.name) for part in parts]
+        settings["merged_from"] = [name_of(part.name) for part in parts]
         run = {**told, "settings": settings, "roots": [asdict(root) for root in found]}
         made = stack.enter_context(new_folder(target))
         write_json(made, RUN, run | {"finished": None})
@@ -97,27 +95,28 @@ def merge(
         return totals
 
 
-def _different(roots: Sequence[Path]) -> list[Path]:
+def _different(places: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Returns the folders.
 
     Raises:
         UsageError: If one is named twice.
     """
-    seen: dict[str, Path] = {}
-    for root in roots:
-        real = os.path.realpath(root)
-        if real in seen:
-            raise UsageError(f"{root}: is named twice")
-        seen[real] = root
+    seen: dict[str, str] = {}
+    for place in places:
+        name = name_of(place)
+        if name in seen:
+            raise UsageError(f"{os.fspath(place)}: is named twice")
+        seen[name] = os.fspath(place)
     return list(seen.values())
 
 
-def _part(stack: ExitStack, root: Path, notice: Notice) -> _Part:
-    """Opens a folder, so that no run can write to it.
+def _part(stack: ExitStack, place: str, notice: Notice) -> _Part:
+    """Opens a folder, so that no run can write to it, or a copy of one in a store.
 
     Raises:
         UsageError: If it is no output folder, in use, or an earlier version wrote it without its roots.
     """
+    root = stack.enter_context(to_read(place, maps=True))
     folder = opened(root)
     refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
     stack.enter_context(folder.held())
@@ -126,7 +125,7 @@ def _part(stack: ExitStack, root: Path, notice: Notice) -> _Part:
     run = read_json(folder, RUN)
     if run is None or roots is None:
         raise UsageError(f"{root}: it cannot be told what its records were made with; run it again with this version")
-    return _Part(folder, run, roots)
+    return _Part(folder, place, run, roots)
 
 
 def _refuse_other_settings(parts: Sequence[_Part]) -> None:

@@ -34,6 +34,8 @@ from yolocli.stores.base import ConflictError, StoreError
 
 PUBLISH_SECONDS = 10.0
 """Between two looks at what is new: what a run that is killed, and its machine with it, can lose."""
+PLACES = "outputs"
+"""Where the folders are, in the cache."""
 FORMATS = ("csv",)
 """What is written where nothing was asked for: no files of images, each of which is a request."""
 
@@ -50,7 +52,7 @@ def settings_for(url: str) -> dict[str, Any]:
     except StoreError as error:
         raise UsageError(f"--output {error}") from None
     name = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
-    return {"output": cache_folder("outputs", name) / "out", "store": place}
+    return {"output": cache_folder(PLACES, name) / "out", "store": place}
 
 
 @contextmanager
@@ -74,11 +76,17 @@ def published(
         yield lambda stop: None
         return
     assert config.output is not None
-    with Mirror(config.store, config.output, notice) as mirror:
-        try:
-            yield mirror.stops
-        except YolocliError as error:  # people know the place, and not the folder here
-            raise type(error)(str(error).replace(os.fspath(config.output), config.store)) from error
+    with Mirror(config.store, config.output, notice) as mirror, called(config.output, config.store):
+        yield mirror.stops
+
+
+@contextmanager
+def called(folder: Path, url: str) -> Iterator[None]:
+    """Has errors in the block name the place, which people know, and not the folder here."""
+    try:
+        yield
+    except YolocliError as error:
+        raise type(error)(str(error).replace(os.fspath(folder), url)) from error
 
 
 class Mirror:

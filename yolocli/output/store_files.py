@@ -69,9 +69,10 @@ class StoreFiles:
         self._strange = {name for name in there if name not in known and not PART.fullmatch(name)}
         return there
 
-    def pull(self, there: Mapping[str, Entry]) -> None:
-        """Copies what runs wrote to the folder here."""
-        self._each(self._download, (name for name in self.own | {RUN} if name in there and _is_published(name)), there)
+    def pull(self, there: Mapping[str, Entry], wanted: Callable[[str], bool] = lambda name: True) -> None:
+        """Copies what runs wrote to the folder here, or those files alone that are wanted."""
+        own = (name for name in self.own | {RUN} if name in there and _is_published(name))
+        self._each(self._download, filter(wanted, own), there)
 
     def publish(self, names: Iterable[str]) -> None:
         """Publishes files that are not what was published, or pulled, last under their names."""

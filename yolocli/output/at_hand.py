@@ -1,0 +1,84 @@
+"""Output folders for commands that come after a run: one in a store is brought here, and published if it is changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from yolocli.errors import OutputError, UsageError
+from yolocli.machine.cache import cache_folder
+from yolocli.output.formats.maps import FILES as MAPS
+from yolocli.output.mirror import PLACES, Mirror, called, settings_for
+from yolocli.output.ownership import JOURNAL, RUN
+from yolocli.output.store_files import StoreFiles
+from yolocli.output.store_journal import StoreJournal
+from yolocli.sources.base import Notice
+from yolocli.stores import is_url, store_of, where
+from yolocli.stores.base import StoreError
+
+
+def name_of(place: str | os.PathLike[str]) -> str:
+    """Returns what tells an output folder from all others: its absolute path, or its URL."""
+    path = os.fspath(place)
+    return where(path).url if is_url(path) else os.path.realpath(path)
+
+
+@contextmanager
+def to_read(place: str | os.PathLike[str], *, maps: bool = False) -> Iterator[Path]:
+    """Gives an output folder; of one in a store a copy of its settings and its journal, for the block.
+
+    Args:
+        place: A path or a URL.
+        maps: Copy maps, too.
+
+    Raises:
+        UsageError: If there is none.
+        OutputError: If it cannot be read.
+    """
+    path = os.fspath(place)
+    if not is_url(path):
+        yield Path(path)
+        return
+    with TemporaryDirectory(dir=cache_folder(PLACES), prefix="read-") as made:
+        folder = Path(made, "out")
+        with called(folder, path):
+            try:
+                _copy(path, folder, maps)
+            except StoreError as error:
+                raise OutputError(f"{path}: {error}") from None
+            yield folder
+
+
+@contextmanager
+def to_change(place: str | os.PathLike[str], notice: Notice) -> Iterator[Path]:
+    """Gives an output folder, or a new one; what becomes of one in a store is published when the block ends well.
+
+    Args:
+        place: A path or a URL.
+        notice: Told of what somebody may want to know.
+
+    Raises:
+        UsageError: If a run has the place, or it holds files of somebody else, or is no place for results.
+        OutputError: If it cannot be read or written.
+    """
+    path = os.fspath(place)
+    if not is_url(path):
+        yield Path(path)
+        return
+    folder = settings_for(path)["output"]
+    with called(folder, path), Mirror(path, folder, notice):
+        yield folder
+
+
+def _copy(url: str, folder: Path, maps: bool) -> None:
+    store, top = store_of(url), where(url).key
+    files = StoreFiles(store, top, folder, lambda message: None)
+    there = files.look()
+    if RUN not in there:
+        raise UsageError(f"{url}: holds no {RUN}; name the output folder of a run")
+    folder.mkdir(parents=True)
+    StoreJournal(store, top, folder / JOURNAL, folder.with_name("published.json")).pull(there)
+    files.pull(there, lambda name: name == RUN or (maps and name.startswith(f"{MAPS.folder}/")))
