@@ -77,7 +77,8 @@ def test_detect_and_export(mode: str, runtime: str, trap: Path) -> None:
 
 @pytest.mark.slow
 def test_bench(trap: Path) -> None:
-    done = start("bench", ".", "-m", "builtin", "--images", "2", "--repeats", "1", "--json", cwd=trap)
+    words = ["--images", "2", "--repeats", "1", "--mode", "process", "--json"]
+    done = start("bench", ".", "-m", "builtin", *words, cwd=trap)
     assert done.returncode == 0, done.stderr.decode()
 
 
