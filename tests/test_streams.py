@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import clean_environment, records, write_image
+from tests.fakes import FakeLoader
+from tests.support import clean_environment, records, run, write_image
 
 PATIENCE = 60
 
@@ -95,6 +96,20 @@ def test_a_broken_stderr_changes_neither_the_work_nor_the_exit_code(
     assert process.wait(PATIENCE) == 1
     assert len(records(tmp_path / "out/results.jsonl")) == len(pictures)
     assert json.loads((tmp_path / "out/summary.json").read_bytes())["exit_code"] == 1
+
+
+def test_results_are_made_again_though_nobody_reads_stderr(env: dict[str, str], tmp_path: Path) -> None:
+    """`voc` has something to say, as it has no place for a failure."""
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    run(tmp_path / "broken.jpg", output=tmp_path / "out", loader=FakeLoader())
+    out, commands = tmp_path / "out", ("export {} --format coco,voc", "export {} -o {} --format voc", "merge {} -o {}")
+    for number, stderr in enumerate(("2>&1 | true", "2>/dev/full", "2>&-")):
+        for name in commands:
+            new = tmp_path / f"{name.partition(' ')[0]}-{number}"
+            words = f"{sys.executable} -m yolocli {name.format(out, new)} {stderr}; exit ${{PIPESTATUS[0]}}"
+            assert subprocess.run(["bash", "-c", words], env=env, timeout=PATIENCE, check=False).returncode == 0, words
+            assert ((new if "-o" in name else out) / "run.json").exists()
+    assert (out / "coco.json").exists()
 
 
 @pytest.mark.slow

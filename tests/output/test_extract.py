@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.support import REPOSITORY, projections, records, run, yolocli
+from tests.fakes import FakeLoader
+from tests.support import REPOSITORY, projections, records, run, without_privileges, yolocli
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.extract import Choice, extract
+from yolocli.output.merge import merge
 
 FORMATS = ("json", "csv", "csv-per-image")
 
@@ -94,6 +96,22 @@ def test_a_folder_whose_images_lie_nobody_knows_where_does_not_become_one_that_k
     shutil.copyfile(SAMPLES / "shop/counter.webp", tmp_path / "third/counter.webp")
     with pytest.raises(UsageError, match="an earlier version"):
         run(tmp_path / "third", model="builtin", output=tmp_path / "new", confidence=0.3)
+
+
+def test_a_folder_that_can_but_be_read_is_enough(open_folder: Path) -> None:
+    source, places = open_folder / "source", open_folder / "places"
+    run(SAMPLES / "shop/carton.jpg", output=source, loader=FakeLoader())
+    before = projections(source)
+    source.chmod(0o555)
+    places.mkdir()
+    places.chmod(0o777)
+    with without_privileges():
+        assert extract(source, places / "extracted", FORMATS, Choice()) == 1
+        assert merge([source], places / "merged").images == 1
+        assert projections(places / "extracted").keys() >= before.keys()
+        with pytest.raises(OutputError, match="cannot be written"):
+            extract(source, source / "new", FORMATS, Choice())
+    assert projections(source) == before
 
 
 def test_what_cannot_be_made_whole_is_not_in_the_way_of_another_try(

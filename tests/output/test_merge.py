@@ -13,6 +13,7 @@ from tests.support import projections, run, write_image, yolocli
 from yolocli.config import Shard
 from yolocli.errors import OutputError, UsageError
 from yolocli.output.merge import merge
+from yolocli.output.projection import rebuild
 
 SHARDS = 16
 FORMATS = ("json", "csv", "csv-per-image")
@@ -136,6 +137,18 @@ def test_a_folder_holds_one_shard(photos: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="--shard was 1/4, is"):
             detect(photos, tmp_path, other)
     detect(photos, tmp_path, Shard(1, 4))
+
+
+def test_what_was_made_later_does_not_fall_behind(photos: Path, tmp_path: Path) -> None:
+    """As what runs make does not."""
+    kept = detect(photos / "0", tmp_path / "kept", formats=("csv",))
+    assert rebuild(kept, ["coco", "csv-per-image"]) == 14
+    run(photos, output=kept, formats=("csv",), workers=1, loader=FakeLoader())
+    one = tmp_path / "one"
+    shutil.copytree(kept, one, ignore=shutil.ignore_patterns("coco.json", "images.json", "csv"))
+    rebuild(one, ["csv", "coco", "csv-per-image"])
+    assert projections(kept) == projections(one)
+    assert json.loads((kept / "run.json").read_bytes())["settings"]["formats"] == ["csv", "coco", "csv-per-image"]
 
 
 @pytest.mark.slow

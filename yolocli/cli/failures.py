@@ -10,7 +10,7 @@ from yolocli.cli.terminal import write
 
 
 def failures(folder: options.RunFolder, null: options.NullAfter = False) -> None:
-    """Print the path of each image that failed, for xargs and `detect --files-from`; nothing where none did."""
+    """Print the path of each image that failed, and of each folder that could not be read; nothing where none did."""
     from yolocli.output.at_hand import to_read
     from yolocli.output.failed import failed
 

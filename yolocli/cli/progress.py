@@ -147,8 +147,7 @@ class Lines(Observer):
         self._say(", ".join(parts))
 
     def _say(self, text: str) -> None:
-        with suppress(OSError):
-            tell(f"{datetime.now():%H:%M:%S} {text}", self._stream)
+        tell(f"{datetime.now():%H:%M:%S} {text}", self._stream)
 
 
 def make_progress(stream: TextIO, *, quiet: bool, bar: bool) -> Observer:

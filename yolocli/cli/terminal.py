@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, TextIO
 
 from yolocli.errors import OutputError, printable
@@ -96,13 +96,16 @@ def _failures_of(stream: IO[Any], name: str) -> Iterator[None]:
 def tell(text: str, stream: TextIO | None = None) -> None:
     """Tells a person something, in a line: the one way to stderr for what names files, classes and models.
 
+    That nobody reads it any more, or that it cannot be written, is no error.
+
     Args:
         text: What to say; need not be printable.
         stream: Where people read; stderr when not given.
     """
     stream = sys.stderr if stream is None else stream
     if stream is not None:  # or print would take stdout
-        print(printable(text), file=stream, flush=True)
+        with suppress(ReaderLeftError, OutputError), _failures_of(stream, "stderr"):
+            print(printable(text), file=stream, flush=True)
 
 
 def tell_traceback() -> None:

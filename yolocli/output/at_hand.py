@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from yolocli.errors import OutputError, UsageError
 from yolocli.machine.cache import cache_folder
+from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.maps import FILES as MAPS
+from yolocli.output.journal import mend
 from yolocli.output.mirror import PLACES, Mirror, called, settings_for
 from yolocli.output.ownership import JOURNAL, RUN
 from yolocli.output.store_files import StoreFiles
@@ -18,6 +21,8 @@ from yolocli.output.store_journal import StoreJournal
 from yolocli.sources.base import Notice
 from yolocli.stores import is_url, store_of, where
 from yolocli.stores.base import StoreError
+
+READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def name_of(place: str | os.PathLike[str]) -> str:
@@ -71,6 +76,29 @@ def to_change(place: str | os.PathLike[str], notice: Notice) -> Iterator[Path]:
     folder = settings_for(path)["output"]
     with called(folder, path), Mirror(path, folder, notice):
         yield folder
+
+
+@contextmanager
+def kept_still(folder: OutputFolder, notice: Notice) -> Iterator[None]:
+    """Keeps runs out of a folder that is to be read, and mends its journal; where nothing can be written, no run can.
+
+    Args:
+        folder: To be read in the block.
+        notice: Told of damage to the journal.
+
+    Raises:
+        UsageError: If a run is writing to it.
+        OutputError: If it cannot be written for another reason than that this is not allowed.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder.held())
+        except OutputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+                raise
+        else:
+            mend(folder, notice)
+        yield
 
 
 def _copy(url: str, folder: Path, maps: bool) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from yolocli.checks import check_share
 from yolocli.errors import UsageError
-from yolocli.output.at_hand import name_of, to_read
+from yolocli.output.at_hand import kept_still, name_of, to_read
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import without_map
-from yolocli.output.journal import Journal, mend
+from yolocli.output.journal import Journal
 from yolocli.output.new_folder import new_folder, refuse_used
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.projection import names_of, opened, outcomes_of, project_all, roots_of
@@ -77,8 +77,7 @@ def extract(
         root = stack.enter_context(to_read(place))
         source = opened(root)
         refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
-        stack.enter_context(source.held())
-        mend(source, notice)
+        stack.enter_context(kept_still(source, notice))
         roots = roots_of(source)
         run = read_json(source, RUN) or {}
         fingerprint = dict(run.get("fingerprint") or {})

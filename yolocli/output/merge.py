@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from yolocli.errors import OutputError, UsageError
-from yolocli.output.at_hand import name_of, to_read
+from yolocli.output.at_hand import kept_still, name_of, to_read
 from yolocli.output.fingerprint import changed_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import FILES as MAP_FILES
-from yolocli.output.journal import Journal, mend
+from yolocli.output.journal import Journal
 from yolocli.output.new_folder import new_folder, refuse_used
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, SHOWN, refuse_foreign
 from yolocli.output.past import sort_key
@@ -119,8 +119,7 @@ def _part(stack: ExitStack, place: str, notice: Notice) -> _Part:
     root = stack.enter_context(to_read(place, maps=True))
     folder = opened(root)
     refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
-    stack.enter_context(folder.held())
-    mend(folder, notice)
+    stack.enter_context(kept_still(folder, notice))
     roots = roots_of(folder)
     run = read_json(folder, RUN)
     if run is None or roots is None:

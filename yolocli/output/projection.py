@@ -12,12 +12,12 @@ from yolocli.errors import UsageError
 from yolocli.output.disk import writing
 from yolocli.output.earlier import root_of_earlier
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import files_of, find_formats, open_final, open_live, trees_of
+from yolocli.output.formats import files_of, find_formats, noted, open_final, open_live, trees_of
 from yolocli.output.formats.base import Context, Format, Writer
 from yolocli.output.journal import mend
 from yolocli.output.ownership import DAMAGED_FILE, JOURNAL, JOURNAL_FILE, RUN, refuse_foreign
 from yolocli.output.past import heads, replay
-from yolocli.output.run_file import read_json
+from yolocli.output.run_file import read_json, write_json
 from yolocli.output.sink import ImageFiles, Sink
 from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageResult, Outcome
@@ -113,9 +113,20 @@ def rebuild(root: Path, formats: Iterable[str], timings: bool = False, notice: N
     with folder.held():
         refuse_changed(folder, trees_of(wanted.values()))
         mend(folder, notice)
+        _note(folder, wanted)
         totals = project_all(folder, wanted.values(), timings, notice)
         folder.sync()
         return totals.images + totals.failures
+
+
+def _note(folder: OutputFolder, formats: Iterable[str]) -> None:
+    """Has later runs keep formats up to date, as those that they wrote themselves; before there are any."""
+    run = read_json(folder, RUN)
+    if run is not None:
+        settings = run.get("settings") or {}
+        written = noted(formats, settings.get("formats", ()))
+        if written != settings.get("formats"):
+            write_json(folder, RUN, {**run, "settings": {**settings, "formats": written}}, durable=True)
 
 
 def project_all(

@@ -115,6 +115,13 @@ def and_earlier(formats: Mapping[str, Format], texts: Iterable[str]) -> dict[str
     return both
 
 
+def noted(formats: Iterable[str], texts: Iterable[str]) -> list[str]:
+    """Returns the texts of formats, and of others that earlier runs wrote; see `and_earlier`."""
+    formats = list(formats)
+    asked = set(map(_name, formats))
+    return [*formats, *(text for text in texts if _name(text) not in asked)]
+
+
 def every_format() -> list[Format]:
     """Returns all that there are to ask for, with options at their defaults, and what is made besides."""
     return [*map(_row, FORMATS), maps.FORMAT, page.FORMAT, pictures.IMAGES, pictures.OF_BOXES]
