@@ -31,7 +31,7 @@ from yolocli.output.extract import Choice, extract
 from yolocli.pipeline import Run
 from yolocli.results import Detection, Findings, ImageResult
 from yolocli.runtimes.plan import Prepared
-from yolocli.tasks import TASKS
+from yolocli.tasks import TASKS, find_task
 from yolocli.tasks.base import Raw
 
 BOTH = Pictures(images=True, crops=True)
@@ -379,6 +379,7 @@ def test_the_command_draws_what_the_run_would_have(tmp_path: Path) -> None:
     [
         (["detect", "x", "--stdout", "--save-images"], "--save-images writes files: give --output"),
         (["detect", "x", "--stdout", "--save-crops"], "--save-crops writes files: give --output"),
+        (["detect", "x", "--stdout", "--format", "coco"], "--format writes files: give --output"),
         (["draw", "nowhere"], "holds no results.jsonl"),
         (["draw", "out", "--conf", "0.5"], "name a new folder"),
     ],
@@ -393,6 +394,15 @@ def test_what_cannot_be_asked_for_is_said(arguments: list[str], words: str, tmp_
 
 
 @pytest.mark.slow
+def test_what_a_task_has_none_of_is_said(tmp_path: Path) -> None:
+    model = next(model.weights for model in MODELS if model.task == "classify")
+    source = REPOSITORY / "sample_images/workshop/racks.jpg"
+    done = yolocli("detect", source, "-m", model, "-o", tmp_path / "out", "--save-crops", "--save-maps")
+    assert b"--save-crops: models for classify find no boxes" in done.stderr
+    assert b"--save-maps: models for classify give no map" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "masks"), [*((task, "polygon") for task in TASKS), ("segment", "rle")])
 def test_each_task_draws_the_same_from_its_records(task: str, masks: str, tmp_path: Path) -> None:
     weights = next((model.weights for model in MODELS if model.task == task), WEIGHTS)
@@ -403,7 +413,9 @@ def test_each_task_draws_the_same_from_its_records(task: str, masks: str, tmp_pa
     live = pictures(tmp_path / "live")
     assert len([name for name in live if name.startswith("drawn")]) == 8
     extract(tmp_path / "live", tmp_path / "later", (), Choice())
-    draw(tmp_path / "later", BOTH)
+    notices: list[str] = []
+    draw(tmp_path / "later", BOTH, notice=notices.append)
+    assert notices == ([f"--save-crops: models for {task} find no boxes"] if find_task(task, "").whole else [])
     assert pictures(tmp_path / "later") == live
     plain = cv2.imread(str(source / "racks.jpg"))
     drawn = cv2.imdecode(np.frombuffer(live["drawn/racks.jpg.jpg"], np.uint8), cv2.IMREAD_COLOR)

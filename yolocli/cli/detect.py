@@ -106,6 +106,7 @@ def _config(given: dict[str, Any]) -> RunConfig:
     most = (0, None) if given["fail_fast"] else given.get("max_failures", (None, None))
     given["max_failures"], given["max_failure_share"] = most
     given["least_workers"], given["workers"] = given.get("workers", (CLUSTER.least_workers, DEFAULTS.workers))
+    asked_formats = bool(given.get("formats"))
     of_formats = {name: given.get(name) for name in ("save_conf", "image_root")}
     if not given["stdout"]:
         given.setdefault("output", DEFAULT_OUTPUT)
@@ -120,6 +121,7 @@ def _config(given: dict[str, Any]) -> RunConfig:
         "--save-images": config.save_images,
         "--save-crops": config.save_crops,
         "--report": given["report"],
+        "--format": asked_formats,
     }
     for option, wanted in asked.items():
         if wanted and config.output is None:

@@ -25,6 +25,8 @@ from yolocli.sources import source_of
 from yolocli.sources.base import Notice
 from yolocli.tasks import DEFAULT_TASK, find_task
 
+NO_CROPS = "--save-crops: models for"
+"""What is said where nothing can be cut out begins with this."""
 WAITING = 2
 """Images a thread that are being drawn, or wait to be written."""
 
@@ -116,7 +118,7 @@ def draw(
         wanted: Which to make.
         told: See `Painter`.
         count: Told how many images there are, failures among them.
-        notice: Told of damage to the journal.
+        notice: Told of damage to the journal, and of what cannot be made.
 
     Returns:
         Images of which none could be made.
@@ -133,7 +135,10 @@ def draw(
             count(past.images)
         run = read_json(folder, RUN) or {}
         names = {int(index): name for index, name in names_of(folder, run).items()}
-        painter = Painter(PictureFiles(folder, wanted, names), run.get("task") or DEFAULT_TASK, told)
+        task = run.get("task") or DEFAULT_TASK
+        if wanted.crops and find_task(task, RUN).whole:
+            notice(f"{NO_CROPS} {task} find no boxes")
+        painter = Painter(PictureFiles(folder, wanted, names), task, told)
         project(folder, [painter], roots_of(folder) or ())
         folder.sync()
         return painter.failed

@@ -6,14 +6,17 @@ from collections.abc import Callable
 
 from yolocli.config import RunConfig
 from yolocli.executors.pictures import Pictures
-from yolocli.output.draw import Painter
+from yolocli.output.draw import NO_CROPS, Painter
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.base import Context, Writer
 from yolocli.output.formats.maps import Maps
 from yolocli.output.formats.pictures import PictureFiles, formats_of
+from yolocli.output.ownership import RUN
 from yolocli.output.past import Past
 from yolocli.results import Outcome
 from yolocli.sources.base import Notice
+from yolocli.tasks import find_task
+from yolocli.tasks.whole import MAP
 
 
 class Made:
@@ -44,6 +47,11 @@ class Made:
             earlier: There may be files of earlier runs.
         """
         self._pictures = PictureFiles(self._folder, self._wanted, context.names, earlier)
+        task = find_task(context.task, RUN)
+        if self._maps.formats and MAP not in task.image_fields:
+            self._notice(f"--save-maps: models for {task.name} give no map")
+        if self._wanted.crops and task.whole:
+            self._notice(f"{NO_CROPS} {task.name} find no boxes")
 
     def keep(self, outcome: Outcome) -> Outcome:
         """Writes the files of an image in place of earlier ones; see `Maps.keep` and `PictureFiles.keep`."""
