@@ -17,7 +17,7 @@ from yolocli.errors import ImageError
 from yolocli.images import rle
 from yolocli.images.colours import class_colour, contrast, text_colour
 from yolocli.images.drawing import Mark, draw
-from yolocli.images.fonts import VARIABLE, Font, Fonts, _of_matplotlib, characters, every_font, of_system
+from yolocli.images.fonts import VARIABLE, Font, Fonts, _of_matplotlib, characters, every_font, of_system, trouble
 from yolocli.images.jpeg import HEAD, MOST_PIXELS, jpeg
 from yolocli.images.plates import Plates
 
@@ -87,7 +87,7 @@ def test_what_a_font_has_is_read_as_another_reader_does(path: str) -> None:
 
 def test_a_file_that_is_no_font_has_no_character(tmp_path: Path) -> None:
     data = Path(DEJAVU).read_bytes()
-    for number, content in enumerate((b"", b"no font", data[:1000], b"ttcf" + bytes(20))):
+    for number, content in enumerate((b"", b"no font", data[:1000], b"ttcf" + bytes(20), data[:-100_000])):
         (tmp_path / f"{number}.ttf").write_bytes(content)
         assert not Font(str(tmp_path / f"{number}.ttf")).has("a")
     assert not Font(str(tmp_path / "gone.ttf")).has("a")
@@ -96,6 +96,9 @@ def test_a_file_that_is_no_font_has_no_character(tmp_path: Path) -> None:
 def test_the_font_that_is_named_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, DEJAVU + "x")
     assert next(every_font())._file == DEJAVU + "x"
+    assert trouble() == f"{VARIABLE}: {DEJAVU}x cannot be read as a font; others are used"
+    monkeypatch.setenv(VARIABLE, DEJAVU)
+    assert trouble() == ""
 
 
 def test_plain_fonts_come_first(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ STYLES = ("bold", "italic", "oblique", "light", "thin", "black", "medium", "cond
 OUTLINES = frozenset({b"glyf", b"CFF ", b"CFF2"})
 """Tables of fonts that can be drawn in any size, unlike those of coloured emoji."""
 SIZES_KEPT = 8
+SIZE_TRIED = 16
 
 Ranges: TypeAlias = list[tuple[int, int]]
 """First and last of characters in a row, rising."""
@@ -48,6 +49,7 @@ class Font:
             try:
                 with self._open() as stream:
                     self._ranges = characters(stream)
+                self.at(SIZE_TRIED)  # the rest of it may be damaged
             except (OSError, ValueError, struct.error):
                 self._ranges = []
         return all(_lies_in(ord(character), self._ranges) for character in text)
@@ -89,6 +91,14 @@ def every_font() -> Iterator[Font]:
     yield from map(Font, _of_matplotlib())
     yield from _of_pillow()
     yield from map(Font, of_system())
+
+
+def trouble() -> str:
+    """Returns what is wrong with the font that was named, in a sentence; empty if nothing is, or none was."""
+    path = os.environ.get(VARIABLE)
+    if not path or Font(path).has(" "):
+        return ""
+    return f"{VARIABLE}: {path} cannot be read as a font; others are used"
 
 
 def of_system(folders: Sequence[str] | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from yolocli.errors import ImageError
 from yolocli.executors.pictures import Pictures, make_again
+from yolocli.images import fonts
 from yolocli.machine.cpus import usable_cpus
 from yolocli.output.formats import files_of
 from yolocli.output.formats.pictures import PictureFiles, formats_of
@@ -138,6 +139,8 @@ def draw(
         task = run.get("task") or DEFAULT_TASK
         if wanted.crops and find_task(task, RUN).whole:
             notice(f"{NO_CROPS} {task} find no boxes")
+        if wanted.images and (what := fonts.trouble()):
+            notice(what)
         painter = Painter(PictureFiles(folder, wanted, names), task, told)
         project(folder, [painter], roots_of(folder) or ())
         folder.sync()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from yolocli.config import RunConfig
 from yolocli.executors.pictures import Pictures
+from yolocli.images import fonts
 from yolocli.output.draw import NO_CROPS, Painter
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.base import Context, Writer
@@ -52,6 +53,8 @@ class Made:
             self._notice(f"--save-maps: models for {task.name} give no map")
         if self._wanted.crops and task.whole:
             self._notice(f"{NO_CROPS} {task.name} find no boxes")
+        if self._wanted.images and (what := fonts.trouble()):
+            self._notice(what)
 
     def keep(self, outcome: Outcome) -> Outcome:
         """Writes the files of an image in place of earlier ones; see `Maps.keep` and `PictureFiles.keep`."""
