@@ -76,6 +76,15 @@ def test_results_are_exported_and_listed_where_they_lie(bucket: str, pictures: P
     assert not list((tmp_path / "cache/outputs").glob("read-*")), "copies are removed"
 
 
+@pytest.mark.parametrize("command", ["export", "failures", "merge -o new"])
+@pytest.mark.parametrize("url", ["s3://", "s3://key:hunter2@bucket/out", "s3://bucket/out?X-Amz-Signature=hunter2"])
+def test_what_is_no_place_is_said_without_secrets(command: str, url: str, tmp_path: Path) -> None:
+    answer = yolocli(*command.split(), url, cwd=tmp_path)
+    assert answer.returncode == ExitCode.USAGE
+    assert b"defect" not in answer.stderr
+    assert b"hunter2" not in answer.stderr
+
+
 @pytest.mark.slow
 def test_pictures_and_the_page_are_published(bucket: str, pictures: Path) -> None:
     place = f"{bucket}/out"

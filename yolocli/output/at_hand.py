@@ -26,9 +26,13 @@ READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def name_of(place: str | os.PathLike[str]) -> str:
-    """Returns what tells an output folder from all others: its absolute path, or its URL."""
+    """Returns what tells an output folder from all others: its absolute path, or its URL.
+
+    Raises:
+        UsageError: If the URL leads nowhere, or holds a secret.
+    """
     path = os.fspath(place)
-    return where(path).url if is_url(path) else os.path.realpath(path)
+    return _url(path) if is_url(path) else os.path.realpath(path)
 
 
 @contextmanager
@@ -47,13 +51,14 @@ def to_read(place: str | os.PathLike[str], *, maps: bool = False) -> Iterator[Pa
     if not is_url(path):
         yield Path(path)
         return
+    url = _url(path)
     with TemporaryDirectory(dir=cache_folder(PLACES), prefix="read-") as made:
         folder = Path(made, "out")
-        with called(folder, path):
+        with called(folder, url):
             try:
-                _copy(path, folder, maps)
+                _copy(url, folder, maps)
             except StoreError as error:
-                raise OutputError(f"{path}: {error}") from None
+                raise OutputError(f"{url}: {error}") from None
             yield folder
 
 
@@ -73,8 +78,9 @@ def to_change(place: str | os.PathLike[str], notice: Notice) -> Iterator[Path]:
     if not is_url(path):
         yield Path(path)
         return
-    folder = settings_for(path)["output"]
-    with called(folder, path), Mirror(path, folder, notice):
+    url = _url(path)
+    folder = settings_for(url)["output"]
+    with called(folder, url), Mirror(url, folder, notice):
         yield folder
 
 
@@ -99,6 +105,13 @@ def kept_still(folder: OutputFolder, notice: Notice) -> Iterator[None]:
         else:
             mend(folder, notice)
         yield
+
+
+def _url(path: str) -> str:
+    try:
+        return where(path).url
+    except StoreError as error:
+        raise UsageError(str(error)) from None
 
 
 def _copy(url: str, folder: Path, maps: bool) -> None:
