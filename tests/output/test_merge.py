@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeLoader
-from tests.support import projections, run, write_image, yolocli
+from tests.support import projections, run, run_config, write_image, yolocli
 from yolocli.config import Shard
-from yolocli.errors import OutputError, UsageError
+from yolocli.errors import ExitCode, OutputError, UsageError
 from yolocli.output.merge import merge
 from yolocli.output.projection import rebuild
+from yolocli.pipeline import Run
 
 SHARDS = 16
 FORMATS = ("json", "csv", "csv-per-image")
@@ -89,9 +90,38 @@ def test_what_is_missing_double_or_unfinished_is_named(
     other = detect(photos, tmp_path / "other", Shard(1, 4))
     refused("shards are of 4 and of 16", [*shards, other])
     run_file = copy / "run.json"
-    run_file.write_text(json.dumps(json.loads(run_file.read_text()) | {"finished": None}))
-    refused("copy: its run did not end", [*shards[:4], copy, *shards[5:]])
+    settings = json.loads(run_file.read_text())
+    for change in ({"finished": None}, {"complete": False}):
+        run_file.write_text(json.dumps(settings | change))
+        refused("copy: its run did not come to its end", [*shards[:4], copy, *shards[5:]])
+    run_file.write_text(json.dumps(settings))
+    lines = (copy / "results.jsonl").read_bytes()
+    (copy / "results.jsonl").write_bytes(lines.replace(b"schema", b"sche", 1))
+    refused("copy: its journal has damaged lines", [*shards[:4], copy, *shards[5:]])
+    assert (copy / "results.jsonl").read_bytes() == lines.replace(b"schema", b"sche", 1), "it is but read"
     refused("holds no results.jsonl", [*shards, tmp_path])
+
+
+def test_a_run_that_was_stopped_is_not_merged(photos: Path, target: Path, tmp_path: Path) -> None:
+    options = {"formats": FORMATS, "workers": 1, "loader": FakeLoader()}
+    config = run_config(photos, output=tmp_path / "part", formats=FORMATS, workers=1)
+    this = Run(config, loader=FakeLoader())
+    for number, _ in enumerate(this):
+        if number == 3:
+            this.stop(ExitCode.TERMINATED)
+    assert not this.summary.complete
+    with pytest.raises(UsageError, match="part: its run did not come to its end"):
+        merge([tmp_path / "part"], target)
+    run(photos, output=tmp_path / "part", **options)
+    assert merge([tmp_path / "part"], target).images == 41
+
+
+def test_inputs_that_come_later_are_refused_in_a_shard(photos: Path, tmp_path: Path) -> None:
+    """What they are called would depend on what is in the shard."""
+    detect(photos / "0", tmp_path / "out", Shard(1, 2))
+    with pytest.raises(UsageError, match="which holds a shard"):
+        run(photos / "0", photos / "1", output=tmp_path / "out", shard=Shard(1, 2), workers=1, loader=FakeLoader())
+    detect(photos / "0", tmp_path / "out", Shard(1, 2))
 
 
 def test_other_settings_are_refused(photos: Path, shards: list[Path], target: Path, tmp_path: Path) -> None:

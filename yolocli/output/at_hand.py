@@ -85,12 +85,12 @@ def to_change(place: str | os.PathLike[str], notice: Notice) -> Iterator[Path]:
 
 
 @contextmanager
-def kept_still(folder: OutputFolder, notice: Notice) -> Iterator[None]:
-    """Keeps runs out of a folder that is to be read, and mends its journal; where nothing can be written, no run can.
+def kept_still(folder: OutputFolder, notice: Notice | None = None) -> Iterator[None]:
+    """Keeps runs out of a folder that is to be read; where nothing can be written, no run can.
 
     Args:
         folder: To be read in the block.
-        notice: Told of damage to the journal.
+        notice: Told of damage to the journal, which is mended; None mends nothing.
 
     Raises:
         UsageError: If a run is writing to it.
@@ -103,7 +103,8 @@ def kept_still(folder: OutputFolder, notice: Notice) -> Iterator[None]:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
                 raise
         else:
-            mend(folder, notice)
+            if notice is not None:
+                mend(folder, notice)
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from yolocli.errors import OutputError
@@ -118,6 +119,12 @@ def recover(folder: OutputFolder) -> int:
         if keep < end:
             stream.truncate(keep)
         return end - keep
+
+
+def count_damaged(path: Path) -> int:
+    """Returns how many lines of a journal are damaged, or torn."""
+    with open(path, "rb") as stream:
+        return sum(not is_sound(line) for line in stream)
 
 
 def set_aside(folder: OutputFolder) -> int:

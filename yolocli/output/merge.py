@@ -16,9 +16,9 @@ from yolocli.output.fingerprint import changed_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import find_formats
 from yolocli.output.formats.maps import FILES as MAP_FILES
-from yolocli.output.journal import Journal
+from yolocli.output.journal import Journal, count_damaged
 from yolocli.output.new_folder import new_folder, refuse_used
-from yolocli.output.ownership import DAMAGED_FILE, JOURNAL_FILE, RUN, SHOWN, refuse_foreign
+from yolocli.output.ownership import DAMAGED_FILE, JOURNAL, JOURNAL_FILE, RUN, SHOWN, SUMMARY, refuse_foreign
 from yolocli.output.past import sort_key
 from yolocli.output.places import places
 from yolocli.output.projection import Totals, opened, outcomes_of, project_all, roots_of
@@ -73,9 +73,10 @@ def merge(
     asked = None if formats is None else find_formats(formats)
     refuse_used(target)
     with ExitStack() as stack:
-        parts = [_part(stack, place, notice) for place in _different(places)]
+        parts = [_part(stack, place) for place in _different(places)]
         _refuse_other_settings(parts)
         _refuse_shards(parts)
+        _refuse_unfinished(parts)
         found = _roots(parts)
         wanted = find_formats(_shared_formats(parts)) if asked is None else asked
         told = next((part.run for part in parts if part.run.get("names")), parts[0].run)
@@ -110,7 +111,7 @@ def _different(places: Sequence[str | os.PathLike[str]]) -> list[str]:
     return list(seen.values())
 
 
-def _part(stack: ExitStack, place: str, notice: Notice) -> _Part:
+def _part(stack: ExitStack, place: str) -> _Part:
     """Opens a folder, so that no run can write to it, or a copy of one in a store.
 
     Raises:
@@ -119,7 +120,7 @@ def _part(stack: ExitStack, place: str, notice: Notice) -> _Part:
     root = stack.enter_context(to_read(place, maps=True))
     folder = opened(root)
     refuse_foreign(root, [JOURNAL_FILE, DAMAGED_FILE], [])
-    stack.enter_context(kept_still(folder, notice))
+    stack.enter_context(kept_still(folder))
     roots = roots_of(folder)
     run = read_json(folder, RUN)
     if run is None or roots is None:
@@ -138,8 +139,25 @@ def _refuse_other_settings(parts: Sequence[_Part]) -> None:
             raise UsageError(f"{part.name}: was made with other settings than {first.name} ({'; '.join(changed)})")
 
 
+def _refuse_unfinished(parts: Sequence[_Part]) -> None:
+    """Makes sure that no folder lacks images.
+
+    Raises:
+        UsageError: With those that do.
+    """
+    wrong = []
+    for part in parts:
+        summary = read_json(part.folder, SUMMARY) or {}  # earlier versions say it there
+        if not (part.run.get("finished") and part.run.get("complete", summary.get("complete", True))):
+            wrong.append(f"{part.name}: its run did not come to its end; run it again")
+        elif damaged := count_damaged(part.folder.root / JOURNAL):
+            wrong.append(f"{part.name}: its journal has damaged lines ({damaged:,}); run it again")
+    if wrong:
+        raise UsageError("; ".join(wrong))
+
+
 def _refuse_shards(parts: Sequence[_Part]) -> None:
-    """Makes sure that every shard is there once and whole.
+    """Makes sure that every shard is there once.
 
     Raises:
         UsageError: With those that are not.
@@ -158,7 +176,6 @@ def _refuse_shards(parts: Sequence[_Part]) -> None:
     else:
         missing = [str(number) for number in range(1, counts[0] + 1) if f"{number}/{counts[0]}" not in by_shard]
         wrong += [f"missing of {counts[0]} shards: {', '.join(missing)}"] if missing else []
-    wrong += [f"{part.name}: its run did not end; run it again" for part in parts if not part.run.get("finished")]
     if wrong:
         raise UsageError("; ".join(wrong))
 

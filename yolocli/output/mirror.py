@@ -106,7 +106,10 @@ class Mirror:
         """
         self.folder = folder
         place = where(url)
-        self._url, self._top, self._store = place.url, place.key, store_of(url)
+        try:
+            self._url, self._top, self._store = place.url, place.key, store_of(url)
+        except StoreError as error:
+            raise UsageError(f"{url}: {error}") from None
         if not self._store.guards:
             raise UsageError(f"--output {url}: results go to folders, and to s3://, gs:// and az://")
         self._notice = notice

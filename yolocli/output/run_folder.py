@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from yolocli.config import RunConfig
-from yolocli.errors import OutputError
+from yolocli.errors import OutputError, UsageError
 from yolocli.executors.settle import Settled
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
@@ -109,8 +109,16 @@ class RunFolder:
 
         Args:
             bases: See `Names.start`.
+
+        Raises:
+            UsageError: If the folder holds a shard, and they are not what it began with.
         """
         for root in self.names.start(bases):
+            if self._config.source.shard is not None:  # the name it gets depends on what the shard holds
+                raise UsageError(
+                    f"{root.path}: new to {self._folder.root}, which holds a shard; all shards need the same inputs "
+                    "from their beginning on: name a new output folder"
+                )
             self._notice(f"{root.path}: new to {self._folder.root}; images there are called {root.name}/...")
 
     def pending(self, items: Iterable[Item]) -> Iterator[Item]:
@@ -210,7 +218,8 @@ class RunFolder:
         """
         self._journal.sync()
         try:
-            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(now())})
+            run = {**self._run(now()), "complete": summary.complete}
+            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: run})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)

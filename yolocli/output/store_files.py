@@ -64,7 +64,7 @@ class StoreFiles:
             place = f"{self._store.root}/{self._top}".rstrip("/")
             raise UsageError(f"--output {place}: holds files, and none of a run; name a place of its own")
         if LIST in there:
-            self.own = set(map(json.loads, b"".join(pull(self._store, [there[LIST]])).splitlines()))
+            self.own = _names_in(b"".join(pull(self._store, [there[LIST]])))
         known = {RUN, LIST, JOURNAL} | self.own
         self._strange = {name for name in there if name not in known and not PART.fullmatch(name)}
         return there
@@ -153,6 +153,21 @@ class StoreFiles:
     def _each(self, do: Callable[..., T], names: Iterable[str], *arguments: object) -> list[T]:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="yolocli-publish") as pool:
             return list(pool.map(lambda name: do(name, *arguments), names))
+
+
+def _names_in(data: bytes) -> set[str]:
+    """Returns the names on a list.
+
+    Raises:
+        StoreError: If it is none.
+    """
+    try:
+        names = list(map(json.loads, data.splitlines()))
+    except ValueError:
+        names = [None]
+    if not all(isinstance(name, str) for name in names):
+        raise StoreError("DamagedList", f"{LIST} there is damaged: move it away, or name another place")
+    return set(names)
 
 
 def _is_published(name: str) -> bool:
