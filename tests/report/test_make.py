@@ -9,20 +9,23 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, many, write_run
+from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, many, ref, write_run
 from tests.support import clean_environment, write_image, yolocli
 from yolocli.config import DEFAULT_SAMPLE
 from yolocli.errors import UsageError
+from yolocli.images import rle
 from yolocli.report import asked_before, make_report
 from yolocli.report.sample import FAILED, FOUND, NOTHING, allot
 from yolocli.report.shown import to_script
-from yolocli.results import Outcome
+from yolocli.results import Detection, ImageResult, Outcome
 
 MOST_MEMORY = 500 << 20
 
@@ -48,9 +51,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in found if file.is_file()}
 
 
-def shown(folder: Path) -> list[dict[str, object]]:
+def shown(folder: Path) -> list[dict[str, Any]]:
     """Returns the records that a page shows."""
-    records: list[dict[str, object]] = []
+    records: list[dict[str, Any]] = []
     for file in sorted((folder / "report").rglob("part-*.js")):
         text = file.read_text()
         records += json.loads(text[text.index("[") : text.rindex("]") + 1])
@@ -162,6 +165,20 @@ def test_the_slowest_images_are_named_if_the_records_have_timings(tmp_path: Path
     slowest = text[text.index("Slowest images") : text.index('id="run"')]
     assert re.findall(r">(\d+)\.jpg</a>", slowest) == [str(number) for number in range(29, 19, -1)]
     assert "--timings" in make_report(write_run(tmp_path / "none", [found("a.jpg")])).read_text()
+
+
+def test_a_mask_has_the_same_outline_whatever_form_it_is_recorded_in(tmp_path: Path) -> None:
+    inside = np.array([[10 * HEIGHT + 5, 10 * HEIGHT + 20], [11 * HEIGHT + 5, 11 * HEIGHT + 20]])
+    corners = {"x": [10, 10, 11, 11], "y": [5, 19, 19, 5]}
+    masks: list[dict[str, Any]] = [
+        {"segments": corners},
+        {"rle": {"size": [HEIGHT, WIDTH], "counts": rle.encode(inside.ravel(), WIDTH * HEIGHT)}},
+        {"rle": {"size": [HEIGHT, WIDTH], "counts": rle.encode(np.zeros(0, np.int64), WIDTH * HEIGHT)}},
+    ]
+    things = tuple(Detection("cup", 1, 0.9, (9.0, 4.0, 12.0, 21.0), mask) for mask in masks)
+    make_report(write_run(tmp_path / "out", [ImageResult(ref("a.jpg"), WIDTH, HEIGHT, things)], task="segment"))
+    (entry,) = shown(tmp_path / "out")
+    assert [thing.get("rings") for thing in entry["things"]] == [[[10, 5, 10, 19, 11, 19, 11, 5]]] * 2 + [None]
 
 
 def test_nothing_ends_a_script_or_its_line() -> None:
