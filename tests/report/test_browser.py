@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.parse
@@ -14,7 +15,7 @@ import pytest
 from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, write_run
 from tests.support import write_image
 from yolocli.report import make_report
-from yolocli.results import ImageResult, Outcome
+from yolocli.results import STAGES, ImageResult, Outcome
 
 View = Callable[[Path], Any]
 TILES_AT_ONCE = 48
@@ -271,6 +272,15 @@ def test_it_is_dark_where_people_want_it_dark_and_prints_on_white(
     assert page.evaluate(colour) == "rgb(255, 255, 255)"
     assert page.locator(".tile").first.is_visible()
     assert not page.locator("#controls").is_visible()
+
+
+def test_every_stage_has_a_colour_of_its_own(view: View, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "out", [found("a.jpg")])
+    ran = {"images": 1, "failures": 0, "stages": dict.fromkeys(STAGES, 0.1), "images_per_second": 1.0, "mode": "thread"}
+    (folder / "summary.json").write_text(json.dumps(ran))
+    rects = view(make_report(folder)).locator(".stages > svg rect")
+    fills = [rects.nth(place).evaluate("rect => getComputedStyle(rect).fill") for place in range(len(STAGES))]
+    assert len({*fills, "rgb(0, 0, 0)"}) == len(STAGES) + 1
 
 
 @pytest.mark.slow
