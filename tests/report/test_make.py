@@ -157,6 +157,23 @@ def test_figures_are_of_all_images_not_of_the_sample(tmp_path: Path) -> None:
     assert "12 of 600 images failed" in text
 
 
+def test_the_best_class_alone_counts_of_a_classifier(tmp_path: Path) -> None:
+    ranked = [
+        Detection(name, kind, score) for kind, (name, score) in enumerate(zip(CLASSES, (0.5, 0.3, 0.2), strict=True))
+    ]
+    made = [ImageResult(ref(f"{number}.jpg"), WIDTH, HEIGHT, tuple(ranked)) for number in range(4)]
+    text = make_report(write_run(tmp_path / "out", made, task="classify")).read_text()
+    assert re.findall(r"</svg>([\w ]+)</th>\s*<td class=\"number\">(\d+)</td>", text) == [
+        ("person", "4"),
+        ("cup", "0"),
+        ("traffic light", "0"),
+    ]
+    assert "The best class of each image counts" in text
+    assert "<dt>detections</dt>" not in text
+    assert "Detections per class" not in text
+    assert "The best class" not in make_report(write_run(tmp_path / "boxes", many(9))).read_text()
+
+
 def test_the_slowest_images_are_named_if_the_records_have_timings(tmp_path: Path) -> None:
     from dataclasses import replace
 

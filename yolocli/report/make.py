@@ -62,7 +62,7 @@ def make_report(
         mend(folder, notice)
         run, roots = read_json(folder, RUN) or {}, roots_of(folder) or ()
         task = find_task(run.get("task") or DEFAULT_TASK, root)
-        figures, drawing = Figures(), Sample(sample, seed)
+        figures, drawing = Figures(task), Sample(sample, seed)
         for outcome in outcomes_of(folder, roots):
             figures.add(outcome)
             drawing.add(outcome)
