@@ -125,6 +125,23 @@ def test_a_picture_that_no_decoder_takes_is_one_of_many(
     }
 
 
+@pytest.mark.parametrize(("suffix", "orientation", "large"), [("jpg", 6, False), ("webp", 1, False), ("webp", 6, True)])
+def test_an_original_that_browsers_do_not_turn_has_a_large_copy(
+    tmp_path: Path, suffix: str, orientation: int, large: bool
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    stored = (WIDTH, HEIGHT) if orientation == 1 else (HEIGHT, WIDTH)
+    PIL.Image.new("RGB", stored).save(tmp_path / f"a.{suffix}", exif=exif)
+    make_report(write_run(tmp_path / "out", [found(f"a.{suffix}", (0, 0.9), root=tmp_path)]))
+    (entry,) = shown(tmp_path / "out")
+    assert "missing" not in entry
+    assert ("large" in entry) is large
+    for size in ("small", "large")[: 1 + large]:
+        with PIL.Image.open(tmp_path / "out" / entry[size]) as image:
+            assert image.size == (WIDTH, HEIGHT)
+
+
 def test_failures_and_images_with_nothing_found_have_their_share_of_a_sample(tmp_path: Path) -> None:
     made = [found(f"{number:04}.jpg", (0, 0.9)) for number in range(970)]
     made += [found(f"n{number}.jpg") for number in range(20)]

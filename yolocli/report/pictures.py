@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from yolocli.errors import ImageError
+from yolocli.images.header import check_header
+from yolocli.images.picture import UPRIGHT
 from yolocli.images.thumbnail import thumbnail
 from yolocli.machine.cpus import usable_cpus
 from yolocli.report.shown import address
@@ -21,6 +23,8 @@ SIDE = 320
 LARGE_SIDE = 1600
 """Of the picture that stands in for an original that browsers do not show."""
 SHOWN_BY_BROWSERS = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+TURNED_BY_BROWSERS = frozenset({"JPEG", "MPO"})
+"""Formats whose EXIF all of them heed, and turn the image upright."""
 MOST_THREADS = 8
 AHEAD = 4
 """Images in work for each thread."""
@@ -59,7 +63,7 @@ def pictures_of(outcome: Outcome) -> Pictures:
         if (small.width, small.height) != (outcome.width, outcome.height):
             return Pictures(missing="The original has changed since the run.")
         large = None
-        if suffix not in SHOWN_BY_BROWSERS or not address(source):
+        if not _shown_by_browsers(data, suffix, pixels) or not address(source):
             large = thumbnail(data, suffix, LARGE_SIDE, max_pixels=pixels).jpeg
     except FileNotFoundError:
         return Pictures(missing="The original is gone.")
@@ -70,6 +74,13 @@ def pictures_of(outcome: Outcome) -> Pictures:
     except Exception as error:  # whatever a decoder does, it is one picture of many
         return Pictures(missing=f"The original cannot be shown: {type(error).__name__}.")
     return Pictures(small.jpeg, large)
+
+
+def _shown_by_browsers(data: bytes, suffix: str, max_pixels: int) -> bool:
+    """Tells whether browsers show an original, and as upright as its boxes are."""
+    header = check_header(data, max_pixels)
+    upright = header.orientation == UPRIGHT or header.format in TURNED_BY_BROWSERS
+    return suffix in SHOWN_BY_BROWSERS and upright
 
 
 def with_pictures(outcomes: Iterable[Outcome], make: Make = pictures_of) -> Iterator[tuple[Outcome, Pictures]]:
