@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,47 @@ def test_what_an_older_page_needed_goes_once_the_new_one_is_there(out: Path) -> 
     assert len(list((out / "report").iterdir())) == 1
 
 
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Returns the small pictures of a page, by the names of their images."""
+    return {record["name"]: (folder / record["small"]).read_bytes() for record in shown(folder) if "small" in record}
+
+
+def test_pictures_stay_where_the_originals_are_gone(out: Path, photos: Path) -> None:
+    make_report(out)
+    before = pictures(out)
+    assert len(before) == 4
+    for number in range(4):
+        (photos / f"{number}.jpg").unlink()
+    write_image(photos / "4.jpg", WIDTH, HEIGHT)
+    write_run(out, [found("4.jpg", (0, 0.9), root=photos)])
+    told: list[str] = []
+    make_report(out, notice=told.append)
+    after = pictures(out)
+    assert after == before | {"4.jpg": after["4.jpg"]}
+    assert told == []
+
+
+@pytest.mark.parametrize(("version", "value"), [("1-1", 10), ("2-2", 200), ("", 200)])
+def test_a_picture_is_of_the_version_that_the_record_is_of(tmp_path: Path, version: str, value: int) -> None:
+    """What lies there is of another version each time; without one nothing tells whether a picture is of it."""
+    for one, grey in (("1-1" if version else "", 10), (version, 200)):
+        PIL.Image.new("L", (WIDTH, HEIGHT), grey).save(tmp_path / "a.png")
+        made = found("a.png", (0, 0.9), root=tmp_path)
+        make_report(write_run(tmp_path / "out", [replace(made, ref=replace(made.ref, version=one))]))
+    (jpeg,) = pictures(tmp_path / "out").values()
+    with PIL.Image.open(io.BytesIO(jpeg)) as image:
+        assert image.convert("L").getpixel((0, 0)) == pytest.approx(value, abs=2)
+
+
+def test_a_torn_picture_is_made_again(out: Path) -> None:
+    make_report(out)
+    before = pictures(out)
+    torn = out / shown(out)[0]["small"]
+    torn.write_bytes(torn.read_bytes()[:-20])
+    make_report(out, seed=1)
+    assert pictures(out) == before
+
+
 def test_a_sample_is_drawn_by_names_and_seed_and_said(tmp_path: Path) -> None:
     made = list(many(1000))
     page = make_report(write_run(tmp_path / "out", made), sample=100, seed=3)
@@ -118,6 +162,7 @@ def test_a_picture_that_no_decoder_takes_is_one_of_many(
     make_report(out)
     assert len(list((out / "report").rglob("*.jpg"))) == 4, "the other decoder takes it"
     monkeypatch.setattr("yolocli.report.pictures.thumbnail", lambda *_, **__: 1 / 0)
+    shutil.rmtree(out / "report")  # or the pictures would be taken from there
     make_report(out, seed=1)
     assert {record.get("missing") for record in shown(out)} == {
         "The original cannot be shown: ZeroDivisionError.",
@@ -192,8 +237,6 @@ def test_the_best_class_alone_counts_of_a_classifier(tmp_path: Path) -> None:
 
 
 def test_the_slowest_images_are_named_if_the_records_have_timings(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     made = [replace(found(f"{number}.jpg"), timings={"infer": float(number)}) for number in range(30)]
     text = make_report(write_run(tmp_path / "out", made)).read_text()
     slowest = text[text.index("Slowest images") : text.index('id="run"')]
