@@ -18,7 +18,7 @@ from yolocli.images.header import check_header
 from yolocli.images.picture import UPRIGHT
 from yolocli.images.thumbnail import START, thumbnail
 from yolocli.machine.cpus import usable_cpus
-from yolocli.report.shown import address
+from yolocli.report.shown import FILE, address
 from yolocli.results import ImageResult, Outcome
 from yolocli.sources import read
 
@@ -43,7 +43,7 @@ class Pictures:
     Attributes:
         name: What their files are called.
         small: A JPEG; None where there is none.
-        large: A larger one, if browsers do not show the original, or cannot open it, as in an archive.
+        large: A larger one, if browsers do not show the original, or cannot open it without a network, if at all.
         missing: Why there is none, in words; empty for failures, whose records say it.
     """
 
@@ -100,7 +100,7 @@ def _made(outcome: ImageResult, name: str) -> Pictures:
         if (small.width, small.height) != (outcome.width, outcome.height):
             return Pictures(missing="The original has changed since the run.")
         large = None
-        if not _shown_by_browsers(data, suffix, pixels) or not address(source):
+        if not _shown_by_browsers(data, suffix, pixels) or not address(source).startswith(FILE):
             large = thumbnail(data, suffix, LARGE_SIDE, max_pixels=pixels).jpeg
     except FileNotFoundError:
         return Pictures(missing="The original is gone.")

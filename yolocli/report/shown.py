@@ -20,6 +20,8 @@ from yolocli.tasks.shape import Point, Shape
 OUTLINE_STEPS = 400
 """Points of an outline that are closer than the longer side of the image in so many steps are one on the page."""
 SIDES_OF_AREA = 3
+FILE = "file:"
+"""What the address of an image begins with that the page may show by itself."""
 WEB = ("http://", "https://")
 
 
