@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
 from tests.output.readers import read_with_reader
@@ -124,6 +125,21 @@ def test_a_place_is_one_or_none(gps: dict[int, Any], found: tuple[float | None, 
     read = read_exif(picture(gps=gps))
     assert tuple(read.get(name) for name in ("latitude", "longitude", "altitude")) == found
     assert "-0.0" not in json.dumps(read)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_an_orientation_that_only_xmp_has_is_none(kind: str) -> None:
+    """The pixels are not turned by it, either."""
+    notes: dict[str, Any] = {"xmp": b'<x tiff:Orientation="6"/>'}
+    if kind == "PNG":
+        notes = {"pnginfo": PngInfo()}
+        notes["pnginfo"].add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    if kind == "TIFF":
+        notes = {"tiffinfo": {700: b'<x tiff:Orientation="6"/>'}}
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 12)).save(stream, kind, **notes)
+    assert b"tiff:Orientation" in stream.getvalue()
+    assert read_exif(stream.getvalue()) == {}
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255, None])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.parse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, write_run
 from tests.support import write_image
 from yolocli.report import make_report
-from yolocli.results import ImageResult, Outcome
+from yolocli.results import STAGES, ImageResult, Outcome
 
 View = Callable[[Path], Any]
 TILES_AT_ONCE = 48
@@ -225,8 +227,6 @@ def test_names_of_any_kind_are_text_and_lead_to_their_files(view: View, tmp_path
 
 
 def _named(box: Any, name: str) -> Any:
-    from dataclasses import replace
-
     return replace(box, name=name)
 
 
@@ -245,6 +245,30 @@ def test_an_original_that_is_gone_is_said(view: View, tmp_path: Path) -> None:
         "The original has changed since the run.",
     ]
     assert told == ["2 images without a picture in the report: the originals are gone, or have changed since the run"]
+
+
+def test_an_original_on_the_web_is_linked_and_never_loaded(
+    view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_image(tmp_path / "a.jpg", WIDTH, HEIGHT)
+    monkeypatch.setattr("yolocli.report.pictures.read", lambda source: data)
+    urls = [f"http://127.0.0.1:9/{name}.jpg" for name in "ab"]
+    made, lost = found("a.jpg", (0, 0.9)), failed("b.jpg")
+    made, lost = (
+        replace(made, ref=replace(made.ref, source=urls[0])),
+        replace(lost, ref=replace(lost.ref, source=urls[1])),
+    )
+    page = view(make_report(write_run(tmp_path / "out", [made, lost])))
+    page.get_by_role("radio", name="All").check(force=True)
+    status(page, 2)
+    page.locator(".tile").first.click()
+    picture = page.locator("#viewer-figure img")
+    assert picture.evaluate("image => image.decode().then(() => image.src)").startswith("file:")
+    assert "/large/" in picture.get_attribute("src")
+    for url in urls:
+        page.locator(f"#viewer-original[href='{url}']").wait_for()
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("not on this disk").wait_for()
 
 
 @pytest.mark.slow
@@ -271,6 +295,15 @@ def test_it_is_dark_where_people_want_it_dark_and_prints_on_white(
     assert page.evaluate(colour) == "rgb(255, 255, 255)"
     assert page.locator(".tile").first.is_visible()
     assert not page.locator("#controls").is_visible()
+
+
+def test_every_stage_has_a_colour_of_its_own(view: View, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "out", [found("a.jpg")])
+    ran = {"images": 1, "failures": 0, "stages": dict.fromkeys(STAGES, 0.1), "images_per_second": 1.0, "mode": "thread"}
+    (folder / "summary.json").write_text(json.dumps(ran))
+    rects = view(make_report(folder)).locator(".stages > svg rect")
+    fills = [rects.nth(place).evaluate("rect => getComputedStyle(rect).fill") for place in range(len(STAGES))]
+    assert len({*fills, "rgb(0, 0, 0)"}) == len(STAGES) + 1
 
 
 @pytest.mark.slow

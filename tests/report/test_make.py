@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import pytest
 
 from tests.conftest import SAMPLES
-from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, many, write_run
+from tests.report.material import CLASSES, HEIGHT, WIDTH, failed, found, many, ref, write_run
 from tests.support import clean_environment, write_image, yolocli
 from yolocli.config import DEFAULT_SAMPLE
 from yolocli.errors import UsageError
+from yolocli.images import rle
 from yolocli.report import asked_before, make_report
 from yolocli.report.sample import FAILED, FOUND, NOTHING, allot
 from yolocli.report.shown import to_script
-from yolocli.results import Outcome
+from yolocli.results import Detection, ImageResult, Outcome
 
 MOST_MEMORY = 500 << 20
 
@@ -48,9 +54,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in found if file.is_file()}
 
 
-def shown(folder: Path) -> list[dict[str, object]]:
+def shown(folder: Path) -> list[dict[str, Any]]:
     """Returns the records that a page shows."""
-    records: list[dict[str, object]] = []
+    records: list[dict[str, Any]] = []
     for file in sorted((folder / "report").rglob("part-*.js")):
         text = file.read_text()
         records += json.loads(text[text.index("[") : text.rindex("]") + 1])
@@ -73,6 +79,47 @@ def test_what_an_older_page_needed_goes_once_the_new_one_is_there(out: Path) -> 
     after = {name for name in files(out) if name != "report.html"}
     assert not before & after
     assert len(list((out / "report").iterdir())) == 1
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Returns the small pictures of a page, by the names of their images."""
+    return {record["name"]: (folder / record["small"]).read_bytes() for record in shown(folder) if "small" in record}
+
+
+def test_pictures_stay_where_the_originals_are_gone(out: Path, photos: Path) -> None:
+    make_report(out)
+    before = pictures(out)
+    assert len(before) == 4
+    for number in range(4):
+        (photos / f"{number}.jpg").unlink()
+    write_image(photos / "4.jpg", WIDTH, HEIGHT)
+    write_run(out, [found("4.jpg", (0, 0.9), root=photos)])
+    told: list[str] = []
+    make_report(out, notice=told.append)
+    after = pictures(out)
+    assert after == before | {"4.jpg": after["4.jpg"]}
+    assert told == []
+
+
+@pytest.mark.parametrize(("version", "value"), [("1-1", 10), ("2-2", 200), ("", 200)])
+def test_a_picture_is_of_the_version_that_the_record_is_of(tmp_path: Path, version: str, value: int) -> None:
+    """What lies there is of another version each time; without one nothing tells whether a picture is of it."""
+    for one, grey in (("1-1" if version else "", 10), (version, 200)):
+        PIL.Image.new("L", (WIDTH, HEIGHT), grey).save(tmp_path / "a.png")
+        made = found("a.png", (0, 0.9), root=tmp_path)
+        make_report(write_run(tmp_path / "out", [replace(made, ref=replace(made.ref, version=one))]))
+    (jpeg,) = pictures(tmp_path / "out").values()
+    with PIL.Image.open(io.BytesIO(jpeg)) as image:
+        assert image.convert("L").getpixel((0, 0)) == pytest.approx(value, abs=2)
+
+
+def test_a_torn_picture_is_made_again(out: Path) -> None:
+    make_report(out)
+    before = pictures(out)
+    torn = out / shown(out)[0]["small"]
+    torn.write_bytes(torn.read_bytes()[:-20])
+    make_report(out, seed=1)
+    assert pictures(out) == before
 
 
 def test_a_sample_is_drawn_by_names_and_seed_and_said(tmp_path: Path) -> None:
@@ -115,11 +162,29 @@ def test_a_picture_that_no_decoder_takes_is_one_of_many(
     make_report(out)
     assert len(list((out / "report").rglob("*.jpg"))) == 4, "the other decoder takes it"
     monkeypatch.setattr("yolocli.report.pictures.thumbnail", lambda *_, **__: 1 / 0)
+    shutil.rmtree(out / "report")  # or the pictures would be taken from there
     make_report(out, seed=1)
     assert {record.get("missing") for record in shown(out)} == {
         "The original cannot be shown: ZeroDivisionError.",
         None,
     }
+
+
+@pytest.mark.parametrize(("suffix", "orientation", "large"), [("jpg", 6, False), ("webp", 1, False), ("webp", 6, True)])
+def test_an_original_that_browsers_do_not_turn_has_a_large_copy(
+    tmp_path: Path, suffix: str, orientation: int, large: bool
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    stored = (WIDTH, HEIGHT) if orientation == 1 else (HEIGHT, WIDTH)
+    PIL.Image.new("RGB", stored).save(tmp_path / f"a.{suffix}", exif=exif)
+    make_report(write_run(tmp_path / "out", [found(f"a.{suffix}", (0, 0.9), root=tmp_path)]))
+    (entry,) = shown(tmp_path / "out")
+    assert "missing" not in entry
+    assert ("large" in entry) is large
+    for size in ("small", "large")[: 1 + large]:
+        with PIL.Image.open(tmp_path / "out" / entry[size]) as image:
+            assert image.size == (WIDTH, HEIGHT)
 
 
 def test_failures_and_images_with_nothing_found_have_their_share_of_a_sample(tmp_path: Path) -> None:
@@ -154,14 +219,43 @@ def test_figures_are_of_all_images_not_of_the_sample(tmp_path: Path) -> None:
     assert "12 of 600 images failed" in text
 
 
-def test_the_slowest_images_are_named_if_the_records_have_timings(tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_the_best_class_alone_counts_of_a_classifier(tmp_path: Path) -> None:
+    ranked = [
+        Detection(name, kind, score) for kind, (name, score) in enumerate(zip(CLASSES, (0.5, 0.3, 0.2), strict=True))
+    ]
+    made = [ImageResult(ref(f"{number}.jpg"), WIDTH, HEIGHT, tuple(ranked)) for number in range(4)]
+    text = make_report(write_run(tmp_path / "out", made, task="classify")).read_text()
+    assert re.findall(r"</svg>([\w ]+)</th>\s*<td class=\"number\">(\d+)</td>", text) == [
+        ("person", "4"),
+        ("cup", "0"),
+        ("traffic light", "0"),
+    ]
+    assert "The best class of each image counts" in text
+    assert "<dt>detections</dt>" not in text
+    assert "Detections per class" not in text
+    assert "The best class" not in make_report(write_run(tmp_path / "boxes", many(9))).read_text()
 
+
+def test_the_slowest_images_are_named_if_the_records_have_timings(tmp_path: Path) -> None:
     made = [replace(found(f"{number}.jpg"), timings={"infer": float(number)}) for number in range(30)]
     text = make_report(write_run(tmp_path / "out", made)).read_text()
     slowest = text[text.index("Slowest images") : text.index('id="run"')]
     assert re.findall(r">(\d+)\.jpg</a>", slowest) == [str(number) for number in range(29, 19, -1)]
     assert "--timings" in make_report(write_run(tmp_path / "none", [found("a.jpg")])).read_text()
+
+
+def test_a_mask_has_the_same_outline_whatever_form_it_is_recorded_in(tmp_path: Path) -> None:
+    inside = np.array([[10 * HEIGHT + 5, 10 * HEIGHT + 20], [11 * HEIGHT + 5, 11 * HEIGHT + 20]])
+    corners = {"x": [10, 10, 11, 11], "y": [5, 19, 19, 5]}
+    masks: list[dict[str, Any]] = [
+        {"segments": corners},
+        {"rle": {"size": [HEIGHT, WIDTH], "counts": rle.encode(inside.ravel(), WIDTH * HEIGHT)}},
+        {"rle": {"size": [HEIGHT, WIDTH], "counts": rle.encode(np.zeros(0, np.int64), WIDTH * HEIGHT)}},
+    ]
+    things = tuple(Detection("cup", 1, 0.9, (9.0, 4.0, 12.0, 21.0), mask) for mask in masks)
+    make_report(write_run(tmp_path / "out", [ImageResult(ref("a.jpg"), WIDTH, HEIGHT, things)], task="segment"))
+    (entry,) = shown(tmp_path / "out")
+    assert [thing.get("rings") for thing in entry["things"]] == [[[10, 5, 10, 19, 11, 19, 11, 5]]] * 2 + [None]
 
 
 def test_nothing_ends_a_script_or_its_line() -> None:

@@ -50,6 +50,27 @@ def test_it_is_upright(orientation: int) -> None:
         assert (image.getpixel((x, y))[0] > 128) == red
 
 
+def test_it_is_upright_if_it_is_nearly_square() -> None:
+    """At an eighth it is square, so that its sides do not tell that it was turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.new("RGB", (1600, 1599)).save(stream, "JPEG", exif=exif)
+    made = thumbnail(stream.getvalue(), ".jpg", 64, max_pixels=10**7)
+    assert (made.width, made.height) == (1599, 1600)
+
+
+def test_only_exif_says_how_it_lies() -> None:
+    notes = Image.Exif()
+    notes[0x010F] = "a camera"
+    for exif in (Image.Exif(), notes):
+        stream = io.BytesIO()
+        Image.new("RGB", (200, 100)).save(stream, "JPEG", exif=exif, xmp=b'<x tiff:Orientation="6"/>')
+        whole = decode(stream.getvalue(), ".jpg", max_pixels=10**6)
+        image, _ = small(stream.getvalue(), side=50)
+        assert (whole.width, whole.height, image.size) == (200, 100, (50, 25))
+
+
 def test_a_picture_that_is_small_keeps_its_size() -> None:
     image, _ = small(PHOTO.read_bytes(), side=10_000)
     with Image.open(PHOTO) as whole:

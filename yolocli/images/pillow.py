@@ -42,6 +42,8 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 """Modes whose conversion to RGB loses nothing but alpha."""
+XMP = ("xmp", "XML:com.adobe.xmp")
+"""What Pillow calls it, which has an orientation of its own."""
 
 _limit_lock = threading.Lock()
 
@@ -100,10 +102,18 @@ def exif(image: Image.Image, data: bytes) -> Image.Exif:
     """
     from PIL import Image
 
+    forget_xmp(image)
     # Pillow would decode a PNG to come to what is behind its pixels
     if image.format == "PNG" and "exif" not in image.info and (found := exif_of_png(data)):
         image.info["exif"] = found
     return Image.Image.getexif(image)
+
+
+def forget_xmp(image: Image.Image) -> None:
+    """Lets EXIF alone say how an image lies in its file, as OpenCV does; Pillow goes by XMP where EXIF is silent."""
+    for name in XMP:
+        image.info.pop(name, None)
+    image._exif = None  # as it was read when the file was opened it may have the orientation of XMP
 
 
 def pixels(image: Image.Image, channels: int, bits: int = 16) -> NDArray[np.uint8] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from yolocli.images import pillow
 from yolocli.images.decode import decode
 from yolocli.images.header import check_header
+from yolocli.images.tiff import ORIENTATION
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,6 +20,8 @@ COMMENT = b"yolocli"
 START = re.compile(b"(?s)\xff\xd8\xff\xe0(?:.{16}\xff\xfe..%b|.{0,26}\\Z)|\xff?\\Z|\xff\xd8\xff?\\Z" % COMMENT)
 """What they begin with: SOI, APP0, COM (ITU-T T.81, table B.1); of one that was torn, as much as is left."""
 QUALITY = 82
+QUARTER_TURNS = range(5, 9)
+"""Orientations of images that lie on their side, mirrored or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,12 @@ def _scaled_jpeg(data: bytes, side: int, max_pixels: int) -> tuple[Image.Image, 
     try:
         image.draft(image.mode, (2 * side, 2 * side))  # smoothed once more below
         image.load()
-        shrunk = image.size
+        pillow.forget_xmp(image)
+        if image.getexif().get(ORIENTATION) in QUARTER_TURNS:
+            width, height = height, width
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # cut off or damaged, or with odd notes of a camera, which the other decoder may forgive
         return None
-    if image.size != shrunk:
-        width, height = height, width
     image.thumbnail((side, side))
     return image, width, height
 

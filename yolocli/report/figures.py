@@ -9,7 +9,7 @@ from heapq import heappush, heappushpop
 from typing import TypeAlias
 
 from yolocli.results import Detection, ImageFailure, ImageResult, Outcome
-from yolocli.summary import counted
+from yolocli.tasks.base import Task
 
 Class: TypeAlias = tuple[int, str]
 """Its index and its name."""
@@ -71,13 +71,19 @@ class Figures:
         images: Images that gave a result.
         failures: Images that failed.
         nothing: Images that gave a result without a detection.
-        detections: All that was found.
-        all: Of all classes together; of what an image as a whole is said to be, its best class counts.
+        lesser: Records that do not count: where a task ranks classes of an image, all but the best.
+        all: Of all classes together.
         timed: Images whose records have timings.
     """
 
-    def __init__(self) -> None:
-        self.images = self.failures = self.nothing = self.detections = self.timed = 0
+    def __init__(self, task: Task) -> None:
+        """Begins to count.
+
+        Args:
+            task: Of the model; it says which records of an image count.
+        """
+        self._task = task
+        self.images = self.failures = self.nothing = self.lesser = self.timed = 0
         self.all = ClassFigures()
         self._classes: dict[Class, ClassFigures] = {}
         self._reasons: dict[tuple[str, str], Reason] = {}
@@ -113,12 +119,13 @@ class Figures:
         return [(taken, outcome) for taken, _, outcome in sorted(self._slowest, key=lambda entry: entry[:2])[::-1]]
 
     def _add_detections(self, outcome: ImageResult) -> None:
-        self.detections += len(outcome.detections)
+        counted = self._task.judged(outcome.detections)
+        self.lesser += len(outcome.detections) - len(counted)
         self.nothing += not outcome.detections
         met = set()
         for record in outcome.detections:  # all are in the pictures, whatever is counted
             self._classes.setdefault((record.class_id, record.name), ClassFigures())
-        for record in counted(outcome.detections):
+        for record in counted:
             key = (record.class_id, record.name)
             self._classes[key].add(record)
             self.all.add(record)

@@ -28,6 +28,8 @@ from yolocli.results import Outcome
 from yolocli.sources.base import Notice
 from yolocli.tasks import DEFAULT_TASK, find_task
 
+BODY = re.compile(f'<body data-parts="{PARTS}/([0-9a-f]+)" data-sample="(\\d+|all)" data-seed="(-?\\d+)">', re.ASCII)
+
 
 def make_report(
     root: Path,
@@ -38,8 +40,9 @@ def make_report(
 ) -> Path:
     """Makes the page of an output folder that no run is using.
 
-    Its figures are of all images. What it needs beside it goes to a new sub-folder, so that the page that was there
-    before shows what it showed until the new one takes its place.
+    Its figures are of all images. Pictures that the page before has are taken from it, so that they stay where the
+    originals are gone. What it needs beside it goes to a new sub-folder, so that the page before shows what it showed
+    until the new one takes its place.
 
     Args:
         root: The folder.
@@ -62,16 +65,18 @@ def make_report(
         mend(folder, notice)
         run, roots = read_json(folder, RUN) or {}, roots_of(folder) or ()
         task = find_task(run.get("task") or DEFAULT_TASK, root)
-        figures, drawing = Figures(), Sample(sample, seed)
+        figures, drawing = Figures(task), Sample(sample, seed)
         for outcome in outcomes_of(folder, roots):
             figures.add(outcome)
             drawing.add(outcome)
         positions = drawing.positions()
         total = drawing.images if positions is None else len(positions)
+        page_before = _page_before(root)
+        before = page_before and root / PARTS / page_before[1]
         name = _digest(folder, sample, seed)
         parts = Parts(folder, name, task, list(figures.classes()))
         chosen = _chosen(outcomes_of(folder, roots), positions)
-        for done, (outcome, pictures) in enumerate(with_pictures(chosen)):
+        for done, (outcome, pictures) in enumerate(with_pictures(chosen, before)):
             progress(done, total)
             parts.add(outcome, pictures)
         parts.close({"least": 0 if task.whole else _least(run)})
@@ -88,11 +93,17 @@ def make_report(
 
 def asked_before(root: Path) -> tuple[int | None, int]:
     """Returns sample and seed of the page that is in an output folder; those by default, if there is none."""
-    with suppress(OSError, ValueError):
-        page = (root / PAGE.name).read_text("utf-8", "replace")
-        if found := re.search(r'<body data-parts="[^"]*" data-sample="(\d+|all)" data-seed="(-?\d+)">', page):
-            return None if found[1] == "all" else int(found[1]), int(found[2])
-    return DEFAULT_SAMPLE, 0
+    found = _page_before(root)
+    if found is None:
+        return DEFAULT_SAMPLE, 0
+    return None if found[2] == "all" else int(found[2]), int(found[3])
+
+
+def _page_before(root: Path) -> re.Match[str] | None:
+    """Returns what the page in an output folder says of itself: folder of its parts, sample and seed."""
+    with suppress(OSError):
+        return BODY.search((root / PAGE.name).read_text("utf-8", "replace"))
+    return None
 
 
 def _chosen(outcomes: Iterator[Outcome], positions: frozenset[int] | None) -> Iterator[Outcome]:

@@ -208,13 +208,13 @@ def _inputs(run: Mapping[str, Any]) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Returns the policy that lets the page load its own script and style, what that script asks for, and pictures."""
+    """Returns the policy that lets the page load its own script and style, what that script asks for, and files."""
     own_script, own_style = (
         "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'" for text in (script, style)
     )
     return (
         f"default-src 'none'; script-src {own_script} 'strict-dynamic'; style-src {own_style}; "
-        "img-src 'self' file: http: https:; base-uri 'none'; form-action 'none'"
+        "img-src 'self' file:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -23,8 +23,6 @@ PART_IMAGES, PART_BYTES = 500, 1 << 19
 """Images of a part, and bytes after which it ends."""
 NO_SCORE = 255
 """In the index, of what has no confidence."""
-FOLDER_IMAGES = 1000
-"""Pictures in a folder."""
 
 
 class Parts:
@@ -61,10 +59,9 @@ class Parts:
             UsageError: If a file that is not yolocli's is in the way.
         """
         entry = shown(outcome, self._task, self._classes)
-        number = f"{self.images // FOLDER_IMAGES:04}/{self.images:06}"
         for size, jpeg in (("small", pictures.small), ("large", pictures.large)):
             if jpeg is not None:
-                entry[size] = self._folder.write_image(PICTURES, f"{self._name}/{size}/{number}", jpeg)
+                entry[size] = self._folder.write_image(PICTURES, f"{self._name}/{size}/{pictures.name}", jpeg)
         if pictures.missing:
             self.missing += 1
             entry["missing"] = readable(pictures.missing)

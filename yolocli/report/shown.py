@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from yolocli.errors import printable
+from yolocli.images import rle
+from yolocli.images.rings import trace
 from yolocli.report.figures import Class
 from yolocli.results import Detection, ImageResult, Outcome
 from yolocli.sources import DISK, scheme_of
 from yolocli.tasks.base import Task
-from yolocli.tasks.shape import Point
+from yolocli.tasks.shape import Point, Shape
 
 OUTLINE_STEPS = 400
 """Points of an outline that are closer than the longer side of the image in so many steps are one on the page."""
 SIDES_OF_AREA = 3
+FILE = "file:"
+"""What the address of an image begins with that the page may show by itself."""
 WEB = ("http://", "https://")
 
 
@@ -61,7 +65,7 @@ def _thing(record: Detection, task: Task, classes: Mapping[Class, int], step: fl
     else:
         thing["score"] = record.confidence
     shape = task.shape(record)
-    rings = [shape.corners] if shape.corners else [thinned(ring, step) for ring in shape.rings]
+    rings = [shape.corners] if shape.corners else [thinned(ring, step) for ring in _outlines(shape)]
     if rings:
         thing["rings"] = [_flat(ring) for ring in rings]
     if shape.box is not None:
@@ -74,6 +78,13 @@ def _thing(record: Detection, task: Task, classes: Mapping[Class, int], step: fl
             _flat(((one.x, one.y), (other.x, other.y))) for one, other in pairs if one.seen and other.seen
         ]
     return thing
+
+
+def _outlines(shape: Shape) -> Sequence[Sequence[Point]]:
+    """Returns those of a mask, whatever form it is recorded in: browsers know polygons alone."""
+    if shape.rle is None:
+        return shape.rings
+    return trace(rle.decode(shape.rle["counts"]), shape.rle["size"][0])
 
 
 def thinned(ring: Sequence[Point], step: float) -> list[Point]:

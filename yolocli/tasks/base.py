@@ -144,7 +144,7 @@ class Task(Protocol):
         ...
 
     def judged(self, records: Sequence[Detection]) -> Sequence[Detection]:
-        """Returns the records of an image that two detectors are compared by."""
+        """Returns the records of an image that count: in figures, and where two detectors are compared."""
         ...
 
     def difference(

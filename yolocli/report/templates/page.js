@@ -288,11 +288,12 @@ const yolocliReport = (() => {
   function show(entry, things) {
     const figure = at("viewer-figure");
     const unread = entry.missing || (entry.failed && ["discover", "read"].includes(entry.failed[0]));
-    const sources = [entry.large, entry.large || unread ? "" : entry.url, entry.small].filter(Boolean);
+    const loads = !entry.large && !unread && entry.url.startsWith("file:"); // nothing is asked of a network
+    const sources = [entry.large, loads ? entry.url : "", entry.small].filter(Boolean);
     const picture = element("img", { alt: entry.name });
     const next = () => {
       if (sources.length) { picture.src = sources.shift(); return; }
-      figure.replaceChildren(element("p", { className: "why", textContent: entry.missing ?? "No picture: the original is gone, or this browser cannot show it." }));
+      figure.replaceChildren(element("p", { className: "why", textContent: entry.missing ?? "No picture: the original is gone or not on this disk, or this browser cannot show it." }));
     };
     picture.onerror = () => {
       if (sources.length) at("viewer-note").textContent = "The original is gone, or this browser cannot show it: this is a small picture.";
