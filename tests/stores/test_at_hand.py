@@ -13,6 +13,7 @@ from tests.stores.test_outputs import COMPLETE, held, run_to
 from tests.support import projections, run, yolocli
 from yolocli.config import Shard
 from yolocli.errors import ExitCode
+from yolocli.stores import store_of
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +77,25 @@ def test_results_are_exported_and_listed_where_they_lie(bucket: str, pictures: P
     assert not list((tmp_path / "cache/outputs").glob("read-*")), "copies are removed"
 
 
-@pytest.mark.parametrize("command", ["export", "failures", "merge -o new"])
-@pytest.mark.parametrize("url", ["s3://", "s3://key:hunter2@bucket/out", "s3://bucket/out?X-Amz-Signature=hunter2"])
+@pytest.mark.parametrize("command", ["export", "failures", "merge -o new", "detect x -o"])
+@pytest.mark.parametrize(
+    "url", ["s3://", "s3://key:hunter2@bucket/out", "s3://bucket/out?X-Amz-Signature=hunter2", "az://container/x"]
+)
 def test_what_is_no_place_is_said_without_secrets(command: str, url: str, tmp_path: Path) -> None:
     answer = yolocli(*command.split(), url, cwd=tmp_path)
-    assert answer.returncode == ExitCode.USAGE
+    assert answer.returncode in {ExitCode.USAGE, ExitCode.RUN_FAILED}
     assert b"defect" not in answer.stderr
     assert b"hunter2" not in answer.stderr
+
+
+def test_a_list_of_files_that_is_damaged_is_said(bucket: str, pictures: Path) -> None:
+    run_to(f"{bucket}/out", pictures)
+    for data in (b"no JSON\n", b"1\n"):
+        store_of(bucket).write("out/.yolocli-files", data)
+        for command in (["failures", f"{bucket}/out"], ["export", f"{bucket}/out"]):
+            _, said = done(*command, code=ExitCode.RUN_FAILED)
+            assert ".yolocli-files there is damaged" in said
+            assert "defect" not in said
 
 
 @pytest.mark.slow
