@@ -12,8 +12,9 @@ from tests.fakes import FakeLoader
 from tests.support import projections, run, run_config, write_image, yolocli
 from yolocli.config import Shard
 from yolocli.errors import ExitCode, OutputError, UsageError
+from yolocli.output.folder import OutputFolder
 from yolocli.output.merge import merge
-from yolocli.output.projection import rebuild
+from yolocli.output.projection import outcomes_of, rebuild
 from yolocli.pipeline import Run
 
 SHARDS = 16
@@ -179,6 +180,15 @@ def test_what_was_made_later_does_not_fall_behind(photos: Path, tmp_path: Path) 
     rebuild(one, ["csv", "coco", "csv-per-image"])
     assert projections(kept) == projections(one)
     assert json.loads((kept / "run.json").read_bytes())["settings"]["formats"] == ["csv", "coco", "csv-per-image"]
+
+
+def test_a_dry_run_prints_what_the_run_would_take(photos: Path, tmp_path: Path) -> None:
+    """What images are called depends on the folder, and so does which shard they are in."""
+    detect(photos, tmp_path / "out", Shard(1, 2))
+    options = ("--shard", "1/2", "-o", tmp_path / "out", "--dry-run", "-q")
+    listed = yolocli("detect", photos / "0", *options).stdout.decode().splitlines()
+    taken = [outcome.ref.source for outcome in outcomes_of(OutputFolder(tmp_path / "out"), ())]
+    assert sorted(listed) == sorted(source for source in taken if source.startswith(f"{photos / '0'}/"))
 
 
 @pytest.mark.slow

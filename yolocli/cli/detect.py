@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from yolocli.errors import NoImagesError, UsageError
 
 if TYPE_CHECKING:
     from yolocli.observer import Observer
+    from yolocli.sources.names import Root
     from yolocli.summary import RunSummary
 
 SOURCE, DETECTOR, LIMITS, CLUSTER = DEFAULTS.source, DEFAULTS.detector, DEFAULTS.limits, DEFAULTS.cluster
@@ -202,7 +204,7 @@ def list_images(config: RunConfig, quiet: bool) -> None:
     end = b"\0" if config.source.null else b"\n"
     count = 0
     found = Discovery(config.source, skip=config.place, notice=say)
-    names = Names()
+    names = Names(_roots_of(config))  # which tell the shard that an image is in
     names.start(found.bases(names))
     shard = ShardFilter(config.source.shard)
     for item in identify(found, names, shard.takes):
@@ -214,6 +216,17 @@ def list_images(config: RunConfig, quiet: bool) -> None:
     if not count + shard.others:
         raise NoImagesError(found.why_none())
     say(f"{count:,} images")
+
+
+def _roots_of(config: RunConfig) -> Sequence[Root]:
+    """Returns what the names of images depend on in an output folder that is to be gone on with."""
+    from yolocli.output.folder import OutputFolder
+    from yolocli.output.projection import roots_of
+    from yolocli.output.run_file import has_run
+
+    if config.output is None or config.overwrite or not has_run(config.output):
+        return ()
+    return roots_of(OutputFolder(config.output)) or ()
 
 
 def _warn_of_small_sides(config: DetectorConfig, observer: Observer) -> None:
