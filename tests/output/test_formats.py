@@ -246,8 +246,8 @@ class Memory:
     def is_at(self, name: str, source: str) -> bool:
         return False
 
-    def holds(self, folder: str, source: str) -> bool:
-        return False
+    def place_in(self, folder: str, source: str) -> str:
+        return ""
 
     def strange_pictures(self, folder: str) -> Iterator[str]:
         return iter(())

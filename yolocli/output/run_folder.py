@@ -10,6 +10,7 @@ from typing import Any
 from yolocli.config import RunConfig
 from yolocli.errors import OutputError
 from yolocli.executors.settle import Settled
+from yolocli.output.beside import besides
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live, trees_of
@@ -22,7 +23,7 @@ from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_fo
 from yolocli.output.past import Known, Past
 from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, names_of, project
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
-from yolocli.output.trees import refuse_changed, refuse_mixed
+from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources import holders, source_of
 from yolocli.sources.base import Notice
@@ -67,7 +68,8 @@ class RunFolder:
         """
         asked = find_formats(self._config.written)
         self._refuse_foreign(asked)
-        refuse_mixed(self._folder, trees_of(asked.values()), self._config.source)
+        for beside in besides(self._folder, trees_of(asked.values())):
+            beside.check_inputs(str(self._folder.root), self._config.source)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
@@ -85,6 +87,7 @@ class RunFolder:
             self.names = Names(known_roots(self._folder, self._settings_before), self._past.first_parts)
             self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
             refuse_changed(self._folder, trees_of(self._formats.values()))
+            self._besides = besides(self._folder, trees_of(self._formats.values()))
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
@@ -114,8 +117,14 @@ class RunFolder:
             self._notice(f"{root.path}: new to {self._folder.root}; images there are called {root.name}/...")
 
     def pending(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yields what is still to be done, and counts what is not."""
+        """Yields what is still to be done, and counts what is not.
+
+        Raises:
+            UsageError: If a link to an image would lie among pictures of somebody else; see `Beside`.
+        """
         for item in items:
+            for beside in self._besides:
+                beside.check(item)
             known = self._past.look_up(item.ref if isinstance(item, ImageFailure) else item)
             done = known is Known.DONE and not self.made.has_lost(self._past, item.path)
             if done or (known is Known.FAILED and not self._config.retry_failed):

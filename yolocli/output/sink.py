@@ -121,8 +121,8 @@ class TreePlace(Protocol):
         """Tells whether a file on disk lies there itself, be it a link, and not behind a link to it."""
         ...
 
-    def holds(self, folder: str, source: str) -> bool:
-        """Tells whether a file on disk lies itself in a sub-folder, or below it."""
+    def place_in(self, folder: str, source: str) -> str:
+        """Returns where a file on disk lies itself below a sub-folder, '/'-separated; empty if it does not."""
         ...
 
     def strange_pictures(self, folder: str) -> Iterator[str]:
