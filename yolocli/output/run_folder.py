@@ -9,6 +9,7 @@ from typing import Any
 
 from yolocli.config import RunConfig
 from yolocli.errors import OutputError
+from yolocli.executors.base import Loaded
 from yolocli.executors.settle import Settled
 from yolocli.output.beside import besides
 from yolocli.output.fingerprint import fingerprint, refuse_other_settings
@@ -21,7 +22,7 @@ from yolocli.output.made import Made
 from yolocli.output.overwrite import clear
 from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_foreign
 from yolocli.output.past import Known, Past
-from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, names_of, project
+from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, model_in, names_of, project
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
 from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
@@ -29,7 +30,6 @@ from yolocli.sources import holders, source_of
 from yolocli.sources.base import Notice
 from yolocli.sources.names import Names, Root
 from yolocli.summary import RunSummary
-from yolocli.tasks import DEFAULT_TASK
 
 
 class RunFolder:
@@ -75,8 +75,7 @@ class RunFolder:
             if self._config.overwrite:
                 clear(self._folder, (*asked.values(), *self.made.formats))
             self._before = read_json(self._folder, RUN) or {}
-            self._classes: dict[str, str] = self._before.get("names") or {}
-            self._task: str = self._before.get("task") or DEFAULT_TASK
+            self._model = model_in(self._before)
             journal = self._folder.root / JOURNAL
             if journal.exists() and journal.stat().st_size:
                 shard = self._config.source.shard
@@ -133,17 +132,15 @@ class RunFolder:
             else:
                 yield item
 
-    def knows_model(self, names: Mapping[int, str], task: str) -> None:
-        """Keeps the class names and the task of the model, for run.json and for formats; to be called before `add`.
+    def knows_model(self, model: Loaded) -> None:
+        """Keeps what run.json and formats are told of the model; to be called before `add`.
 
         Args:
-            names: By id; empty if no model was loaded, as the run was stopped.
-            task: What the model does.
+            model: Without class names if none was loaded, as the run was stopped.
         """
-        if not names:
-            return
-        self._classes = {str(index): name for index, name in names.items()}
-        self._task = task
+        if model.names:
+            names = {str(index): name for index, name in model.names.items()}
+            self._model = {"task": model.task, "names": names, "keypoints": model.keypoints}
 
     def add(self, outcome: Outcome) -> Outcome:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
@@ -230,15 +227,16 @@ class RunFolder:
         refuse_foreign(self._folder.root, (*OWN_FILES, *files), images, trees_of(formats.values()))
 
     def _context(self) -> Context:
-        names = self._classes or names_of(self._folder, self._before)
+        names = names_of(self._folder, self._model)
         return Context(
             self._folder,
             {int(index): name for index, name in names.items()},
-            self._task,
+            self._model["task"],
             tuple(self.names.roots),
             settings_of(self._config, self._settled, list(self._formats)),
             self._config.timings,
             fingerprint(self._settled.detector.plan),
+            keypoints=self._model["keypoints"],
             notice=self._notice,
         )
 
@@ -292,8 +290,7 @@ class RunFolder:
             "fingerprint": fingerprint(self._settled.detector.plan),
             "settings": settings_of(self._config, self._settled, formats),
             "roots": [asdict(root) for root in self.names.roots],
-            "task": self._task,
-            "names": self._classes,
+            **self._model,
             "versions": versions(),
             "started": self._started,
             "finished": finished,

@@ -49,7 +49,7 @@ class YoloDataset:
         self._stems = Stems()
         self._task = find_task(context.task, "the output folder")
         self._names = dict(context.names)
-        self._keypoints = 0
+        self._keypoints = context.keypoints
         self._with_confidence = context.options.save_conf
         self._left_out = LeftOut(context, f"{LABELS}/")
 
