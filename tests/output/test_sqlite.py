@@ -160,6 +160,17 @@ def test_a_database_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
         rebuild(root, ["sqlite"])
 
 
+def test_what_somebody_added_is_replaced_with_the_database(tmp_path: Path) -> None:
+    """As docs/formats.md says."""
+    root = output_of(tmp_path / "out", [result("a.jpg", [box()])])
+    rebuild(root, ["sqlite"])
+    before = (root / "results.sqlite").read_bytes()
+    with closing(sqlite3.connect(root / "results.sqlite")) as theirs:
+        theirs.execute("CREATE TABLE mine (a)")
+    rebuild(root, ["sqlite"])
+    assert (root / "results.sqlite").read_bytes() == before
+
+
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
 def test_a_database_that_a_program_has_open_is_not_replaced(mode: str, tmp_path: Path) -> None:
     """What the program keeps beside it would be taken for a part of the new one, and spoil it."""
