@@ -54,6 +54,7 @@ class FakeDetector:
     best_batch = 1
     names: Mapping[int, str] = MappingProxyType({0: "thing", 1: "other"})
     task = Detect()
+    keypoints = 0
     model = "fake.pt"
 
     def __init__(self, config: DetectorConfig | None = None, delay: float = 0.0) -> None:

@@ -38,6 +38,7 @@ class Detector(Protocol):
         best_batch: Images that should go through the network together, where the user does not say.
         names: Class names by class index, of all the model knows.
         task: What the model is for.
+        keypoints: How many each record has.
         model: Its path, for messages.
     """
 
@@ -46,6 +47,7 @@ class Detector(Protocol):
     best_batch: int
     names: Mapping[int, str]
     task: Task
+    keypoints: int
     model: str
 
     def prepare(self, picture: Picture) -> tuple[Canvas, ...]:
@@ -73,6 +75,7 @@ class YoloDetector:
         self.best_batch = runtime.best_batch
         self.names = runtime.facts.names
         self.task = runtime.task
+        self.keypoints = runtime.task.keypoints(runtime.facts)
         self.model = str(prepared.model)
         classes = None if asked.classes is None else frozenset(class_ids(asked.classes, self.names, asked.verbose))
         self._wanted = Wanted(classes, asked.masks, asked.save_maps)
@@ -119,6 +122,7 @@ class LockedDetector:
         self.best_batch = detector.best_batch
         self.names = detector.names
         self.task = detector.task
+        self.keypoints = detector.keypoints
         self.model = detector.model
         self.prepare = detector.prepare
         self.infer = lock(lambda batch: owner.submit(detector.infer, batch).result())

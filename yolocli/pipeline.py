@@ -115,7 +115,7 @@ class Run:
             if feed.seen and self._stopped is None:
                 crew = crew or self._open_crew(stack, feed)
             if folder is not None and self._ready is not None:  # a shard may have no image, and has columns still
-                folder.knows_model(self._ready.names, self._ready.task)
+                folder.knows_model(self._ready)
             if crew is not None and feed.seen and self._stopped is None:
                 yield from self._detect(crew, feed, folder)
             self._conclude(crew, folder)

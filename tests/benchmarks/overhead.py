@@ -35,6 +35,7 @@ class FakeDetector:
     best_batch = 1
     names = {0: "thing"}  # noqa: RUF012
     task = Detect()
+    keypoints = 0
     model = "fake.pt"
 
     def prepare(self, picture: Picture) -> tuple[Canvas, ...]:

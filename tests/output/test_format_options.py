@@ -32,6 +32,14 @@ def test_a_value_may_hold_what_stands_between_options(monkeypatch: pytest.Monkey
         find_format("made-up:names=true:leest-count=3")
 
 
+@pytest.mark.parametrize("root", ["https://h/x:key=val", "https://h/a\\:b=c:d=e", ":image-root=x", "C:\\pics\\:a=b"])
+def test_a_value_may_look_like_another_option(root: str) -> None:
+    """What a flag gives is kept as text, in run.json, too, and read again."""
+    (text,) = set_option(("label-studio",), "image_root", root)
+    assert find_format(text).options.image_root == root
+    assert list(find_formats([text])) == [text]
+
+
 def test_an_option_is_set_in_every_format_that_has_it() -> None:
     asked = ("json", "label-studio", "csv")
     assert set_option(asked, "image_root", ROOT) == ("json", f"label-studio:image-root={ROOT}", "csv")

@@ -42,7 +42,7 @@ from yolocli.output.past import replay
 from yolocli.output.places import per_image
 from yolocli.output.projection import project, project_all
 from yolocli.output.run_file import write_json
-from yolocli.output.sink import ImageFiles, Link, Sink
+from yolocli.output.sink import File, ImageFiles, Link, Sink
 from yolocli.output.trees import refuse_changed, remove_trees
 from yolocli.results import Detection, ImageFailure, Outcome
 from yolocli.sources.outputs import MARKER
@@ -226,10 +226,10 @@ class Memory:
         return io.BytesIO()
 
     @contextmanager
-    def build(self, name: str) -> Iterator[Path]:
+    def build(self, file: File) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder, "built")
-            self.objects[name] = Path(folder, "built").read_bytes()
+            self.objects[file.name] = Path(folder, "built").read_bytes()
 
     def remove(self, *names: str) -> None:
         for name in names:
@@ -246,8 +246,8 @@ class Memory:
     def is_at(self, name: str, source: str) -> bool:
         return False
 
-    def holds(self, folder: str, source: str) -> bool:
-        return False
+    def place_in(self, folder: str, source: str) -> str:
+        return ""
 
     def strange_pictures(self, folder: str) -> Iterator[str]:
         return iter(())
@@ -287,7 +287,7 @@ class Nowhere(Memory):
             yield stream
 
     @contextmanager
-    def build(self, name: str) -> Iterator[Path]:
+    def build(self, file: File) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder, "built")
 

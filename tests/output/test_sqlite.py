@@ -15,6 +15,8 @@ from tests.output.readers import read_with_reader
 from tests.output.typed import MORE, expected, odd_outcomes, outcomes_of_task, output_of, present
 from tests.support import box, ref, result
 from yolocli.errors import OutputError, UsageError
+from yolocli.output.folder import OutputFolder
+from yolocli.output.formats.sqlite import DATABASE
 from yolocli.output.projection import rebuild
 from yolocli.results import Detection, ImageFailure, ImageResult
 
@@ -156,6 +158,50 @@ def test_a_database_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
         theirs.execute("CREATE TABLE mine (a)")
     with pytest.raises(UsageError, match=r"results\.sqlite is no file that yolocli wrote"):
         rebuild(root, ["sqlite"])
+
+
+def test_what_somebody_added_is_replaced_with_the_database(tmp_path: Path) -> None:
+    """As docs/formats.md says."""
+    root = output_of(tmp_path / "out", [result("a.jpg", [box()])])
+    rebuild(root, ["sqlite"])
+    before = (root / "results.sqlite").read_bytes()
+    with closing(sqlite3.connect(root / "results.sqlite")) as theirs:
+        theirs.execute("CREATE TABLE mine (a)")
+    rebuild(root, ["sqlite"])
+    assert (root / "results.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("mode", ["WAL", "DELETE"])
+def test_a_database_that_a_program_has_open_is_not_replaced(mode: str, tmp_path: Path) -> None:
+    """What the program keeps beside it would be taken for a part of the new one, and spoil it."""
+    root = output_of(tmp_path / "out", [result("a.jpg", [box()])])
+    rebuild(root, ["sqlite"])
+    with closing(sqlite3.connect(root / "results.sqlite", isolation_level=None)) as theirs:
+        theirs.execute(f"PRAGMA journal_mode = {mode}")
+        theirs.execute("BEGIN")
+        theirs.execute("UPDATE images SET message = 'seen'")
+        before = (root / "results.sqlite").read_bytes()
+        beside = f"results.sqlite-{'wal' if mode == 'WAL' else 'journal'}"
+        with pytest.raises(
+            UsageError, match=rf"results\.sqlite: a program has it open, .* {beside} .*; close it there"
+        ):
+            rebuild(root, ["sqlite"])
+        assert (root / "results.sqlite").read_bytes() == before
+        theirs.execute("COMMIT")
+    rebuild(root, ["sqlite"])
+    with database(root) as opened:
+        assert opened.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_a_database_that_a_program_opens_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    folder = OutputFolder(output_of(tmp_path / "out", []))
+    refused = pytest.raises(OutputError, match=r"results\.sqlite: cannot be written: a program has it open")
+    with refused, folder.build(DATABASE) as path:
+        path.write_bytes(b"new")
+        (folder.root / "results.sqlite-wal").write_bytes(b"theirs")
+    folder.close()
+    assert not (folder.root / "results.sqlite").exists()
+    assert not (folder.root / ".partial").exists()
 
 
 def test_a_disk_that_fails_is_said_in_one_line_and_leaves_the_old_one(tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from tests.fakes import FakeDetector
 from tests.support import box, ref, result, run, write_image
-from yolocli.config import SORTINGS
+from yolocli.config import SORTINGS, SourceConfig
 from yolocli.errors import UsageError
+from yolocli.output.beside import besides
 from yolocli.output.disk import cannot_write
 from yolocli.output.folder import OutputFolder
-from yolocli.output.formats import find_formats
+from yolocli.output.formats import find_formats, trees_of
 from yolocli.output.journal import Journal
 from yolocli.output.overwrite import clear
 from yolocli.output.partial import Partial
@@ -428,7 +429,7 @@ def test_labels_beside_the_pictures_themselves(
 
 
 def drawn(path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path)
 
 
@@ -449,11 +450,71 @@ def test_no_link_is_put_among_pictures_that_lie_in_the_data_set(
     assert told == ["labels/ has no place for pictures of your own whose label would be that of another one (1)"]
 
 
+@pytest.mark.parametrize("inputs", [["images/train"], ["images/train", "images/val"], ["images/*/[12].png"]])
+def test_labels_lie_where_readers_look_whatever_part_of_the_data_set_was_named(
+    inputs: list[str], tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    for name in ("train/1.png", "train/2.png", "val/1.png"):
+        drawn(tmp_path / "images" / name)
+    before = snapshot(tmp_path / "images")
+    run(*[tmp_path / name for name in inputs], output=tmp_path, workers=1, formats=("yolo",))
+    labels = {str(path.relative_to(tmp_path / "labels")) for path in (tmp_path / "labels").rglob("*.txt")}
+    assert labels == {"train/1.txt", "train/2.txt"} | ({"val/1.txt"} if inputs != ["images/train"] else set())
+    assert snapshot(tmp_path / "images") == before
+
+
+def test_labels_of_parts_that_were_done_one_after_another(tmp_path: Path, fake_detectors: list[FakeDetector]) -> None:
+    """Input order is that of names, in which a part may stand between two images of another."""
+    for name in ("train/x.jpg", "train/x.png", "x.m/1.png"):
+        drawn(tmp_path / "images" / name)
+    for part in ("train", "x.m"):
+        run(tmp_path / "images" / part, output=tmp_path, workers=1, formats=("yolo",))
+    told: list[str] = []
+    rebuild(tmp_path, ["yolo"], notice=told.append)
+    assert told == ["labels/ has no place for pictures of your own whose label would be that of another one (1)"]
+    assert {path.name for path in (tmp_path / "labels").rglob("*.txt")} == {"x.txt", "1.txt"}
+
+
+def test_pictures_in_the_data_set_whose_names_readers_cannot_use(
+    tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    drawn(tmp_path / "images/images/1.png")
+    run(tmp_path / "images", output=tmp_path, workers=1, formats=("yolo",))
+    told: list[str] = []
+    rebuild(tmp_path, ["yolo"], notice=told.append)
+    assert told == ["labels/ has no place for pictures of your own whose names allow no label beside images/ (1)"]
+
+
+@pytest.mark.parametrize("inputs", [["images", "photos"], ["images", "photos/*.png"], ["s3://bucket/photos"]])
+def test_inputs_beside_a_data_set_are_refused_before_anything_is_done(inputs: list[str], tmp_path: Path) -> None:
+    for name in ("images/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    given = [name if "://" in name else str(tmp_path / name) for name in inputs]
+    folder, trees = OutputFolder(tmp_path), trees_of(find_formats(["yolo"]).values())
+    for accepted in ([str(tmp_path)], [str(tmp_path / "images")], [str(tmp_path / "images/*.png")]):
+        for beside in besides(folder, trees):
+            beside.check_inputs(str(tmp_path), SourceConfig(tuple(accepted)))
+    for beside in besides(folder, trees):
+        with pytest.raises(UsageError, match=r"such as images/mine\.png, .*; move them away, or use another --output"):
+            beside.check_inputs(str(tmp_path), SourceConfig(tuple(given)))
+
+
+def test_an_image_beside_a_data_set_is_refused_as_it_is_found(
+    tmp_path: Path, fake_detectors: list[FakeDetector]
+) -> None:
+    for name in ("images/mine.png", "photos/1.png"):
+        drawn(tmp_path / name)
+    (tmp_path / "list").write_text(str(tmp_path / "photos/1.png"))
+    with pytest.raises(UsageError, match=r"such as images/mine\.png, .* from .*photos.1\.png, "):
+        run(files_from=str(tmp_path / "list"), output=tmp_path, workers=1, formats=("yolo",))
+    assert (tmp_path / "results.jsonl").read_bytes() == b""
+
+
 @pytest.mark.parametrize("listed", [False, True])
 def test_no_link_is_put_among_pictures_of_others(
     listed: bool, tmp_path: Path, fake_detectors: list[FakeDetector]
 ) -> None:
-    """It is said before anything is done, or where images are known only as they are found, by the one that is last."""
+    """It is said before anything is done, or where images are known only as they are found, before they are done."""
     for name in ("images/mine.png", "photos/1.png"):
         drawn(tmp_path / name)
     (tmp_path / "list").write_text(str(tmp_path / "photos/1.png"))

@@ -158,6 +158,22 @@ def test_classes_are_numbered_without_gaps(tmp_path: Path) -> None:
     assert names == {0: "class_0", 1: "dog", 2: "class_2", 3: "late"}
 
 
+def test_keypoints_are_as_many_as_the_model_has_if_nothing_is_found(tmp_path: Path) -> None:
+    (model,) = (one for one in MODELS if one.name == "pose-yolo11")
+    write_image(tmp_path / "a.png", 64, 64)
+    formats = ("yolo", "coco-dataset")
+    asked = {"model": str(model.weights), "imgsz": (64, 64), "confidence": 0.99}
+    run(tmp_path / "a.png", output=tmp_path / "out", workers=1, formats=formats, **asked)
+    for _ in range(2):
+        assert yaml.safe_load((tmp_path / "out/data.yaml").read_text())["kpt_shape"] == [4, 3]
+        dataset = json.loads((tmp_path / "out/coco-dataset.json").read_text())
+        assert dataset["annotations"] == []
+        assert [one["keypoints"] for one in dataset["categories"]] == [["0", "1", "2", "3"]] * len(
+            dataset["categories"]
+        )
+        rebuild(tmp_path / "out", formats)
+
+
 def test_a_model_without_places_has_no_labels_and_that_is_said(tmp_path: Path) -> None:
     told = write(tmp_path, "classify", found(Detection("cat", 0, 0.5)))
     assert not (tmp_path / "labels").exists()

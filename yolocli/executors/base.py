@@ -24,12 +24,14 @@ class Loaded:
         best_batch: Images that should go through the network together there.
         names: The model's class names by class index.
         task: What the model is for.
+        keypoints: How many each of its records has.
     """
 
     description: str
     best_batch: int
     names: Mapping[int, str]
     task: str
+    keypoints: int = 0
 
 
 class Worker(Protocol):
@@ -124,7 +126,9 @@ class LocalWorker:
         self._asked = asked
         self._pictures = pictures
         self._reads = Reads()
-        self.loaded = Loaded(detector.description, detector.best_batch, dict(detector.names), detector.task.name)
+        self.loaded = Loaded(
+            detector.description, detector.best_batch, dict(detector.names), detector.task.name, detector.keypoints
+        )
 
     def detect(self, items: Sequence[Item], batch: int) -> list[Outcome]:
         """See `Worker.detect`."""

@@ -127,3 +127,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "not given" if value is None else str(value)
+
+
+def refuse_root(path: str, root: Path, shard: Shard | None) -> None:
+    """Refuses inputs that come later to a shard: what they would be called depends on what is in it.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    if shard is not None:
+        raise UsageError(
+            f"{path}: new to {root}, which holds a shard; all shards need the same inputs from their beginning on: "
+            "name a new output folder"
+        )

@@ -160,9 +160,9 @@ class OutputFolder:
             yield stream
 
     @contextmanager
-    def build(self, name: str) -> Iterator[Path]:
+    def build(self, file: File) -> Iterator[Path]:
         """See `Sink.build`."""
-        with writing(self.root / name), self._partial.build(Path(name), self._place) as path:
+        with writing(self.root / file.name), self._partial.build(file, self._place) as path:
             yield path
 
     def sync_names(self) -> None:

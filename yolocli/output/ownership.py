@@ -86,7 +86,7 @@ def is_output_folder(root: Path) -> bool:
 
 
 def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFiles], trees: Iterable[Tree] = ()) -> None:
-    """Makes sure, before anything is written, that nothing of somebody else's would be replaced.
+    """Makes sure, before anything is written, that nothing of somebody else's would be replaced, or is in use.
 
     In a folder that is no output folder, every file that stands where a run may write is somebody else's; in an output
     folder, those that do not begin as they should.
@@ -100,7 +100,7 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
     Raises:
         UsageError: With the names of some of them.
     """
-    place = Place(None, os.fspath(root))
+    place, files = Place(None, os.fspath(root)), list(files)
     ours = is_output_folder(root)
     found = [file.name for file in files if place.status(file.name) and not (ours and _may_be_replaced(place, file))]
     lock = place.status(LOCK)
@@ -113,6 +113,18 @@ def refuse_foreign(root: Path, files: Iterable[File], images: Iterable[ImageFile
             found += itertools.islice(below(root, folder), SHOWN + 1)
     if found:
         raise UsageError(refusal(root, found))
+    for file in files:
+        if reason := in_use(place, file):
+            raise UsageError(f"{root / file.name}: {reason}")
+
+
+def in_use(place: Place, file: File) -> str:
+    """Returns why a file cannot be replaced now, as a program has it open; empty if none has."""
+    beside = next((name for name in file.in_use if place.status(name) is not None), "")
+    return beside and (
+        f"a program has it open, or was killed while it had, as {beside} lies beside it; close it there (if it was "
+        "killed, open and close it once more), or move both away"
+    )
 
 
 def below(root: Path, folder: str, suffix: str = "") -> Iterator[str]:

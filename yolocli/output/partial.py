@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from yolocli.output.anchors import Anchors, Place
-from yolocli.output.ownership import is_output_folder
+from yolocli.output.ownership import in_use, is_output_folder
+from yolocli.output.sink import File
 
 PARTIAL = ".partial"
 """Sub-folder for files being written; on the same file system, so that a rename publishes them."""
@@ -107,28 +108,43 @@ class Partial:
 
     @contextmanager
     def open(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[IO[bytes]]:
-        """Opens a file that appears, whole, when the block ends well; see `build`."""
-        with self._unfinished(path, find) as (_, file), open(file, "wb") as stream:
-            yield stream
-
-    @contextmanager
-    def build(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[Path]:
-        """Gives the path of an empty file that appears, as it is then, when the block ends well.
+        """Opens a file that appears, whole, when the block ends well.
 
         Args:
             path: What tells it from others that are being written.
-            find: Returns where it goes, when the block has ended.
+            find: See `build`.
 
         Raises:
             OSError: If it cannot be written.
         """
-        with self._unfinished(path, find) as (unfinished, file):
-            os.close(file)
+        with self._unfinished(path, find) as (_, file), open(file, "wb") as stream:
+            yield stream
+
+    @contextmanager
+    def build(self, file: File, find: Callable[[Path], tuple[Place, str]]) -> Iterator[Path]:
+        """Gives the path of an empty file that appears, as it is then, when the block ends well.
+
+        Args:
+            file: Which one.
+            find: Returns where it goes, when the block has ended.
+
+        Raises:
+            OSError: If it cannot be written, or a program has open what it would take the place of.
+        """
+
+        def free(path: Path) -> tuple[Place, str]:
+            place, name = find(path)
+            if reason := in_use(place, file):
+                raise OSError(reason)
+            return place, name
+
+        with self._unfinished(Path(file.name), free) as (unfinished, opened):
+            os.close(opened)
             yield self._root / PARTIAL / unfinished
 
     @contextmanager
     def _unfinished(self, path: Path, find: Callable[[Path], tuple[Place, str]]) -> Iterator[tuple[str, int]]:
-        """Gives the name of the file, and the file, which the block closes; see `build`."""
+        """Gives the name of the file, and the file, which the block closes; see `open`."""
         unfinished = PARTIAL_FILE + hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
         partial = self._folders.at(PARTIAL)
         try:

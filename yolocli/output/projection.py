@@ -135,15 +135,17 @@ def project_all(
     """Makes all projections of a folder anew; see `project` and `Context.notice`."""
     run = read_json(folder, RUN) or {}
     roots = roots_of(folder) or ()
-    names = {int(index): name for index, name in names_of(folder, run).items()}
+    model = model_in(run)
+    names = {int(index): name for index, name in names_of(folder, model).items()}
     context = Context(
         folder,
         names,
-        run.get("task") or DEFAULT_TASK,
+        model["task"],
         tuple(roots),
         run.get("settings") or {},
         timings,
         run.get("fingerprint") or {},
+        keypoints=model["keypoints"],
         notice=notice,
     )
     formats = list(formats)
@@ -181,6 +183,15 @@ def known_roots(folder: OutputFolder, settings: Mapping[str, Any]) -> list[Root]
             "--overwrite to start anew (`yolocli export` still reads it)"
         )
     return roots
+
+
+def model_in(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a run.json keeps of the model, which may be of an earlier version."""
+    return {
+        "task": run.get("task") or DEFAULT_TASK,
+        "names": run.get("names") or {},
+        "keypoints": run.get("keypoints") or 0,
+    }
 
 
 def names_of(folder: OutputFolder, run: Mapping[str, Any]) -> Mapping[str, str]:

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from yolocli.config import RunConfig
-from yolocli.errors import OutputError, UsageError
+from yolocli.errors import OutputError
+from yolocli.executors.base import Loaded
 from yolocli.executors.settle import Settled
-from yolocli.output.fingerprint import fingerprint, refuse_other_settings
+from yolocli.output.beside import besides
+from yolocli.output.fingerprint import fingerprint, refuse_other_settings, refuse_root
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats import and_earlier, every_format, files_of, find_formats, open_final, open_live, trees_of
 from yolocli.output.formats.base import Context, Format, Writer
@@ -20,15 +22,14 @@ from yolocli.output.made import Made
 from yolocli.output.overwrite import clear
 from yolocli.output.ownership import JOURNAL, OWN_FILES, RUN, SUMMARY, refuse_foreign
 from yolocli.output.past import Known, Past
-from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, names_of, project
+from yolocli.output.projection import Totals, WhereMissing, below_nameless, known_roots, model_in, names_of, project
 from yolocli.output.run_file import conclude, now, read_json, settings_of, versions, write_json
-from yolocli.output.trees import refuse_changed, refuse_mixed
+from yolocli.output.trees import refuse_changed
 from yolocli.results import ImageFailure, Item, Outcome
 from yolocli.sources import holders, source_of
 from yolocli.sources.base import Notice
 from yolocli.sources.names import Names, Root
 from yolocli.summary import RunSummary
-from yolocli.tasks import DEFAULT_TASK
 
 
 class RunFolder:
@@ -52,9 +53,8 @@ class RunFolder:
         self._notice = notice
         self._folder = OutputFolder(config.output)
         self.made = Made(self._folder, config, notice)
-        self._stack = ExitStack()
+        self._stack, self.totals = ExitStack(), Totals()
         self.skipped = self.skipped_failures = self.vanished = self.pruned = self.damaged = 0
-        self.totals = Totals()
         self._started = now()
 
     def __enter__(self) -> RunFolder:
@@ -67,14 +67,14 @@ class RunFolder:
         """
         asked = find_formats(self._config.written)
         self._refuse_foreign(asked)
-        refuse_mixed(self._folder, trees_of(asked.values()), self._config.source)
+        for beside in besides(self._folder, trees_of(asked.values())):
+            beside.check_inputs(str(self._folder.root), self._config.source)
         with ExitStack() as stack:
             stack.enter_context(self._folder.held())
             if self._config.overwrite:
                 clear(self._folder, (*asked.values(), *self.made.formats))
             self._before = read_json(self._folder, RUN) or {}
-            self._classes: dict[str, str] = self._before.get("names") or {}
-            self._task: str = self._before.get("task") or DEFAULT_TASK
+            self._model = model_in(self._before)
             journal = self._folder.root / JOURNAL
             if journal.exists() and journal.stat().st_size:
                 shard = self._config.source.shard
@@ -85,6 +85,7 @@ class RunFolder:
             self.names = Names(known_roots(self._folder, self._settings_before), self._past.first_parts)
             self._formats = and_earlier(asked, self._settings_before.get("formats", ()))
             refuse_changed(self._folder, trees_of(self._formats.values()))
+            self._besides = besides(self._folder, trees_of(self._formats.values()))
             self._late = self._new_formats(self._formats)
             if self._unsure:
                 for head in self._past.dropped():
@@ -114,16 +115,18 @@ class RunFolder:
             UsageError: If the folder holds a shard, and they are not what it began with.
         """
         for root in self.names.start(bases):
-            if self._config.source.shard is not None:  # the name it gets depends on what the shard holds
-                raise UsageError(
-                    f"{root.path}: new to {self._folder.root}, which holds a shard; all shards need the same inputs "
-                    "from their beginning on: name a new output folder"
-                )
+            refuse_root(root.path, self._folder.root, self._config.source.shard)
             self._notice(f"{root.path}: new to {self._folder.root}; images there are called {root.name}/...")
 
     def pending(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yields what is still to be done, and counts what is not."""
+        """Yields what is still to be done, and counts what is not.
+
+        Raises:
+            UsageError: If a link to an image would lie among pictures of somebody else; see `Beside`.
+        """
         for item in items:
+            for beside in self._besides:
+                beside.check(item)
             known = self._past.look_up(item.ref if isinstance(item, ImageFailure) else item)
             done = known is Known.DONE and not self.made.has_lost(self._past, item.path)
             if done or (known is Known.FAILED and not self._config.retry_failed):
@@ -132,17 +135,15 @@ class RunFolder:
             else:
                 yield item
 
-    def knows_model(self, names: Mapping[int, str], task: str) -> None:
-        """Keeps the class names and the task of the model, for run.json and for formats; to be called before `add`.
+    def knows_model(self, model: Loaded) -> None:
+        """Keeps what run.json and formats are told of the model; to be called before `add`.
 
         Args:
-            names: By id; empty if no model was loaded, as the run was stopped.
-            task: What the model does.
+            model: Without class names if none was loaded, as the run was stopped.
         """
-        if not names:
-            return
-        self._classes = {str(index): name for index, name in names.items()}
-        self._task = task
+        if model.names:
+            names = {str(index): name for index, name in model.names.items()}
+            self._model = {"task": model.task, "names": names, "keypoints": model.keypoints}
 
     def add(self, outcome: Outcome) -> Outcome:
         """Writes an outcome down. The journal comes last, so that what it holds has its files, too.
@@ -218,8 +219,7 @@ class RunFolder:
         """
         self._journal.sync()
         try:
-            run = {**self._run(now()), "complete": summary.complete}
-            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: run})
+            conclude(self._folder, {SUMMARY: summary.to_dict(), RUN: self._run(now(), summary.complete)})
         except OutputError:
             with suppress(OutputError):
                 self._folder.remove(SUMMARY)
@@ -230,15 +230,15 @@ class RunFolder:
         refuse_foreign(self._folder.root, (*OWN_FILES, *files), images, trees_of(formats.values()))
 
     def _context(self) -> Context:
-        names = self._classes or names_of(self._folder, self._before)
         return Context(
             self._folder,
-            {int(index): name for index, name in names.items()},
-            self._task,
+            {int(index): name for index, name in names_of(self._folder, self._model).items()},
+            self._model["task"],
             tuple(self.names.roots),
             settings_of(self._config, self._settled, list(self._formats)),
             self._config.timings,
             fingerprint(self._settled.detector.plan),
+            keypoints=self._model["keypoints"],
             notice=self._notice,
         )
 
@@ -285,16 +285,16 @@ class RunFolder:
         write_json(self._folder, RUN, self._run(None), durable=True)
         self.names.changed, self._noted = False, True
 
-    def _run(self, finished: str | None) -> dict[str, Any]:
+    def _run(self, finished: str | None, complete: bool = False) -> dict[str, Any]:
         # a format that is new to the folder is in it from the end of the run on, not before
         formats = [name for name in self._formats if finished or name not in self._late]
         return {
             "fingerprint": fingerprint(self._settled.detector.plan),
             "settings": settings_of(self._config, self._settled, formats),
             "roots": [asdict(root) for root in self.names.roots],
-            "task": self._task,
-            "names": self._classes,
+            **self._model,
             "versions": versions(),
             "started": self._started,
             "finished": finished,
+            "complete": complete,
         }

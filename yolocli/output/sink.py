@@ -26,12 +26,14 @@ class File:
         start: What it begins with.
         any_line: A line that begins so may come after others, as those may have been damaged.
         end: What its last kilobyte matches, too, whole or torn, where many programs write files that begin alike.
+        in_use: Names of files that programs keep beside it while they have it open, and that would spoil another one.
     """
 
     name: str
     start: Start
     any_line: bool = False
     end: re.Pattern[bytes] | None = None
+    in_use: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,8 @@ class TreePlace(Protocol):
         """Tells whether a file on disk lies there itself, be it a link, and not behind a link to it."""
         ...
 
-    def holds(self, folder: str, source: str) -> bool:
-        """Tells whether a file on disk lies itself in a sub-folder, or below it."""
+    def place_in(self, folder: str, source: str) -> str:
+        """Returns where a file on disk lies itself below a sub-folder, '/'-separated; empty if it does not."""
         ...
 
     def strange_pictures(self, folder: str) -> Iterator[str]:
@@ -186,13 +188,13 @@ class Sink(Protocol):
         """
         ...
 
-    def build(self, name: str) -> AbstractContextManager[Path]:
+    def build(self, file: File) -> AbstractContextManager[Path]:
         """Gives the path of an empty file that appears, as it is then, when the block ends well.
 
         For what is no stream, such as a database; an OSError in the block is raised as what it means.
 
         Raises:
-            OutputError: If it cannot be written.
+            OutputError: If it cannot be written, or another program has open what it would take the place of.
         """
         ...
 

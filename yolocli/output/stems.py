@@ -34,21 +34,22 @@ class Stems:
     def __init__(self) -> None:
         self._taken: list[str] = []
 
-    def name(self, path: str) -> tuple[str, str]:
+    def name(self, path: str, place: str = "") -> tuple[str, str]:
         """Returns what files about an image are called, without their suffix, and the suffix of the image.
 
         Args:
             path: Of the image, as in its record; to be given in input order.
+            place: What they are named by in place of the path; its last part is that of the path.
         """
-        suffix = usual_suffix(path)
-        if unusual(path, _UNREADABLE):
+        suffix, place = usual_suffix(path), place or path
+        if unusual(place, _UNREADABLE):
             return plainer(path), suffix
         whole = path.removesuffix(suffix)
         self._taken = [stem for stem in self._taken if path.startswith(stem) and path[len(stem) :] < _BEHIND]
         if whole in self._taken:
             whole = path
         self._taken.append(whole)
-        *parents, last = whole.split("/")
+        *parents, last = place[: len(place) - len(path) + len(whole)].split("/")
         return "/".join([*map(_guarded, parents), last]), suffix if suffix_of(path) in IMAGE_SUFFIXES else PLAIN_SUFFIX
 
 

@@ -14,6 +14,7 @@ from yolocli.output.ownership import below, mark_found, refusal
 from yolocli.output.partial import Partial
 from yolocli.output.sink import Link
 from yolocli.sources.outputs import MARKER, made_in
+from yolocli.sources.paths import slashes
 from yolocli.sources.suffixes import is_image
 
 
@@ -53,9 +54,10 @@ class TreeDisk:
             return itself or (os.path.samefile(path, source) and not path.is_symlink())
         return False
 
-    def holds(self, folder: str, source: str) -> bool:
-        """See `TreePlace.holds`."""
-        return source.startswith(os.path.join(os.path.realpath(self._root / folder), ""))
+    def place_in(self, folder: str, source: str) -> str:
+        """See `TreePlace.place_in`."""
+        above = os.path.join(os.path.realpath(self._root / folder), "")
+        return slashes(source[len(above) :]) if source.startswith(above) else ""
 
     def strange_pictures(self, folder: str) -> Iterator[str]:
         """See `TreePlace.strange_pictures`."""

@@ -7,9 +7,11 @@ import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
+from yolocli.output.folder import OutputFolder
 from yolocli.output.sink import Tree
 from yolocli.results import SCHEMA_VERSION, to_json
 
@@ -121,3 +123,10 @@ class Listed:
             return None
         inside = first in self._folders and others and not {"", os.curdir, os.pardir} & {*others}
         return line if inside else None
+
+
+def lists_of(folder: OutputFolder, trees: Iterable[Tree]) -> Iterator[Listed]:
+    """Yields the lists of trees, where there are some, each to be used before the next is asked for."""
+    for tree in trees:
+        with suppress(FileNotFoundError), open(folder.in_place(tree.list.name), "rb") as stream:
+            yield Listed(stream, tree)

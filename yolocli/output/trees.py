@@ -10,25 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from io import UnsupportedOperation
 from itertools import islice
 
-from yolocli.config import SourceConfig
 from yolocli.errors import ImageError, OutputError, UsageError
+from yolocli.output.beside import Beside
 from yolocli.output.disk import sync_stream
 from yolocli.output.folder import REFUSED_NAMES, OutputFolder
 from yolocli.output.ownership import SHOWN, mark_of, mark_of_link, refusal
 from yolocli.output.sink import Link, Original, Sink, Tree
-from yolocli.output.tree_list import UNFINISHED, Line, Listed
+from yolocli.output.tree_list import UNFINISHED, Line, Listed, lists_of
 from yolocli.results import ImageRef, to_json
 from yolocli.sources import DISK, read, scheme_of, source_of
 
 GONE = "pictures, gone or unreadable"
-NAMELESS = "pictures of your own whose label would be that of another one"
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 """What file systems answer that have no links."""
 _NOT_PERMITTED = 1314
@@ -59,10 +57,22 @@ class TreeWriter:
         weakref.finalize(self, self._stack.close)  # where something else has failed
         self._list = self._stack.enter_context(sink.add_to(tree.list.name))
         self._listed = Listed(self._list, tree)
+        self._beside = Beside(sink, tree, self._listed)
         self._add(b"\n" * self._listed.torn + to_json(UNFINISHED) + b"\n")
         with suppress(UnsupportedOperation):  # of a place that is no disk
             sync_stream(self._list)
         self._begin = self._list.tell()
+
+    def own_place(self, image: ImageRef) -> str:
+        """Returns where an image lies itself, so that no link to it is wanted, and files are named by that.
+
+        Returns:
+            Its path in that sub-folder of the tree; empty where there are no pictures of somebody else.
+
+        Raises:
+            UsageError: If there are some, and a link to it would lie among them.
+        """
+        return self._beside.place(image)
 
     def put(self, image: ImageRef, choices: Sequence[Sequence[TreeFile]]) -> str:
         """Puts the files of an image in place.
@@ -76,7 +86,7 @@ class TreeWriter:
 
         Raises:
             OutputError: If they cannot be written.
-            UsageError: If a file of somebody else stands there, or a link would lie among pictures of somebody else.
+            UsageError: If a file of somebody else stands there.
         """
         *others, last = choices
         for files in others:
@@ -108,25 +118,12 @@ class TreeWriter:
     def _put_all(self, image: ImageRef, files: Sequence[TreeFile], done: list[Line]) -> str:
         missing = ""
         for file in files:
-            if isinstance(file.content, Original):
-                if self._sink.trees.is_at(file.name, image.source):
-                    continue
-                if self._is_among_others(file.name):
-                    if not self._sink.trees.holds(self._tree.beside, image.source):
-                        raise UsageError(_mixed(self._tree.beside, self._stranger))
-                    return NAMELESS
+            if isinstance(file.content, Original) and self._sink.trees.is_at(file.name, image.source):
+                continue
             line = self._put(image, file)
             done += [line] if line else []
             missing = missing if line else GONE
         return missing
-
-    def _is_among_others(self, name: str) -> bool:
-        """Tells whether a file would lie among pictures of somebody else, who would take it for one of them."""
-        return name.split("/")[0] == self._tree.beside and self._stranger != ""
-
-    @cached_property
-    def _stranger(self) -> str:
-        return _stranger(self._sink, self._tree, self._listed)
 
     def _put(self, image: ImageRef, file: TreeFile) -> Line | None:
         """Puts a file in place; returns None if it is the image itself, and that is gone or cannot be read."""
@@ -189,31 +186,11 @@ def refuse_changed(folder: OutputFolder, trees: Iterable[Tree]) -> None:
     Raises:
         UsageError: With the names of some of them.
     """
-    for listed in _lists(folder, trees):
+    for listed in lists_of(folder, trees):
         found = ((line.file, folder.trees.mark(line.file), listed.see(line.file)) for line in listed.unseen())
         changed = (file for file, mark, lines in found if mark and not listed.is_own(mark, lines))
         if some := list(islice(changed, SHOWN + 1)):
             raise UsageError(refusal(folder.root, some))
-
-
-def refuse_mixed(folder: OutputFolder, trees: Iterable[Tree], source: SourceConfig) -> None:
-    """Makes sure, where it can be known before anything is done, that no link will lie among pictures of somebody else.
-
-    Raises:
-        UsageError: With the name of one of them.
-    """
-    inputs = [os.path.realpath(name) for name in source.inputs if os.path.exists(name)]
-    if source.files_from is not None or len(inputs) < len(source.inputs):
-        return  # what is listed or is a pattern may lie anywhere
-    for tree in (tree for tree in trees if tree.beside):
-        beside = os.path.realpath(folder.root / tree.beside)
-        if any(
-            os.path.join(a, "").startswith(os.path.join(b, "")) for i in inputs for a, b in ((beside, i), (i, beside))
-        ):
-            continue
-        listed = next(_lists(folder, [tree]), None)
-        if stranger := _stranger(folder, tree, listed):
-            raise UsageError(f"{folder.root}: {_mixed(tree.beside, stranger)}")
 
 
 def remove_trees(folder: OutputFolder, trees: Iterable[Tree]) -> None:
@@ -222,27 +199,8 @@ def remove_trees(folder: OutputFolder, trees: Iterable[Tree]) -> None:
     Raises:
         OutputError: If something cannot be removed.
     """
-    for listed in _lists(folder, trees):
+    for listed in lists_of(folder, trees):
         _remove_unseen(folder, listed)
-
-
-def _lists(folder: OutputFolder, trees: Iterable[Tree]) -> Iterator[Listed]:
-    for tree in trees:
-        with suppress(FileNotFoundError), open(folder.in_place(tree.list.name), "rb") as stream:
-            yield Listed(stream, tree)
-
-
-def _stranger(sink: Sink, tree: Tree, listed: Listed | None) -> str:
-    """Returns the name of a picture of somebody else that lies where images may lie themselves; empty if none does."""
-    found = sink.trees.strange_pictures(tree.beside) if tree.beside else ()
-    return next((name for name in found if listed is None or not listed.about(name)), "")
-
-
-def _mixed(beside: str, stranger: str) -> str:
-    return (
-        f"{beside}/ holds pictures that yolocli did not put there, such as {stranger}, and links to others would lie "
-        "among them; move them away, or use another --output"
-    )
 
 
 def _remove_unseen(sink: Sink, listed: Listed) -> None:

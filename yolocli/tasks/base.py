@@ -96,6 +96,10 @@ class Task(Protocol):
     things: str
     by_class: bool
 
+    def keypoints(self, facts: ModelFacts) -> int:
+        """Returns how many keypoints each record of a model has."""
+        ...
+
     def extra(self, facts: ModelFacts) -> int:
         """Returns how many columns the rows of a model have beyond the six of every task."""
         ...

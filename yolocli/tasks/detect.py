@@ -44,6 +44,10 @@ class Detect:
     own_difference: ClassVar[float] = PIXELS
     """Largest difference of what a task that is built on this one has beyond boxes."""
 
+    def keypoints(self, facts: ModelFacts) -> int:
+        """See `Task.keypoints`."""
+        return 0
+
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
         return 0

@@ -15,7 +15,7 @@ from yolocli.tasks.base import ModelFacts, Raw, Wanted
 from yolocli.tasks.candidates import OWN
 from yolocli.tasks.detect import Detect
 from yolocli.tasks.fields import Each, Kind
-from yolocli.tasks.shape import Keypoint, Shape
+from yolocli.tasks.shape import Keypoint, Shape, limbs_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +34,6 @@ SIGMA = 0.05
 """That of a keypoint of anything else: between those of a person's face and limbs."""
 VISIBLE = 0.5
 """From here on a keypoint counts as seen."""
-COCO_LIMBS = (
-    *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
-    *((5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12)),
-    *((11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),
-)
-"""Pairs of COCO's keypoints that its `skeleton` connects: head, arms and shoulders, hips and legs."""
 
 
 class Pose(Detect):
@@ -56,6 +50,10 @@ class Pose(Detect):
     things: ClassVar[str] = "poses"
     own_difference: ClassVar[float] = 0.05
     """Pixels."""
+
+    def keypoints(self, facts: ModelFacts) -> int:
+        """See `Task.keypoints`."""
+        return _shape(facts)[0]
 
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
@@ -104,15 +102,14 @@ class Pose(Detect):
         return (*super().cells(record), "; ".join(" ".join(map(str, point)) for point in points))
 
     def shape(self, record: Detection) -> Shape:
-        """See `Task.shape`; of 17 keypoints it is known which belong together: they are a person's."""
+        """See `Task.shape`."""
         points = record.more["keypoints"]
         visible = points.get("visible", [1.0] * len(points["x"]))
         keypoints = tuple(
             Keypoint(x, y, share, share >= VISIBLE)
             for x, y, share in zip(points["x"], points["y"], visible, strict=True)
         )
-        limbs = COCO_LIMBS if len(keypoints) == len(COCO_SIGMAS) else ()
-        return replace(super().shape(record), keypoints=keypoints, limbs=limbs)
+        return replace(super().shape(record), keypoints=keypoints, limbs=limbs_of(len(keypoints)))
 
 
 def _shape(facts: ModelFacts) -> tuple[int, int]:

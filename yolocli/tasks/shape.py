@@ -9,6 +9,13 @@ from typing import Any, TypeAlias
 from yolocli.results import Box
 
 Point: TypeAlias = tuple[float, float]
+COCO_KEYPOINTS = 17
+COCO_LIMBS = (
+    *((0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+    *((5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12)),
+    *((11, 12), (11, 13), (13, 15), (12, 14), (14, 16)),
+)
+"""Pairs of COCO's keypoints that its `skeleton` connects: head, arms and shoulders, hips and legs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +54,8 @@ class Shape:
     rle: Mapping[str, Any] | None = None
     keypoints: tuple[Keypoint, ...] = ()
     limbs: tuple[tuple[int, int], ...] = ()
+
+
+def limbs_of(keypoints: int) -> tuple[tuple[int, int], ...]:
+    """Returns which of a number of keypoints belong together: of 17 it is known, as they are a person's."""
+    return COCO_LIMBS if keypoints == COCO_KEYPOINTS else ()

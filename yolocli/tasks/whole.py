@@ -39,6 +39,10 @@ class Whole(ABC):
     things: ClassVar[str] = "images"
     by_class: ClassVar[bool] = False
 
+    def keypoints(self, facts: ModelFacts) -> int:
+        """See `Task.keypoints`."""
+        return 0
+
     def extra(self, facts: ModelFacts) -> int:
         """See `Task.extra`."""
         return 0

@@ -31,6 +31,7 @@ class Context:
         timings: Put the milliseconds of each stage into what is written.
         fingerprint: Of the run, as run.json has it: what its records depend on.
         options: The format's own; None where it has none.
+        keypoints: How many each record of the model has; 0 also where that is not known.
         notice: Told, in one line when a format is closed, what it had no place for; see `LeftOut`.
     """
 
@@ -42,6 +43,7 @@ class Context:
     timings: bool = False
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     options: Any = None
+    keypoints: int = 0
     notice: Notice = _say_nothing
 
     @property

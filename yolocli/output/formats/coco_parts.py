@@ -14,7 +14,7 @@ from yolocli.output.formats.json_stream import unicode_name
 from yolocli.output.formats.left_out import FAILURES, LeftOut
 from yolocli.results import PIXEL_DIGITS, ImageResult, Outcome
 from yolocli.tasks import find_task
-from yolocli.tasks.shape import Keypoint, Point, Shape
+from yolocli.tasks.shape import Keypoint, Point, Shape, limbs_of
 
 SEEN, NOT_SEEN, OUTSIDE = 2, 1, 0
 """COCO's flags of keypoints: labelled and visible, labelled but not visible, not labelled."""
@@ -23,23 +23,20 @@ SEEN, NOT_SEEN, OUTSIDE = 2, 1, 0
 class Categories:
     """The classes of a model, and those met in records that it does not name."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, str], keypoints: int) -> None:
         self._names = dict(names)
-        self._keypoints: dict[str, Any] = {}
+        self._keypoints = keypoints
 
     def add(self, class_id: int, name: str, shape: Shape) -> int:
         """Returns the category of an object: COCO's ids begin at 1, and some programs take 0 for the background."""
         self._names.setdefault(class_id, name)
-        if shape.keypoints and not self._keypoints:
-            self._keypoints = {
-                "keypoints": [str(index) for index in range(len(shape.keypoints))],
-                "skeleton": [[first + 1, second + 1] for first, second in shape.limbs],
-            }
+        self._keypoints = self._keypoints or len(shape.keypoints)
         return class_id + 1
 
     def listed(self) -> list[dict[str, Any]]:
         """Returns them as COCO lists them, by id."""
-        return [{"id": index + 1, "name": name, **self._keypoints} for index, name in sorted(self._names.items())]
+        more = _skeleton(self._keypoints) if self._keypoints else {}
+        return [{"id": index + 1, "name": name, **more} for index, name in sorted(self._names.items())]
 
 
 class Parts:
@@ -48,7 +45,7 @@ class Parts:
     def __init__(self, context: Context, file: str) -> None:
         self._task = find_task(context.task, "the output folder")
         self._left_out = LeftOut(context, file)
-        self._categories = Categories(context.names)
+        self._categories = Categories(context.names, context.keypoints)
         self._images = 0
 
     def take(self, outcome: Outcome) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
@@ -76,6 +73,13 @@ class Parts:
         """Says what was left out, and returns the categories."""
         self._left_out.tell()
         return self._categories.listed()
+
+
+def _skeleton(keypoints: int) -> dict[str, Any]:
+    return {
+        "keypoints": [str(index) for index in range(keypoints)],
+        "skeleton": [[first + 1, second + 1] for first, second in limbs_of(keypoints)],
+    }
 
 
 def _geometry(shape: Shape, box: Sequence[float], width: int, height: int) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Options of a format, as they stand after its name: `name:option=value:option=value`."""
+r"""Options of a format, as they stand after its name: `name:option=value:option=value`.
+
+In a value, a backslash stands before what would else begin another option: `name:option=https://host/a\:b=c`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from yolocli.errors import UsageError
 from yolocli.parsing import suggestion
 
 SEPARATOR = ":"
-_NEXT = re.compile(f"{SEPARATOR}(?=[a-z][a-z_-]*=)")
+_BEGIN = f"{SEPARATOR}(?=[a-z][a-z_-]*=)"
 """What stands before an option: a value may hold the separator, as addresses do."""
+_NEXT, _ALIKE, _ESCAPED = (re.compile(text) for text in (rf"(?<!\\){_BEGIN}", _BEGIN, rf"\\{_BEGIN}"))
 _FLAGS = {"true": True, "false": False}
 _PARSERS: Mapping[type, tuple[Callable[[str], Any], str]] = MappingProxyType(
     {
@@ -48,7 +52,7 @@ def parse_options(text: str, defaults: Any) -> Any:
             raise UsageError(f"--format {text}: no option {name!r}; {hint}")
         parse, kind = _PARSERS[type(getattr(defaults, known[name]))]
         try:
-            changes[known[name]] = parse(value)
+            changes[known[name]] = parse(_ESCAPED.sub(SEPARATOR, value))
         except (ValueError, KeyError):
             raise UsageError(f"--format {text}: {name} must be {kind}") from None
     return replace(defaults, **changes) if changes else defaults
@@ -64,4 +68,4 @@ def option_text(options: Any, defaults: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else _ALIKE.sub(rf"\\{SEPARATOR}", str(value))

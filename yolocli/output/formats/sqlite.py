@@ -32,7 +32,8 @@ _BETWEEN = _AT - len(_HEAD)
 _TORN = rb"[%b]{0,%d}\Z|%b.{0,%d}\Z" % (_HEAD, len(_HEAD) - 1, _HEAD, _BETWEEN + 3)
 START = re.compile(rb"(?s)%b.{%d}yolo|" % (_HEAD, _BETWEEN) + _TORN)
 """See https://www.sqlite.org/fileformat2.html#the_database_header."""
-DATABASE = File("results.sqlite", START)
+NAME = "results.sqlite"
+DATABASE = File(NAME, START, in_use=(f"{NAME}-wal", f"{NAME}-journal"))
 
 _SETTINGS = (
     "PRAGMA page_size = 4096",
@@ -63,7 +64,7 @@ class Sqlite:
     def __init__(self, context: Context) -> None:
         self._timings = context.timings
         self._stack = ExitStack()
-        path = self._stack.enter_context(context.sink.build(DATABASE.name))
+        path = self._stack.enter_context(context.sink.build(DATABASE))
         with _as_errors_of_files():
             self._database = self._stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
             self._number = 0

@@ -21,6 +21,8 @@ from yolocli.tasks.shape import Keypoint, Point, Shape
 IMAGES, LABELS = "images", "labels"
 DATA = File("data.yaml", start=b"# A data set for Ultralytics YOLO, by yolocli\n")
 TREE = Tree((IMAGES, LABELS), File("labels.jsonl", start=LIST_START), beside=IMAGES)
+ALIKE = "pictures of your own whose label would be that of another one"
+MISNAMED = "pictures of your own whose names allow no label beside images/"
 DIGITS = 6
 """Decimals of a share of the width or height: 0.01 px of 16,384."""
 HIDDEN, COVERED, SEEN = 0, 1, 2
@@ -47,7 +49,7 @@ class YoloDataset:
         self._stems = Stems()
         self._task = find_task(context.task, "the output folder")
         self._names = dict(context.names)
-        self._keypoints = 0
+        self._keypoints = context.keypoints
         self._with_confidence = context.options.save_conf
         self._left_out = LeftOut(context, f"{LABELS}/")
 
@@ -58,11 +60,8 @@ class YoloDataset:
         elif self._task.whole:
             self._left_out.add(f"images of a model for {self._task.name}")
         else:
-            label = self._label(outcome)
-            stem, suffix = self._stems.name(outcome.path)
-            names = ((f"{IMAGES}/{one}{suffix}", f"{LABELS}/{one}.txt") for one in (stem, plainer(outcome.path)))
-            choices = [[TreeFile(link, Original.link), TreeFile(text, label)] for link, text in names]
-            if missing := self._tree.put(outcome.ref, choices):
+            place = self._tree.own_place(outcome.ref)
+            if missing := self._label_in_place(outcome, place) if place else self._link_and_label(outcome):
                 self._left_out.add(missing)
 
     def close(self) -> None:
@@ -72,6 +71,20 @@ class YoloDataset:
             stream.write(DATA.start if isinstance(DATA.start, bytes) else b"")
             stream.write(_data_yaml(self._names, self._keypoints).encode())
         self._left_out.tell()
+
+    def _link_and_label(self, result: ImageResult) -> str:
+        label = self._label(result)
+        stem, suffix = self._stems.name(result.path)
+        names = ((f"{IMAGES}/{one}{suffix}", f"{LABELS}/{one}.txt") for one in (stem, plainer(result.path)))
+        choices = [[TreeFile(link, Original.link), TreeFile(text, label)] for link, text in names]
+        return self._tree.put(result.ref, choices)
+
+    def _label_in_place(self, result: ImageResult, place: str) -> str:
+        """Puts a label where Ultralytics looks for that of an image; returns what the image is, if there is no room."""
+        stem, suffix = self._stems.name(result.path, place)
+        if stem + suffix == place:
+            return self._tree.put(result.ref, [[TreeFile(f"{LABELS}/{stem}.txt", self._label(result))]])
+        return ALIKE if stem == place and place.endswith(suffix) else MISNAMED
 
     def _label(self, result: ImageResult) -> bytes:
         lines = []
