@@ -94,6 +94,18 @@ def test_filters_and_patterns_take_what_they_take_on_a_disk(bucket: str, tmp_pat
         ), pattern
 
 
+def test_what_is_called_like_a_pattern_goes_before_it(bucket: str, tmp_path: Path) -> None:
+    for key in ("p[1]/1.jpg", "p[1]/a*/2.jpg", "p1/3.jpg", "ok/1.jpg"):
+        store_of(bucket).write(key, b"x")
+    assert names(f"{bucket}/p[1]/", f"{bucket}/ok") == ["p[1]/1.jpg", "p[1]/a*/2.jpg", "ok/1.jpg"]
+    assert names(f"{bucket}/p[1]/a*") == ["2.jpg"]
+    assert names(f"{bucket}/p[1-2]") == ["p1/3.jpg"]
+    (tmp_path / "list").write_text(f"{bucket}/p[1]\n{bucket}/ok/1.jpg\n{bucket}/p[2]")
+    items = found(files_from=str(tmp_path / "list"))
+    assert [item.path for item in items] == ["p[1]/1.jpg", "p[1]/a*/2.jpg", "ok/1.jpg", "p[2]"]
+    assert isinstance(items[-1], ImageFailure)
+
+
 def test_a_key_that_cannot_be_named_is_a_record_and_hides_no_other(bucket: str) -> None:
     for key in ("a/1.jpg", "b/2.jpg", "b/c/3.jpg", "d/4.jpg"):
         store_of(bucket).write(key, b"x")
