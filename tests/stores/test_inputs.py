@@ -106,6 +106,26 @@ def test_what_is_called_like_a_pattern_goes_before_it(bucket: str, tmp_path: Pat
     assert isinstance(items[-1], ImageFailure)
 
 
+def test_a_file_that_is_called_like_a_folder_does_not_hide_it(bucket: str, tmp_path: Path) -> None:
+    for key in ("dir/1.jpg", "dir/2.jpg", "mark/3.jpg", "4.jpg", "dir"):
+        store_of(bucket).write(key, b"x")
+    for key in ("mark", "5.jpg"):
+        store_of(bucket).write(key, b"")
+    moto.put_raw(bucket, "5.jpg/", b"")
+    within = {"dir/": ["dir/1.jpg", "dir/2.jpg"], "dir": ["dir"], "mark": ["mark/3.jpg"], "mark/": ["mark/3.jpg"]}
+    for name, expected in {**within, "4.jpg/": ["4.jpg"], "5.jpg": ["5.jpg"]}.items():
+        assert names(f"{bucket}/{name}", f"{bucket}/none*") == [*expected], name
+        (tmp_path / "list").write_text(f"{bucket}/{name}")
+        assert names(files_from=str(tmp_path / "list")) == [*expected], name
+
+
+def test_a_file_is_no_folder_where_one_can_be_listed() -> None:
+    store_of("memory://files").write("1.jpg", b"x")
+    store_of("memory://files").write("2.jpg", b"")
+    for name in ("memory://files/1.jpg/", "memory://files/2.jpg"):
+        assert [item.source for item in found(name)] == [name.rstrip("/")]
+
+
 def test_a_key_that_cannot_be_named_is_a_record_and_hides_no_other(bucket: str) -> None:
     for key in ("a/1.jpg", "b/2.jpg", "b/c/3.jpg", "d/4.jpg"):
         store_of(bucket).write(key, b"x")

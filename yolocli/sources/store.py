@@ -176,6 +176,9 @@ class StoreLister:
 def _meant(name: str, *, listed: bool) -> _Meant | None:
     """Looks at what a name stands for: what is called so goes before a pattern, as on a disk.
 
+    A file and a folder may have one name in a store. The folder is meant where a '/' ends the name, or where the file
+    holds nothing: programs make one to show that there is a folder.
+
     Args:
         name: A URL.
         listed: See `Lister.list`.
@@ -186,14 +189,15 @@ def _meant(name: str, *, listed: bool) -> _Meant | None:
     Raises:
         StoreError: If it cannot be looked at.
     """
-    place = where(name)
-    if (file := _file(place)) is not None:
-        return _Meant(place, file)
-    if not store_of(name).lists:
-        return None
-    if next(_listed(place), None) is not None or not place.key:
+    place, lists = where(name), store_of(name).lists
+    file = _file(place)
+    if lists and (file is None or not file.size or name.endswith("/")) and _is_folder(place, file):
         return _Meant(place)
-    return None if listed or not glob.has_magic(place.key) else _Meant(_top(place), pattern=place.key.split("/"))
+    if file is not None:
+        return _Meant(place, file)
+    if listed or not lists or not glob.has_magic(place.key):
+        return None
+    return _Meant(_top(place), pattern=place.key.split("/"))
 
 
 def _file(place: Where) -> Entry | None:
@@ -201,6 +205,12 @@ def _file(place: Where) -> Entry | None:
         return store_of(place.url).stat(place.key) if place.key else None
     except MissingError:
         return None
+
+
+def _is_folder(place: Where, file: Entry | None) -> bool:
+    """Tells whether there are keys below a place; the mark of an empty folder beside a file is called like that."""
+    below = (entry for entry in _listed(place) if file is None or isinstance(entry, Unlisted) or entry.key != file.key)
+    return next(below, None) is not None or not place.key
 
 
 def _listed(place: Where) -> Iterator[Entry | Unlisted]:
