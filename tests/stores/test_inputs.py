@@ -188,6 +188,30 @@ def test_lines_of_a_list_are_looked_at_several_at_once(
     assert (items[-1].error, items[-1].ref.source) == ("FileNotFoundError", f"{bucket}/no.png")
 
 
+def test_a_line_of_a_bucket_that_is_not_there_fails_by_its_name(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("\n".join(f"s3://none-of-it/{name}" for name in ("a/x.jpg", "a/b", "c.jpg/")))
+    items = found(files_from=str(tmp_path / "list"))
+    assert [(item.path, item.stage) for item in items] == [
+        ("a/x.jpg", "read"),
+        ("a/b", "discover"),
+        ("c.jpg", "discover"),
+    ]
+    assert not found(files_from=str(tmp_path / "list"), exclude=("x.jpg",))[0].path.endswith("x.jpg")
+
+
+def test_a_listed_folder_that_was_out_of_reach_is_no_failure_when_it_is_listed(
+    bucket: str, pictures: Path, tmp_path: Path
+) -> None:
+    later, out = f"{bucket}-later", tmp_path / "out"
+    (tmp_path / "list").write_text(f"{later}/photos")
+    outcomes, _ = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)
+    assert [(outcome.path, outcome.status) for outcome in outcomes] == [("photos", "failed")]
+    moto.make_bucket(moto.moto(), later.partition("://")[2])
+    put(later, pictures, "photos/")
+    assert len(run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)[0]) == 24
+    assert not (out / "failures.jsonl").exists()
+
+
 def test_a_listing_is_a_stream(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolocli.stores.objects.PAGE", 2)
     for number in range(9):

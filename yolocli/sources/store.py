@@ -106,23 +106,42 @@ class StoreLister:
     def list(self, name: str, *, listed: bool) -> Iterator[Found]:
         """See `Lister.list`, but in the order of keys."""
         try:
-            meant = _meant(name, listed=True) if listed else self._inputs[name]
-            if meant is None:
-                yield from self._named(where(name), "")  # a look at it will say what is wrong
-            elif meant.file is None:
-                yield from self._walk(meant, root_at(meant.place.root if listed else meant.place.url))
-            else:  # an input may have changed since it was checked
-                yield from self._named(meant.place, meant.file.version if listed else "")
+            if listed:
+                yield from self._of_line(name)
+            elif (meant := self._inputs[name]).file is None:
+                yield from self._walk(meant, root_at(meant.place.url))
+            else:
+                yield from self._named(meant.place)  # it may have changed since it was checked
         except StoreError as error:
             folder = without_secrets(name).rstrip("/") + "?" * ("?" in name)  # it is not the file without a query
             yield Found(folder, "", root_at(folder), error=ImageError(error.kind, _said(name, error)))
 
-    def _named(self, place: Where, version: str) -> Iterator[Found]:
+    def _of_line(self, name: str) -> Iterator[Found]:
+        """Yields what a line of a list stands for; where that fails, a record that a later run finds under its name."""
+        place = where(name)
+        try:
+            meant = _meant(name, listed=True)
+        except StoreError as error:
+            if _is_odd(place.key):
+                raise
+            if not name.endswith("/") and (is_image(place.key) or not store_of(name).lists):
+                yield from self._named(place, error=error)
+            else:
+                yield Found(place.url, "", root_at(place.root), error=ImageError(error.kind, _said(name, error)))
+            return
+        if meant is None:
+            yield from self._named(place)  # a look at it will say what is wrong
+        elif meant.file is None:
+            yield from self._walk(meant, root_at(place.root))
+        else:
+            yield from self._named(place, meant.file.version)
+
+    def _named(self, place: Where, version: str = "", error: ImageError | None = None) -> Iterator[Found]:
         name = place.key.rpartition("/")[2]
-        if not {"", ".", ".."}.isdisjoint(place.key.split("/")):
+        if _is_odd(place.key):
             raise StoreError("InvalidName", "a part of the key is empty, '.' or '..'")
         if self._search.wanted(name, place.key):
-            yield Found(_folder_of(place), name, root_at(place.root), walked=False, version=version)
+            yield Found(_folder_of(place), name, root_at(place.root), walked=False, version=version, error=error)
 
     def _walk(self, meant: _Meant, base: Root) -> Iterator[Found]:
         """Yields the images below a folder, or of a pattern, as they are listed."""
@@ -198,6 +217,11 @@ def _meant(name: str, *, listed: bool) -> _Meant | None:
     if listed or not lists or not glob.has_magic(place.key):
         return None
     return _Meant(_top(place), pattern=place.key.split("/"))
+
+
+def _is_odd(key: str) -> bool:
+    """Tells whether a key would lead elsewhere as a path."""
+    return not {"", ".", ".."}.isdisjoint(key.split("/"))
 
 
 def _file(place: Where) -> Entry | None:
