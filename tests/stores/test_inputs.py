@@ -212,6 +212,20 @@ def test_a_listed_folder_that_was_out_of_reach_is_no_failure_when_it_is_listed(
     assert not (out / "failures.jsonl").exists()
 
 
+def test_the_marker_of_a_folder_is_no_second_image(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["d/t.jpg", "d/t.jpg-x.jpg", "d/t.jpg/in.jpg", "d/u.jpg"]
+    for key in keys:
+        store_of(bucket).write(key, b"x")
+    for marker in ("d/", "d/t.jpg/"):
+        moto.put_raw(bucket, marker, b"")
+    assert [item.source for item in found(f"{bucket}/d")] == [f"{bucket}/{key}" for key in keys]
+    moto.put_raw(bucket, "d//odd.jpg")  # has folders listed one by one
+    images = [item for item in found(f"{bucket}/d") if not isinstance(item, ImageFailure)]
+    assert sorted(item.source for item in images) == sorted(f"{bucket}/{key}" for key in keys)
+    monkeypatch.setattr("yolocli.stores.objects.PAGE", 1)
+    assert len(found(f"{bucket}/d")) == len(keys) + 1
+
+
 def test_a_listing_is_a_stream(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolocli.stores.objects.PAGE", 2)
     for number in range(9):

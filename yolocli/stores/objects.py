@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -75,7 +75,7 @@ class Objects:
 
     def list(self, folder: str) -> Iterator[Entry | Unlisted]:
         """See `Store.list`: a request for a thousand keys, whatever folders they are in."""
-        return self._list(folder, "")
+        return _once(self._list(folder, ""))
 
     def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """See `Store.write`."""
@@ -174,6 +174,22 @@ class Objects:
         if status and (status[2].startswith("4") or status[2] == "501") and status[2] not in _PASSING:
             return StoreError("StoreError", f"the store refuses: {said}")
         return StoreError("StoreUnavailable", f"the store does not answer: {said}", passing=True)
+
+
+def _once(found: Iterable[Entry | Unlisted]) -> Iterator[Entry | Unlisted]:
+    """Drops what repeats the key of an object: the marker of a folder, `a.jpg/`, whose '/' obstore takes away.
+
+    A marker comes behind the object, and all between them begins with its key.
+    """
+    begun: list[str] = []
+    for entry in found:
+        if isinstance(entry, Entry):
+            while begun and not entry.key.startswith(begun[-1]):
+                begun.pop()
+            if begun and begun[-1] == entry.key:
+                continue
+            begun.append(entry.key)
+        yield entry
 
 
 def _behind(key: str) -> str:
