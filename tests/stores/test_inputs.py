@@ -226,6 +226,17 @@ def test_the_marker_of_a_folder_is_no_second_image(bucket: str, monkeypatch: pyt
     assert len(found(f"{bucket}/d")) == len(keys) + 1
 
 
+def test_it_is_said_of_an_archive_that_it_must_lie_on_a_disk(bucket: str, tmp_path: Path) -> None:
+    archive, said = f"{bucket}/photos.tar", "not read; archives must lie on a disk"
+    store_of(bucket).write("photos.tar", b"x")
+    notices: list[str] = []
+    assert not list(Discovery(SourceConfig((bucket,)), notice=notices.append))
+    assert notices == [f"{archive}: {said}"]
+    (tmp_path / "list").write_text(archive)
+    for (failure,) in (found(archive), found(files_from=str(tmp_path / "list"))):
+        assert (failure.path, failure.error, failure.message) == ("photos.tar", "NotAnImage", said)
+
+
 def test_a_listing_is_a_stream(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolocli.stores.objects.PAGE", 2)
     for number in range(9):

@@ -18,6 +18,8 @@ from yolocli.stores import store_of, where
 from yolocli.stores.base import Entry, MissingError, StoreError, Unlisted, Where
 from yolocli.stores.secrets import without_secrets
 
+ARCHIVES_LIE_ELSEWHERE = "not read; archives must lie on a disk"
+
 
 @dataclass(frozen=True, slots=True)
 class _Meant:
@@ -141,6 +143,8 @@ class StoreLister:
         if _is_odd(place.key):
             raise StoreError("InvalidName", "a part of the key is empty, '.' or '..'")
         if self._search.wanted(name, place.key):
+            if error is None and is_archive(name):
+                error = ImageError("NotAnImage", ARCHIVES_LIE_ELSEWHERE)
             yield Found(_folder_of(place), name, root_at(place.root), walked=False, version=version, error=error)
 
     def _walk(self, meant: _Meant, base: Root) -> Iterator[Found]:
@@ -161,7 +165,7 @@ class StoreLister:
                 self._search.passed_over += 1
                 if is_archive(name) and not self._archives:
                     self._archives = True
-                    self._search.notice(f"{place.root}/{found.key}: not read; archives must lie on a disk")
+                    self._search.notice(f"{place.root}/{found.key}: {ARCHIVES_LIE_ELSEWHERE}")
                 if name == MARKER and not self._search.config.include_outputs:
                     self._leave_out(place.root, found.key)
                 if name == IGNORE_FILE:
