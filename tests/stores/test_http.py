@@ -71,6 +71,14 @@ def test_a_line_that_could_not_be_looked_at_is_done_by_a_later_run(
     assert (len(roots), site in roots) == (2, True)
 
 
+def test_a_quoted_slash_is_asked_for_as_it_is(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(Quiet, "log_request", lambda handler, *_: asked.append((handler.command, handler.path)))
+    outcomes, _ = run(f"{site}/a%20b%2f1.png", loader=fakes.FakeLoader())
+    assert [(outcome.path, outcome.status) for outcome in outcomes] == [("a%20b%2f1.png", "ok")]
+    assert set(asked) == {("HEAD", "/a%20b%2f1.png"), ("GET", "/a%20b%2f1.png")}
+
+
 def test_it_is_said_that_a_web_server_lists_nothing(site: str) -> None:
     with pytest.raises(UsageError, match="a web server holds cannot be listed, so name its files"):
         list(discover(SourceConfig((f"{site}/a",))))

@@ -59,15 +59,17 @@ class Objects:
 
     def stat(self, key: str) -> Entry:
         """See `Store.stat`."""
-        return _entry(self._ask(lambda: self._store.head(self._path(key))))
+        store, path = self._at(key)
+        return _entry(self._ask(lambda: store.head(path)))
 
     def read(self, key: str, *, start: int = 0, end: int | None = None, check: Callable[[int], None]) -> bytes:
         """See `Store.read`."""
         part = None if not start and end is None else {"offset": start} if end is None else (start, end)
         options = None if part is None else {"range": part}
+        store, path = self._at(key)
 
         def read() -> bytes:
-            answer = self._store.get(self._path(key), options=options)
+            answer = store.get(path, options=options)
             check(answer.meta["size"])
             return bytes(answer.bytes())
 
@@ -92,6 +94,15 @@ class Objects:
         """See `Store.delete`."""
         with suppress(MissingError):
             self._ask(lambda: self._store.delete(self._path(key)))
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        """Returns the store and the path in it that an object is read by.
+
+        No path of obstore has a part with a '/' in it, but the URL of a store may have one: `a%2Fb.jpg`.
+        """
+        if self._quoted and "%2F" in key.upper():
+            return _open(self.root.partition("://")[0], "", f"{self.root}/{key}"), ""
+        return self._store, self._path(key)
 
     def _path(self, key: str) -> str:
         return unquote(key) if self._quoted else key
