@@ -77,8 +77,8 @@ def make_bucket(endpoint: str, bucket: str) -> None:
         pass
 
 
-def put_raw(bucket: str, path: str) -> None:
+def put_raw(bucket: str, path: str, data: bytes = b"x") -> None:
     """Puts an object under a path that is sent as it is."""
     url = f"{os.environ['AWS_ENDPOINT_URL']}/{bucket.partition('://')[2]}/{path}"
-    with urllib.request.urlopen(urllib.request.Request(url, data=b"x", method="PUT"), timeout=30):
+    with urllib.request.urlopen(urllib.request.Request(url, data=data, method="PUT"), timeout=30):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +14,7 @@ import pytest
 from tests import fakes
 from tests.support import run, write_image
 from yolocli.config import SourceConfig
-from yolocli.errors import UsageError
+from yolocli.errors import ExitCode, UsageError
 from yolocli.results import ImageFailure
 from yolocli.sources import source_of
 from yolocli.sources.discover import discover
@@ -45,6 +46,37 @@ def test_files_are_read_by_their_urls(site: str, tmp_path: Path) -> None:
     assert run(names[1], loader=fakes.FakeLoader())[0][0].path == "2.png"
     (failure,) = (outcome for outcome in outcomes if isinstance(outcome, ImageFailure))
     assert source_of(site).gone(failure.ref.source)
+
+
+def test_a_line_that_could_not_be_looked_at_is_done_by_a_later_run(
+    site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "3.png")
+    (tmp_path / "list").write_text(f"{site}/a%20b/1.png\n{site}/2.png\n{tmp_path}/3.png")
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Quiet, "send_head", lambda handler: handler.send_error(403))
+        outcomes, _ = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)
+    failed = {outcome.ref.source: outcome for outcome in outcomes if isinstance(outcome, ImageFailure)}
+    assert {name: (failure.stage, failure.error) for name, failure in failed.items()} == {
+        f"{site}/a%20b/1.png": ("read", "PermissionDenied"),
+        f"{site}/2.png": ("read", "PermissionDenied"),
+    }
+    outcomes, this = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)
+    assert (len(outcomes), this.summary.exit_code) == (2, ExitCode.OK)
+    assert {outcome.path for outcome in outcomes} == {failure.path for failure in failed.values()}
+    assert not (out / "failures.jsonl").exists()
+    assert (out / "images.csv").read_bytes().count(b"\n") == 1 + 3
+    roots = [root["path"] for root in json.loads((out / "run.json").read_bytes())["roots"]]
+    assert (len(roots), site in roots) == (2, True)
+
+
+def test_a_quoted_slash_is_asked_for_as_it_is(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(Quiet, "log_request", lambda handler, *_: asked.append((handler.command, handler.path)))
+    outcomes, _ = run(f"{site}/a%20b%2f1.png", loader=fakes.FakeLoader())
+    assert [(outcome.path, outcome.status) for outcome in outcomes] == [("a%20b%2f1.png", "ok")]
+    assert set(asked) == {("HEAD", "/a%20b%2f1.png"), ("GET", "/a%20b%2f1.png")}
 
 
 def test_it_is_said_that_a_web_server_lists_nothing(site: str) -> None:

@@ -94,6 +94,38 @@ def test_filters_and_patterns_take_what_they_take_on_a_disk(bucket: str, tmp_pat
         ), pattern
 
 
+def test_what_is_called_like_a_pattern_goes_before_it(bucket: str, tmp_path: Path) -> None:
+    for key in ("p[1]/1.jpg", "p[1]/a*/2.jpg", "p1/3.jpg", "ok/1.jpg"):
+        store_of(bucket).write(key, b"x")
+    assert names(f"{bucket}/p[1]/", f"{bucket}/ok") == ["p[1]/1.jpg", "p[1]/a*/2.jpg", "ok/1.jpg"]
+    assert names(f"{bucket}/p[1]/a*") == ["2.jpg"]
+    assert names(f"{bucket}/p[1-2]") == ["p1/3.jpg"]
+    (tmp_path / "list").write_text(f"{bucket}/p[1]\n{bucket}/ok/1.jpg\n{bucket}/p[2]")
+    items = found(files_from=str(tmp_path / "list"))
+    assert [item.path for item in items] == ["p[1]/1.jpg", "p[1]/a*/2.jpg", "ok/1.jpg", "p[2]"]
+    assert isinstance(items[-1], ImageFailure)
+
+
+def test_a_file_that_is_called_like_a_folder_does_not_hide_it(bucket: str, tmp_path: Path) -> None:
+    for key in ("dir/1.jpg", "dir/2.jpg", "mark/3.jpg", "4.jpg", "dir"):
+        store_of(bucket).write(key, b"x")
+    for key in ("mark", "5.jpg"):
+        store_of(bucket).write(key, b"")
+    moto.put_raw(bucket, "5.jpg/", b"")
+    within = {"dir/": ["dir/1.jpg", "dir/2.jpg"], "dir": ["dir"], "mark": ["mark/3.jpg"], "mark/": ["mark/3.jpg"]}
+    for name, expected in {**within, "4.jpg/": ["4.jpg"], "5.jpg": ["5.jpg"]}.items():
+        assert names(f"{bucket}/{name}", f"{bucket}/none*") == [*expected], name
+        (tmp_path / "list").write_text(f"{bucket}/{name}")
+        assert names(files_from=str(tmp_path / "list")) == [*expected], name
+
+
+def test_a_file_is_no_folder_where_one_can_be_listed() -> None:
+    store_of("memory://files").write("1.jpg", b"x")
+    store_of("memory://files").write("2.jpg", b"")
+    for name in ("memory://files/1.jpg/", "memory://files/2.jpg"):
+        assert [item.source for item in found(name)] == [name.rstrip("/")]
+
+
 def test_a_key_that_cannot_be_named_is_a_record_and_hides_no_other(bucket: str) -> None:
     for key in ("a/1.jpg", "b/2.jpg", "b/c/3.jpg", "d/4.jpg"):
         store_of(bucket).write(key, b"x")
@@ -154,6 +186,55 @@ def test_lines_of_a_list_are_looked_at_several_at_once(
     assert [item.source for item in items[:-1]] == [*keys[:12], str(pictures / "0/00.png"), *keys[12:]]
     assert all(item.version for item in items[:-1])
     assert (items[-1].error, items[-1].ref.source) == ("FileNotFoundError", f"{bucket}/no.png")
+
+
+def test_a_line_of_a_bucket_that_is_not_there_fails_by_its_name(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("\n".join(f"s3://none-of-it/{name}" for name in ("a/x.jpg", "a/b", "c.jpg/")))
+    items = found(files_from=str(tmp_path / "list"))
+    assert [(item.path, item.stage) for item in items] == [
+        ("a/x.jpg", "read"),
+        ("a/b", "discover"),
+        ("c.jpg", "discover"),
+    ]
+    assert not found(files_from=str(tmp_path / "list"), exclude=("x.jpg",))[0].path.endswith("x.jpg")
+
+
+def test_a_listed_folder_that_was_out_of_reach_is_no_failure_when_it_is_listed(
+    bucket: str, pictures: Path, tmp_path: Path
+) -> None:
+    later, out = f"{bucket}-later", tmp_path / "out"
+    (tmp_path / "list").write_text(f"{later}/photos")
+    outcomes, _ = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)
+    assert [(outcome.path, outcome.status) for outcome in outcomes] == [("photos", "failed")]
+    moto.make_bucket(moto.moto(), later.partition("://")[2])
+    put(later, pictures, "photos/")
+    assert len(run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=out)[0]) == 24
+    assert not (out / "failures.jsonl").exists()
+
+
+def test_the_marker_of_a_folder_is_no_second_image(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["d/t.jpg", "d/t.jpg-x.jpg", "d/t.jpg/in.jpg", "d/u.jpg"]
+    for key in keys:
+        store_of(bucket).write(key, b"x")
+    for marker in ("d/", "d/t.jpg/"):
+        moto.put_raw(bucket, marker, b"")
+    assert [item.source for item in found(f"{bucket}/d")] == [f"{bucket}/{key}" for key in keys]
+    moto.put_raw(bucket, "d//odd.jpg")  # has folders listed one by one
+    images = [item for item in found(f"{bucket}/d") if not isinstance(item, ImageFailure)]
+    assert sorted(item.source for item in images) == sorted(f"{bucket}/{key}" for key in keys)
+    monkeypatch.setattr("yolocli.stores.objects.PAGE", 1)
+    assert len(found(f"{bucket}/d")) == len(keys) + 1
+
+
+def test_it_is_said_of_an_archive_that_it_must_lie_on_a_disk(bucket: str, tmp_path: Path) -> None:
+    archive, said = f"{bucket}/photos.tar", "not read; archives must lie on a disk"
+    store_of(bucket).write("photos.tar", b"x")
+    notices: list[str] = []
+    assert not list(Discovery(SourceConfig((bucket,)), notice=notices.append))
+    assert notices == [f"{archive}: {said}"]
+    (tmp_path / "list").write_text(archive)
+    for (failure,) in (found(archive), found(files_from=str(tmp_path / "list"))):
+        assert (failure.path, failure.error, failure.message) == ("photos.tar", "NotAnImage", said)
 
 
 def test_a_listing_is_a_stream(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ class RunFolder:
         """
         for head in self._past.unseen():
             source = head.source or below_nameless(self.names.roots, head.path)
-            if not any(place in walked for place in holders(source)):
+            if walked.isdisjoint((source, *holders(source))):
                 continue
             if head.stage == "discover" and source_of(source).can_list(source):
                 self._drop(head)

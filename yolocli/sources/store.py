@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from yolocli.errors import ImageError, UsageError
 from yolocli.sources.archives import is_archive
@@ -16,6 +17,23 @@ from yolocli.sources.walk import IGNORE_FILE
 from yolocli.stores import store_of, where
 from yolocli.stores.base import Entry, MissingError, StoreError, Unlisted, Where
 from yolocli.stores.secrets import without_secrets
+
+ARCHIVES_LIE_ELSEWHERE = "not read; archives must lie on a disk"
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What a name stands for.
+
+    Attributes:
+        place: The file, or the folder that is listed.
+        file: What the store says of the file; None for a folder.
+        pattern: What keys in the folder must match, in parts; empty for all of them.
+    """
+
+    place: Where
+    file: Entry | None = None
+    pattern: Sequence[str] = ()
 
 
 class Stores:
@@ -57,7 +75,7 @@ class StoreLister:
 
     def __init__(self, search: Search) -> None:
         self._search = search
-        self._folders: dict[str, bool] = {}
+        self._inputs: dict[str, _Meant] = {}
         self._made: list[str] = []
         self._archives = False
 
@@ -69,20 +87,18 @@ class StoreLister:
                 raise UsageError(
                     f"--output {place.url}: is an input, too; use a place of its own, such as {name}/results"
                 )
-            self._folders[place.url] = _file(place) is None
-            if not self._folders[place.url]:
-                return
-            if not store_of(name).lists:
-                raise MissingError("no such file; what a web server holds cannot be listed, so name its files")
-            if not glob.has_magic(place.key) and next(_listed(place), None) is None and place.key:
-                raise MissingError("no such file or folder")
+            if (meant := _meant(name, listed=False)) is None:
+                alone = "no such file; what a web server holds cannot be listed, so name its files"
+                raise MissingError("no such file or folder" if store_of(name).lists else alone)
+            self._inputs[name] = meant
         except StoreError as error:
             raise UsageError(_said(name, error)) from None
 
     def bases(self, names: Sequence[str], covered: Callable[[str], bool]) -> list[Root]:
         """See `Lister.bases`: folders, what patterns are about, and the stores of files that lie in none of them."""
-        searched = [root_at(_top(where(name)).url) for name in names if self._folders.get(where(name).url)]
-        alone = [place for place in map(where, names) if not self._folders.get(place.url)]
+        inputs = [self._inputs[name] for name in names]
+        searched = [root_at(meant.place.url) for meant in inputs if meant.file is None]
+        alone = [meant.place for meant in inputs if meant.file is not None]
         return searched + [
             root_at(place.root)
             for place in alone
@@ -92,58 +108,69 @@ class StoreLister:
     def list(self, name: str, *, listed: bool) -> Iterator[Found]:
         """See `Lister.list`, but in the order of keys."""
         try:
-            place = where(name)
             if listed:
-                yield from self._of_line(name, place)
-            elif self._folders[place.url]:
-                yield from self._walk(place, root_at(_top(place).url))
+                yield from self._of_line(name)
+            elif (meant := self._inputs[name]).file is None:
+                yield from self._walk(meant, root_at(meant.place.url))
             else:
-                yield from self._named(place, store_of(name).stat(place.key))
+                yield from self._named(meant.place)  # it may have changed since it was checked
         except StoreError as error:
             folder = without_secrets(name).rstrip("/") + "?" * ("?" in name)  # it is not the file without a query
             yield Found(folder, "", root_at(folder), error=ImageError(error.kind, _said(name, error)))
 
-    def _of_line(self, name: str, place: Where) -> Iterator[Found]:
-        """Yields what a line of a list stands for: a file, or a folder."""
-        if (entry := _file(place)) is not None:
-            yield from self._named(place, entry)
-        elif store_of(name).lists and next(_listed(place), None) is not None:
-            yield from self._walk(place, root_at(place.root))
+    def _of_line(self, name: str) -> Iterator[Found]:
+        """Yields what a line of a list stands for; where that fails, a record that a later run finds under its name."""
+        place = where(name)
+        try:
+            meant = _meant(name, listed=True)
+        except StoreError as error:
+            if _is_odd(place.key):
+                raise
+            if not name.endswith("/") and (is_image(place.key) or not store_of(name).lists):
+                yield from self._named(place, error=error)
+            else:
+                yield Found(place.url, "", root_at(place.root), error=ImageError(error.kind, _said(name, error)))
+            return
+        if meant is None:
+            yield from self._named(place)  # a look at it will say what is wrong
+        elif meant.file is None:
+            yield from self._walk(meant, root_at(place.root))
         else:
-            yield from self._named(place, None)  # a look at it will say what is wrong
+            yield from self._named(place, meant.file.version)
 
-    def _named(self, place: Where, entry: Entry | None) -> Iterator[Found]:
+    def _named(self, place: Where, version: str = "", error: ImageError | None = None) -> Iterator[Found]:
         name = place.key.rpartition("/")[2]
-        if not {"", ".", ".."}.isdisjoint(place.key.split("/")):
+        if _is_odd(place.key):
             raise StoreError("InvalidName", "a part of the key is empty, '.' or '..'")
         if self._search.wanted(name, place.key):
-            version = entry.version if entry is not None else ""
-            yield Found(_folder_of(place), name, root_at(place.root), walked=False, version=version)
+            if error is None and is_archive(name):
+                error = ImageError("NotAnImage", ARCHIVES_LIE_ELSEWHERE)
+            yield Found(_folder_of(place), name, root_at(place.root), walked=False, version=version, error=error)
 
-    def _walk(self, place: Where, base: Root) -> Iterator[Found]:
+    def _walk(self, meant: _Meant, base: Root) -> Iterator[Found]:
         """Yields the images below a folder, or of a pattern, as they are listed."""
-        top, parts = _top(place), place.key.split("/") if glob.has_magic(place.key) else None
-        if parts is None:
+        place, pattern = meant.place, meant.pattern
+        if not pattern:
             self._search.walked.add(place.url)
-        for found in _listed(top):
+        for found in _listed(place):
             if isinstance(found, Unlisted):
                 folder = Where(place.root, found.folder).url
                 yield Found(folder, "", base, error=ImageError(found.error.kind, str(found.error)))
                 continue
             if self._is_made(place.root, found.key):
                 continue
-            path = found.key[len(top.key) :].lstrip("/")
+            path = found.key[len(place.key) :].lstrip("/")
             name = path.rpartition("/")[2]
             if not is_image(name):
                 self._search.passed_over += 1
                 if is_archive(name) and not self._archives:
                     self._archives = True
-                    self._search.notice(f"{place.root}/{found.key}: not read; archives must lie on a disk")
+                    self._search.notice(f"{place.root}/{found.key}: {ARCHIVES_LIE_ELSEWHERE}")
                 if name == MARKER and not self._search.config.include_outputs:
                     self._leave_out(place.root, found.key)
                 if name == IGNORE_FILE:
                     self._search.notice(f"{place.root}/{found.key}: not used; give --exclude for what lies in a store")
-            elif (parts is None or _matches(parts, found.key.split("/"))) and self._takes(name, path):
+            elif (not pattern or _matches(pattern, found.key.split("/"))) and self._takes(name, path):
                 yield Found(_folder_of(Where(place.root, found.key)), name, base, version=found.version)
 
     def _leave_out(self, root: str, marker: str) -> None:
@@ -169,11 +196,49 @@ class StoreLister:
         return search.wanted(name, path)
 
 
+def _meant(name: str, *, listed: bool) -> _Meant | None:
+    """Looks at what a name stands for: what is called so goes before a pattern, as on a disk.
+
+    A file and a folder may have one name in a store. The folder is meant where a '/' ends the name, or where the file
+    holds nothing: programs make one to show that there is a folder.
+
+    Args:
+        name: A URL.
+        listed: See `Lister.list`.
+
+    Returns:
+        None for nothing.
+
+    Raises:
+        StoreError: If it cannot be looked at.
+    """
+    place, lists = where(name), store_of(name).lists
+    file = _file(place)
+    if lists and (file is None or not file.size or name.endswith("/")) and _is_folder(place, file):
+        return _Meant(place)
+    if file is not None:
+        return _Meant(place, file)
+    if listed or not lists or not glob.has_magic(place.key):
+        return None
+    return _Meant(_top(place), pattern=place.key.split("/"))
+
+
+def _is_odd(key: str) -> bool:
+    """Tells whether a key would lead elsewhere as a path."""
+    return not {"", ".", ".."}.isdisjoint(key.split("/"))
+
+
 def _file(place: Where) -> Entry | None:
     try:
         return store_of(place.url).stat(place.key) if place.key else None
     except MissingError:
         return None
+
+
+def _is_folder(place: Where, file: Entry | None) -> bool:
+    """Tells whether there are keys below a place; the mark of an empty folder beside a file is called like that."""
+    below = (entry for entry in _listed(place) if file is None or isinstance(entry, Unlisted) or entry.key != file.key)
+    return next(below, None) is not None or not place.key
 
 
 def _listed(place: Where) -> Iterator[Entry | Unlisted]:
@@ -185,9 +250,7 @@ def _folder_of(place: Where) -> str:
 
 
 def _top(place: Where) -> Where:
-    """Returns the folder that is listed for a folder or a pattern."""
-    if not glob.has_magic(place.key):
-        return place
+    """Returns the folder that is listed for a pattern."""
     parts = place.key.split("/")
     first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     return Where(place.root, "/".join(parts[:first]))

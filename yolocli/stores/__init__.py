@@ -32,7 +32,7 @@ def is_url(name: str) -> bool:
 
 
 def where(url: str) -> Where:
-    """Returns the parts of a URL; '/' at its end means nothing.
+    """Returns the parts of a URL, without a '/' at its end.
 
     Raises:
         StoreError: If it names no bucket, or holds a secret.

@@ -62,6 +62,8 @@ class Files:
             if not folder:
                 raise
             return
+        own = self._path(folder).strip("/")
+        found = [info for info in found if info["name"].strip("/") != own]  # a file is listed as what it holds
         entries = {info["name"].rstrip("/").rpartition("/")[2] + "/" * (info["type"] != "file"): info for info in found}
         for name in sorted(entries, key=lambda name: name.encode("utf-8", "surrogateescape")):
             key = f"{folder}/{name}".lstrip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -59,15 +59,17 @@ class Objects:
 
     def stat(self, key: str) -> Entry:
         """See `Store.stat`."""
-        return _entry(self._ask(lambda: self._store.head(self._path(key))))
+        store, path = self._at(key)
+        return _entry(self._ask(lambda: store.head(path)))
 
     def read(self, key: str, *, start: int = 0, end: int | None = None, check: Callable[[int], None]) -> bytes:
         """See `Store.read`."""
         part = None if not start and end is None else {"offset": start} if end is None else (start, end)
         options = None if part is None else {"range": part}
+        store, path = self._at(key)
 
         def read() -> bytes:
-            answer = self._store.get(self._path(key), options=options)
+            answer = store.get(path, options=options)
             check(answer.meta["size"])
             return bytes(answer.bytes())
 
@@ -75,7 +77,7 @@ class Objects:
 
     def list(self, folder: str) -> Iterator[Entry | Unlisted]:
         """See `Store.list`: a request for a thousand keys, whatever folders they are in."""
-        return self._list(folder, "")
+        return _once(self._list(folder, ""))
 
     def write(self, key: str, data: bytes | Path, *, over: Mark | None = None) -> Mark:
         """See `Store.write`."""
@@ -92,6 +94,15 @@ class Objects:
         """See `Store.delete`."""
         with suppress(MissingError):
             self._ask(lambda: self._store.delete(self._path(key)))
+
+    def _at(self, key: str) -> tuple[Any, str]:
+        """Returns the store and the path in it that an object is read by.
+
+        No path of obstore has a part with a '/' in it, but the URL of a store may have one: `a%2Fb.jpg`.
+        """
+        if self._quoted and "%2F" in key.upper():
+            return _open(self.root.partition("://")[0], "", f"{self.root}/{key}"), ""
+        return self._store, self._path(key)
 
     def _path(self, key: str) -> str:
         return unquote(key) if self._quoted else key
@@ -174,6 +185,22 @@ class Objects:
         if status and (status[2].startswith("4") or status[2] == "501") and status[2] not in _PASSING:
             return StoreError("StoreError", f"the store refuses: {said}")
         return StoreError("StoreUnavailable", f"the store does not answer: {said}", passing=True)
+
+
+def _once(found: Iterable[Entry | Unlisted]) -> Iterator[Entry | Unlisted]:
+    """Drops what repeats the key of an object: the marker of a folder, `a.jpg/`, whose '/' obstore takes away.
+
+    A marker comes behind the object, and all between them begins with its key.
+    """
+    begun: list[str] = []
+    for entry in found:
+        if isinstance(entry, Entry):
+            while begun and not entry.key.startswith(begun[-1]):
+                begun.pop()
+            if begun and begun[-1] == entry.key:
+                continue
+            begun.append(entry.key)
+        yield entry
 
 
 def _behind(key: str) -> str:
