@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources.hostile import PARQUETS, PICTURE, PLAIN, Hostile, hostile, repeated, rows
+from tests.sources.hostile import (
+    CENTRAL,
+    FINISH,
+    PARQUETS,
+    PICTURE,
+    PLAIN,
+    Hostile,
+    hostile,
+    patched,
+    repeated,
+    rows,
+)
 from tests.sources.support import bounded_memory, find
 from tests.support import records, run
 from yolocli.errors import ImageError
@@ -59,6 +70,20 @@ def test_every_row_has_its_record(name: str, tmp_path: Path) -> None:
 def test_members_of_a_zip_are_more_than_its_count_can_hold(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(repeated(PLAIN, 2**16 + 2))
     assert sum(1 for _ in Zip(str(tmp_path / "x.zip")).entries()) == 2**16 + 2
+
+
+def test_a_member_is_packed_in_no_more_than_it_can_take(tmp_path: Path) -> None:
+    """A hole of a gigabyte in the file, which takes no room on the disk."""
+    packed = 2**30
+    directory = PLAIN.index(CENTRAL)
+    archive = patched(patched(PLAIN, CENTRAL, 20, "L", packed), FINISH, 16, "L", packed + directory)
+    with open(tmp_path / "x.zip", "wb") as file:
+        file.write(archive[:directory])
+        file.seek(packed + directory)
+        file.write(archive[directory:])
+    with bounded_memory():
+        (item,) = find(tmp_path / "x.zip")
+        assert outcome(item) == "DamagedArchive"
 
 
 @pytest.mark.usefixtures("fake_detectors")
