@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.sources.hostile import (
     PLAIN,
     Hostile,
     hostile,
+    parquet,
     patched,
     repeated,
     rows,
@@ -23,6 +25,8 @@ from tests.support import records, run
 from yolocli.errors import ImageError
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources import read
+from yolocli.sources.archives import pages
+from yolocli.sources.archives.parquet import Parquet
 from yolocli.sources.archives.zip import Zip
 
 ARCHIVES = hostile()
@@ -65,6 +69,26 @@ def test_every_row_has_its_record(name: str, tmp_path: Path) -> None:
     data, expected = PARQUETS[name]
     rows("1.png")  # pyarrow takes address space once
     check(Hostile(".parquet", data(), expected), tmp_path)
+
+
+def test_rows_that_would_unpack_to_far_more_than_the_file_are_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(pages, "LARGE", 2**20)
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": bytes(2**21)}, {"image": PICTURE}]))
+    (tmp_path / "y.parquet").write_bytes(parquet([{"image": os.urandom(2**21)}, {"image": PICTURE}]))
+    assert [outcome(item) for item in find(tmp_path / "x.parquet")] == ["FileTooLarge"] * 2
+    assert outcome(find(tmp_path / "y.parquet")[1]) == "ok"
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": PICTURE, "path": "x" * 2**21}]))
+    assert [outcome(item) for item in find(tmp_path / "x.parquet")] == ["FileTooLarge"]
+
+
+def test_a_large_value_that_all_rows_share_is_in_memory_a_few_times(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": PICTURE, "path": "x" * 200_000}] * 4096))
+    with bounded_memory():
+        assert sum(1 for _ in Parquet(str(tmp_path / "x.parquet")).entries()) == 4096
 
 
 def test_members_of_a_zip_are_more_than_its_count_can_hold(tmp_path: Path) -> None:
