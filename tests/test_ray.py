@@ -278,6 +278,13 @@ def test_a_cluster_that_is_not_there_is_said(many: Path) -> None:
         run(many, mode="ray", ray_address="127.0.0.1:9", loader=fakes.FakeLoader())
 
 
+@slow
+@pytest.mark.parametrize("name", ["gpu", "memory"])
+def test_resources_that_ray_does_not_take_are_refused(cluster: Nodes, many: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--ray-resources: .*(GPU|memory).*"):
+        run(many, mode="ray", ray_resources=((name, 1.5),), loader=fakes.FakeLoader())
+
+
 class NoPlace:
     """A cluster that has a place for the first actor alone, which then dies."""
 

@@ -78,7 +78,7 @@ class Connection:
                 scheduling_strategy="SPREAD",
             )(Actor)  # fmt: skip
         except ValueError as error:
-            raise UsageError(f"--ray-resources: {error}") from error
+            raise _refused(error) from error
 
     @property
     def holds(self) -> str:
@@ -107,12 +107,16 @@ class Connection:
 
         Raises:
             WorkerError: If the run has ended.
+            UsageError: If Ray takes no such resources.
         """
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
         with self._guard:
             if self.ended:
                 raise WorkerError("the run has ended")
-            actor = self._kind.remote(environment)
+            try:
+                actor = self._kind.remote(environment)
+            except ValueError as error:  # Ray looks at some of them only now
+                raise _refused(error) from error
             self._actors.append(actor)
         return actor
 
@@ -195,7 +199,7 @@ class Connection:
                 **common,
             )
         except Exception as error:  # whatever it is, the way out is the same
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = _first_line(error)
             place = f"no connection to Ray at {address}" if address else "Ray cannot be started here"
             raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
 
@@ -240,6 +244,14 @@ def _resources(spec: WorkerSpec) -> dict[str, float]:
     holds = {"CPU": asked.pop("cpu", float(spec.detector.threads or 1))}
     gpu = asked.pop("gpu", 1 / WORKERS_PER_GPU if gpus else 0.0)
     return holds | ({"GPU": gpu} if gpu else {}) | asked
+
+
+def _refused(error: ValueError) -> UsageError:
+    return UsageError(f"--ray-resources: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _forever() -> Iterator[float]:
