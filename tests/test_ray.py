@@ -7,10 +7,13 @@ import os
 import pickle
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +47,8 @@ from yolocli.tasks.base import Raw
 
 slow = pytest.mark.slow
 COUNT = 120
+HTTP2 = b"\0\0\0\4\0\0\0\0\0"
+"""What a server of HTTP/2 begins with, and so one of gRPC."""
 A_NODE_EACH: dict[str, Any] = {"mode": "ray", "ray_resources": (("cpu", 4.0),)}
 
 
@@ -276,6 +281,64 @@ def test_a_cluster_that_is_not_there_is_said(many: Path) -> None:
     pytest.importorskip("ray")
     with pytest.raises(WorkerError, match=r"^no connection to Ray at 127\.0\.0\.1:9: .*; check --ray-address"):
         run(many, mode="ray", ray_address="127.0.0.1:9", loader=fakes.FakeLoader())
+
+
+@pytest.fixture
+def deaf() -> Iterator[Callable[[bytes], str]]:
+    """Starts a server that says something to whoever connects, and no more; its address."""
+    with ExitStack() as stack:
+
+        def start(said: bytes) -> str:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def serve() -> None:
+                with suppress(OSError):  # the server is closed
+                    while True:
+                        connection, _ = server.accept()
+                        stack.enter_context(connection)
+                        connection.sendall(said)
+
+            threading.Thread(target=serve, daemon=True).start()
+            return f"127.0.0.1:{server.getsockname()[1]}"
+
+        yield start
+
+
+def driver(address: str, images: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "yolocli", "detect", str(images), "-m", "builtin", "--mode", "ray", "-q"]
+    return subprocess.Popen([*words, "--ray-address", address], stderr=subprocess.PIPE, env=clean_environment())
+
+
+@slow
+@pytest.mark.parametrize("said", [b"HTTP/1.1 505 Not Supported\r\n\r\n", HTTP2], ids=["web server", "HTTP/2"])
+def test_what_answers_and_is_not_ray_is_said(said: bytes, deaf: Callable[[bytes], str], many: Path) -> None:
+    pytest.importorskip("ray")
+    address = deaf(said)
+    with driver(address, many) as running:
+        _, error = running.communicate(timeout=60)
+    assert running.returncode == ExitCode.RUN_FAILED
+    assert error.startswith(f"yolocli: no connection to Ray at {address}: what answers there is not Ray".encode())
+    assert b"6379" in error
+    assert error.count(b"\n") == 1
+
+
+@slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_signal_ends_the_wait_for_a_cluster(number: signal.Signals, deaf: Callable[[bytes], str], many: Path) -> None:
+    pytest.importorskip("ray")
+    with driver(deaf(HTTP2), many) as running:
+        time.sleep(8)  # it waits by then
+        running.send_signal(number)
+        _, error = running.communicate(timeout=8)
+    codes = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+    assert (running.returncode, error) == (codes[number], b"")
+
+
+@slow
+@pytest.mark.parametrize("name", ["gpu", "memory"])
+def test_resources_that_ray_does_not_take_are_refused(cluster: Nodes, many: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--ray-resources: (GPU resource|The resources) .* "):
+        run(many, mode="ray", ray_resources=((name, 1.5),), loader=fakes.FakeLoader())
 
 
 class NoPlace:

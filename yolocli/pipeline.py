@@ -154,7 +154,7 @@ class Run:
         self._mark("first image found")
         needed = -(-feed.seen // self._least_chunk)
         wanted = min(self._settled.workers, needed) if feed.whole else self._settled.workers
-        spec = worker_spec(self._config, self._loader, self._settled, self._notice)
+        spec = worker_spec(self._config, self._loader, self._settled, self._notice, lambda: self._stopped is not None)
         self._crew = crew = stack.enter_context(Crew(make_executor(self._config.mode, spec), wanted, self._notice))
         wanted = crew.most
         if self._stopped is not None:

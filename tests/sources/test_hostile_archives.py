@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.sources.hostile import PARQUETS, PICTURE, PLAIN, Hostile, hostile, repeated, rows
+from tests.sources.hostile import (
+    CENTRAL,
+    FINISH,
+    PARQUETS,
+    PICTURE,
+    PLAIN,
+    Hostile,
+    hostile,
+    parquet,
+    patched,
+    repeated,
+    rows,
+)
 from tests.sources.support import bounded_memory, find
 from tests.support import records, run
 from yolocli.errors import ImageError
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources import read
+from yolocli.sources.archives import pages
+from yolocli.sources.archives.parquet import Parquet
 from yolocli.sources.archives.zip import Zip
 
 ARCHIVES = hostile()
@@ -56,9 +71,43 @@ def test_every_row_has_its_record(name: str, tmp_path: Path) -> None:
     check(Hostile(".parquet", data(), expected), tmp_path)
 
 
+def test_rows_that_would_unpack_to_far_more_than_the_file_are_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(pages, "LARGE", 2**20)
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": bytes(2**21)}, {"image": PICTURE}]))
+    (tmp_path / "y.parquet").write_bytes(parquet([{"image": os.urandom(2**21)}, {"image": PICTURE}]))
+    assert [outcome(item) for item in find(tmp_path / "x.parquet")] == ["FileTooLarge"] * 2
+    assert outcome(find(tmp_path / "y.parquet")[1]) == "ok"
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": PICTURE, "path": "x" * 2**21}]))
+    assert [outcome(item) for item in find(tmp_path / "x.parquet")] == ["FileTooLarge"]
+
+
+def test_a_large_value_that_all_rows_share_is_in_memory_a_few_times(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x.parquet").write_bytes(parquet([{"image": PICTURE, "path": "x" * 200_000}] * 4096))
+    with bounded_memory():
+        assert sum(1 for _ in Parquet(str(tmp_path / "x.parquet")).entries()) == 4096
+
+
 def test_members_of_a_zip_are_more_than_its_count_can_hold(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(repeated(PLAIN, 2**16 + 2))
     assert sum(1 for _ in Zip(str(tmp_path / "x.zip")).entries()) == 2**16 + 2
+
+
+def test_a_member_is_packed_in_no_more_than_it_can_take(tmp_path: Path) -> None:
+    """A hole of a gigabyte in the file, which takes no room on the disk."""
+    packed = 2**30
+    directory = PLAIN.index(CENTRAL)
+    archive = patched(patched(PLAIN, CENTRAL, 20, "L", packed), FINISH, 16, "L", packed + directory)
+    with open(tmp_path / "x.zip", "wb") as file:
+        file.write(archive[:directory])
+        file.seek(packed + directory)
+        file.write(archive[directory:])
+    with bounded_memory():
+        (item,) = find(tmp_path / "x.zip")
+        assert outcome(item) == "DamagedArchive"
 
 
 @pytest.mark.usefixtures("fake_detectors")

@@ -82,3 +82,11 @@ def test_a_quoted_slash_is_asked_for_as_it_is(site: str, monkeypatch: pytest.Mon
 def test_it_is_said_that_a_web_server_lists_nothing(site: str) -> None:
     with pytest.raises(UsageError, match="a web server holds cannot be listed, so name its files"):
         list(discover(SourceConfig((f"{site}/a",))))
+
+
+def test_what_is_refused_for_a_token_does_not_stand_for_the_file(site: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"{site.replace('://', '://token@')}/2.png\n{site}/2.png\n")
+    outcomes, _ = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=tmp_path / "out")
+    assert sorted(getattr(outcome, "error", "ok") for outcome in outcomes) == ["SecretInName", "ok"]
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not any(b"token@" in file.read_bytes() for file in written)

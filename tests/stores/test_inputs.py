@@ -22,6 +22,7 @@ from yolocli.results import ImageFailure, Outcome
 from yolocli.sources.discover import Discovery, discover
 from yolocli.stores import store_of
 from yolocli.stores.objects import Objects
+from yolocli.stores.secrets import without_secrets_within
 
 BAD_DAY = ("--refuse", "0.05", "--cut", "0.05", "--slow", "0.05")
 
@@ -154,6 +155,24 @@ SECRETS = (
     "https://host/b.jpg?w=hunter2",
     "s3://bucket/b.jpg?X-Amz-Credential=b&X-Amz-Signature=hunter2",
     "ftp://user:hunter2@host/a.jpg",
+    "http://hunter2@host/c.jpg",
+    "HTTP:///hunter2@host/d.jpg",
+    "http://user:ab/hunter2@host/e.jpg",
+    "http://user:ab@hunter2@host/f.jpg",
+    "http://user:a@b/hunter2@host/g.jpg",
+    "http://user:ab hunter2@host/h.jpg",
+    "http://user:ab?hunter2@host/i.jpg",
+    "https://user:ab@host/j.jpg?mail=me@hunter2",
+    "s3://AKIA123:ab/hunter2@bucket/k.jpg",
+    "sftp://me@firm.com:hunter2@host/l.jpg",
+)
+NO_SECRETS = (
+    "https://host/a@b.jpg",
+    "https://host:8080/a@b.jpg",
+    "https://[::1]:8080/a@b.jpg",
+    "s3://bucket/a:b@c.jpg",
+    "sftp://user@host/a:b@c.jpg",
+    "hf://datasets/user/set@main/a.jpg",
 )
 
 
@@ -167,8 +186,22 @@ def test_a_url_with_a_secret_is_refused_without_it(tmp_path: Path) -> None:
     outcomes, this = run(files_from=str(tmp_path / "list"), loader=fakes.FakeLoader(), output=tmp_path / "out")
     written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
     assert this.summary.exit_code is ExitCode.SOME_FAILED
-    assert [outcome.error for outcome in outcomes if isinstance(outcome, ImageFailure)] == ["SecretInName"] * 5
+    assert [outcome.error for outcome in outcomes if isinstance(outcome, ImageFailure)] == ["SecretInName"] * len(
+        SECRETS
+    )
     assert not any(secret in file.read_bytes() for file in written for secret in (b"hunter2", b"AKIA"))
+
+
+@pytest.mark.parametrize("url", NO_SECRETS)
+def test_an_at_sign_behind_the_host_is_of_a_name(url: str) -> None:
+    assert stores.where(url).url == url
+
+
+def test_what_a_library_says_is_told_without_secrets() -> None:
+    said = without_secrets_within(
+        "no answer (http://user:ab/hunter2@host/a.jpg?sig=hunter2), as http://hunter2@proxy is away"
+    )
+    assert said == "no answer (http://host/a.jpg), as http://proxy is away"
 
 
 def test_lines_of_a_list_are_looked_at_several_at_once(

@@ -69,6 +69,7 @@ class WorkerSpec:
         workers: As many as were asked for; 0 for any number.
         cluster: Where they are, in a mode that has them on others.
         notice: Told of what somebody may want to know; called from any thread.
+        stopped: Tells whether the run is to end, and nothing to be waited for.
     """
 
     loader: Loader
@@ -79,6 +80,7 @@ class WorkerSpec:
     workers: int = 0
     cluster: Cluster = field(default_factory=Cluster)
     notice: Callable[[str], None] = lambda _: None
+    stopped: Callable[[], bool] = lambda: False
 
     def prepared(self, slot: int) -> Prepared:
         """Returns what a slot's detector is to be: devices are dealt like cards."""

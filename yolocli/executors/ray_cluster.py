@@ -11,19 +11,27 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import Any
 
 from yolocli.errors import UsageError, WorkerError
 from yolocli.executors.base import WorkerSpec
 from yolocli.executors.mortal import TICK_SECONDS, DiedError, ExpiredError, ticks
+from yolocli.executors.owner import Owner
 from yolocli.executors.ray_actor import Actor
 from yolocli.machine.cpus import WORKERS_PER_GPU, usable_cpus
 from yolocli.runtimes import find_engine
 
 KNOCK_SECONDS = 5.0
 """How long a cluster has to answer at all."""
+CONNECT_SECONDS = 30.0
+"""How long Ray has to connect to one."""
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What a client of gRPC, which Ray speaks, begins with: HTTP/2 and settings, none of them its own."""
+SETTINGS = 4
+"""What the server's first frame holds; its kind stands behind three bytes of its length."""
+SLIP = "what answers there is not Ray; the port of its head is 6379, mostly, and 8265 that of its dashboard"
 SILENT = logging.CRITICAL + 1
 STORE_BYTES = 128 << 20
 """Of a Ray that is started here: what goes to and fro is paths and records."""
@@ -61,13 +69,16 @@ class Connection:
         self.ended = False
         self._actors: list[Any] = []
         self._guard = threading.Lock()
-        self._owner = ThreadPoolExecutor(1, thread_name_prefix="yolocli-ray")
+        self._owner = Owner("yolocli-ray")
+        self._address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
         if not self._connected:
             try:
-                self._owner.submit(self._connect, spec).result()
+                self._reach(spec)
             except BaseException:
                 self.close()
                 raise
+        if self.ended:
+            return
         import ray
 
         cpu, gpu, others = self._holds.get("CPU", 0), self._holds.get("GPU", 0), dict(self._holds)
@@ -78,7 +89,7 @@ class Connection:
                 scheduling_strategy="SPREAD",
             )(Actor)  # fmt: skip
         except ValueError as error:
-            raise UsageError(f"--ray-resources: {error}") from error
+            raise _refused(error) from error
 
     @property
     def holds(self) -> str:
@@ -93,7 +104,9 @@ class Connection:
         return ", ".join(f"{whole.get(name, 0):g} {name}" for name in self._holds) or "nodes"
 
     def capacity(self) -> int:
-        """Returns how many actors the nodes would hold, were they empty."""
+        """Returns how many actors the nodes would hold, were they empty; none if the run has ended."""
+        if self.ended:
+            return 0
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -107,12 +120,16 @@ class Connection:
 
         Raises:
             WorkerError: If the run has ended.
+            UsageError: If Ray takes no such resources.
         """
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
         with self._guard:
             if self.ended:
                 raise WorkerError("the run has ended")
-            actor = self._kind.remote(environment)
+            try:
+                actor = self._kind.remote(environment)
+            except ValueError as error:  # Ray looks at some of them only now
+                raise _refused(error) from error
             self._actors.append(actor)
         return actor
 
@@ -121,8 +138,9 @@ class Connection:
         import ray
 
         with self._guard:
-            if actor in self._actors:
-                self._actors.remove(actor)
+            if actor not in self._actors:  # it has ended, or never began; Ray would connect to somewhere to end it
+                return
+            self._actors.remove(actor)
         with suppress(Exception):  # it is dead, or Ray is
             ray.kill(actor, no_restart=True)
 
@@ -164,11 +182,28 @@ class Connection:
         """Disconnects; a Ray that was started here ends."""
         import ray
 
-        if not self._connected:
-            self._owner.submit(ray.shutdown).result()
-        self._owner.shutdown()
+        stuck = self._address and self._owner.busy  # it tries to connect, for minutes: nothing is there
+        if not self._connected and not stuck:
+            self._owner.do(ray.shutdown).result()
+        self._owner.end()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _reach(self, spec: WorkerSpec) -> None:
+        """Waits until it is connected, or the run has ended.
+
+        Raises:
+            WorkerError: If nothing answers.
+        """
+        connected = self._owner.do(lambda: self._connect(spec))
+        for tick in ticks(CONNECT_SECONDS) if self._address else _forever():
+            if spec.stopped():
+                self.ended = True
+                return
+            with suppress(FutureTimeoutError):
+                connected.result(tick)
+                return
+        raise self._unreached(SLIP)
 
     def _connect(self, spec: WorkerSpec) -> None:
         """Connects, in the thread that calls it, which must live as long: with it, Linux ends what it has started."""
@@ -176,7 +211,7 @@ class Connection:
 
         # a supervisor sends SIGTERM to the whole group; what is blocked when a process starts stays so
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        address = spec.cluster.ray_address or os.environ.get("RAY_ADDRESS")
+        address = self._address
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": SILENT, "job_config": _job_apart()}
         logging.getLogger("ray").setLevel(SILENT)
         try:
@@ -195,9 +230,11 @@ class Connection:
                 **common,
             )
         except Exception as error:  # whatever it is, the way out is the same
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            place = f"no connection to Ray at {address}" if address else "Ray cannot be started here"
-            raise WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process") from error
+            raise self._unreached(_first_line(error)) from error
+
+    def _unreached(self, reason: str) -> WorkerError:
+        place = f"no connection to Ray at {self._address}" if self._address else "Ray cannot be started here"
+        return WorkerError(f"{place}: {reason}; check --ray-address, or use --mode process")
 
 
 def _job_apart() -> Any:
@@ -216,14 +253,22 @@ def _job_apart() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Makes sure that somebody listens: Ray tries for minutes, and says so from C++ each time.
+    """Makes sure that somebody listens who speaks as Ray does, which tries for minutes, and says so from C++ each time.
 
     Raises:
         OSError: If nobody does.
     """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+    if not colon or not port.isdecimal():
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0").lower() in {"1", "true"}:
+            return
+        connection.settimeout(KNOCK_SECONDS)
+        connection.sendall(PREFACE)
+        answer = connection.makefile("rb").read(4)
+    if len(answer) < 4 or answer[3] != SETTINGS:
+        raise OSError(SLIP)
 
 
 def _connected() -> bool:
@@ -240,6 +285,14 @@ def _resources(spec: WorkerSpec) -> dict[str, float]:
     holds = {"CPU": asked.pop("cpu", float(spec.detector.threads or 1))}
     gpu = asked.pop("gpu", 1 / WORKERS_PER_GPU if gpus else 0.0)
     return holds | ({"GPU": gpu} if gpu else {}) | asked
+
+
+def _refused(error: ValueError) -> UsageError:
+    return UsageError(f"--ray-resources: {''.join(map(str, error.args))}")  # some of Ray's have two halves
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _forever() -> Iterator[float]:

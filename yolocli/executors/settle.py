@@ -59,7 +59,11 @@ def settle(config: RunConfig, loader: Loader, notice: Callable[[str], None]) -> 
 
 
 def worker_spec(
-    config: RunConfig, loader: Loader, settled: Settled, notice: Callable[[str], None] = lambda _: None
+    config: RunConfig,
+    loader: Loader,
+    settled: Settled,
+    notice: Callable[[str], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> WorkerSpec:
     """Returns what the workers of a run are made from."""
     pictures = Pictures(config.save_images, config.save_crops)
@@ -72,4 +76,5 @@ def worker_spec(
         config.workers,
         config.cluster,
         notice,
+        stopped,
     )

@@ -115,7 +115,8 @@ class StoreLister:
             else:
                 yield from self._named(meant.place)  # it may have changed since it was checked
         except StoreError as error:
-            folder = without_secrets(name).rstrip("/") + "?" * ("?" in name)  # it is not the file without a query
+            other = "?" in name or error.kind == "SecretInName"  # it is not the file without that
+            folder = without_secrets(name).rstrip("/") + "?" * other
             yield Found(folder, "", root_at(folder), error=ImageError(error.kind, _said(name, error)))
 
     def _of_line(self, name: str) -> Iterator[Found]:

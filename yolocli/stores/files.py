@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from yolocli.errors import ImageError, UsageError, install_hint
 from yolocli.stores.attempts import with_attempts
 from yolocli.stores.base import ABSENT, Entry, Mark, MissingError, StoreError, Unlisted
-from yolocli.stores.secrets import without_secrets
+from yolocli.stores.secrets import without_secrets_within
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _ask(question: Callable[[], T]) -> T:
 def _translated(error: Exception) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return MissingError()
-    said = without_secrets(str(error).split("\n", 1)[0]) or type(error).__name__
+    said = without_secrets_within(str(error).split("\n", 1)[0]) or type(error).__name__
     if isinstance(error, PermissionError):
         return StoreError("PermissionDenied", f"the store refuses: {said}")
     return StoreError("StoreUnavailable", f"the store does not answer: {said}", passing=not isinstance(error, FINAL))

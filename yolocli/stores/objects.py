@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from yolocli.errors import UsageError, install_hint
 from yolocli.stores.attempts import DEADLINE_SECONDS, with_attempts
 from yolocli.stores.base import ABSENT, ConflictError, Entry, Mark, MissingError, StoreError, Unlisted
-from yolocli.stores.secrets import without_secrets
+from yolocli.stores.secrets import without_secrets_within
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Objects:
         """Returns what happened in few words."""
         kind, text = type(error).__name__, str(error)
         status, code = _STATUS.search(text), _CODE.search(text)
-        short = without_secrets(_NOISE.sub("", text.split("\n", 1)[0].partition("<?xml")[0]).strip().rstrip(":"))
+        short = without_secrets_within(_NOISE.sub("", text.split("\n", 1)[0].partition("<?xml")[0]).strip().rstrip(":"))
         said = (status[1].strip() if status else short) + (f" ({code[1]})" if code else "")
         if isinstance(error, FileNotFoundError) or (status and status[2] == "404"):
             return MissingError(f"the store has no such {'bucket' if code and code[1] == 'NoSuchBucket' else 'key'}")
@@ -245,7 +245,7 @@ def _open(scheme: str, bucket: str, root: str) -> Any:
             return (store.GCSStore if scheme == "gs" else store.AzureStore)(bucket, **options)
         return store.HTTPStore(root, **options)
     except Exception as error:
-        said = without_secrets(str(error).split("\n", 1)[0])
+        said = without_secrets_within(str(error).split("\n", 1)[0])
         raise StoreError("StoreError", f"{root}: cannot be opened: {said}") from None
 
 

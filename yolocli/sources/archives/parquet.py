@@ -18,19 +18,20 @@ from typing import Any
 
 from yolocli.errors import ImageError, UsageError, install_hint
 from yolocli.sources.archives.base import Entry, File, clean, damaged, stamp_of
+from yolocli.sources.archives.pages import largest_page
 from yolocli.sources.base import check_size
 
 IMAGES = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "webp", "content", "data")
 """Columns that hold image files, the first that there is; else the only column of bytes."""
 NAMES = ("path", "file_name", "filename", "file_path", "filepath", "name", "__key__", "key", "image_id", "id")
 """Columns that hold their names."""
-ROWS = 8
-"""Read at once."""
+ROWS, NAMED_ROWS = 8, 4096
+"""Images and names that are read at once."""
+AT_ONCE_BYTES = 2**26
+"""The most that they take, but for a single one: a value can be as large as its page, and be in each row."""
 KEPT_BYTES = 2**26
 """Of the rows that were passed last: more than workers are at."""
 MOST_PASSAGES = 2
-NAMED_ROWS = 4096
-"""Names read at once."""
 BUFFER = 2**20
 _HAS_SUFFIX = re.compile(r"[^/]\.[A-Za-z][A-Za-z0-9]{1,4}$")
 SUFFIX = ".jpg"
@@ -58,6 +59,7 @@ class Parquet:
         self._stamp = stamp_of(path)
         self._lock = threading.Lock()
         self._passages: deque[_Passage] = deque(maxlen=MOST_PASSAGES)
+        self._at_once: dict[int, int | ImageError] = {}
         opened = self._reader()
         self._metadata: Any = opened.metadata
         self._column, self._names = _columns(opened.schema_arrow)
@@ -77,7 +79,9 @@ class Parquet:
             yield from (self._entry("", row) for row in range(rows))
             return
         row = 0
-        batches = _parts(self._reader().iter_batches(NAMED_ROWS, columns=[self._names], use_threads=False))
+        largest = max((self._largest_page(group, self._names) for group in range(len(self._starts) - 1)), default=0)
+        at_once = _rows_at_once(NAMED_ROWS, largest)
+        batches = _parts(self._reader().iter_batches(at_once, columns=[self._names], use_threads=False))
         for batch in batches:
             for name in _values(batch):
                 yield self._entry(name, row)
@@ -97,7 +101,8 @@ class Parquet:
         with self._lock:
             passage = next((passage for passage in self._passages if passage.leads_to(group, position)), None)
             if passage is None:
-                passage = _Passage(self._reader(), self._column, group, self._starts[group])
+                at_once = self._images_at_once(group)
+                passage = _Passage(self._reader(), self._column, group, self._starts[group], at_once)
                 self._passages.append(passage)
             value = passage.value(position)
         if value is None:
@@ -109,6 +114,27 @@ class Parquet:
         text = os.fsdecode(name) if isinstance(name, str | bytes) else "" if name is None else str(name)
         text = clean(text) or f"row-{row:06}"
         return Entry(text if _HAS_SUFFIX.search(text) else text + SUFFIX, row, f"{self._stamp}-{row}")
+
+    def _images_at_once(self, group: int) -> int:
+        """Returns how many rows of a group are read at once.
+
+        Raises:
+            ImageError: If a page of it is far larger than what it is packed in.
+        """
+        if group not in self._at_once:
+            try:
+                self._at_once[group] = _rows_at_once(ROWS, self._largest_page(group, self._column))
+            except ImageError as error:
+                self._at_once[group] = error
+        rows = self._at_once[group]
+        if isinstance(rows, ImageError):
+            raise ImageError(rows.kind, str(rows))
+        return rows
+
+    def _largest_page(self, group: int, name: str) -> int:
+        file, row_group = File(self.path), self._metadata.row_group(group)
+        chunks = (row_group.column(number) for number in range(row_group.num_columns))
+        return max((largest_page(file, chunk) for chunk in chunks if chunk.path_in_schema == name), default=0)
 
     def _reader(self) -> Any:
         import pyarrow
@@ -124,8 +150,8 @@ class Parquet:
 class _Passage:
     """A way through a row group, with the rows that were passed last."""
 
-    def __init__(self, reader: Any, column: str, group: int, first: int) -> None:
-        batches = reader.iter_batches(ROWS, row_groups=[group], columns=[column], use_threads=False)
+    def __init__(self, reader: Any, column: str, group: int, first: int, at_once: int) -> None:
+        batches = reader.iter_batches(at_once, row_groups=[group], columns=[column], use_threads=False)
         self._batches = _parts(batches)
         self._group = group
         self._first, self._next = first, first
@@ -162,6 +188,10 @@ class _Passage:
             gone = self._kept.popleft()
             self._first += len(gone)
             self._bytes -= gone.nbytes
+
+
+def _rows_at_once(most: int, page: int) -> int:
+    return max(1, min(most, AT_ONCE_BYTES // max(1, page)))
 
 
 def _parts(batches: Iterator[Any]) -> Iterator[Any]:

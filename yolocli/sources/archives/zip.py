@@ -28,6 +28,8 @@ SIGNATURE = b"PK\5\5"
 MOST_COMMENT = 2**16
 MOST_ENTRY = 2**18
 """Bytes of the directory that are read at once; more than an entry of it can have."""
+MOST_PACKING = 2**16
+"""Bytes that a member may have beside what it is packed in; what compresses it mostly needs a few dozen."""
 ENCRYPTED, LATER, UTF8 = 1, 8, 0x800
 """Flags of a member: the second says that its sizes stand behind it."""
 STORED, DEFLATED, BZIP2 = 0, 8, 12
@@ -111,6 +113,8 @@ class Zip:
         if (error := _why_not(member)) is not None:
             raise error
         check_size(member.size)
+        if member.packed > _most_packed(member):
+            raise damaged(f"packed in {member.packed:,} bytes, more than its {member.size:,} can take")
         before = self._data.at(member.start, _LOCAL.size)
         if len(before) < _LOCAL.size or not before.startswith(LOCAL):
             raise damaged("the member is not where the directory says")
@@ -231,6 +235,11 @@ def _why_not(member: _Member) -> ImageError | None:
     if member.method not in {STORED, DEFLATED, BZIP2}:
         return ImageError("UnsupportedMember", f"compressed in a way ({member.method}) that is not read; unpack it")
     return None
+
+
+def _most_packed(member: _Member) -> int:
+    """Returns how many bytes a member can be packed in; what does not get smaller gets somewhat larger."""
+    return member.size if member.method == STORED else member.size + member.size // 8 + MOST_PACKING
 
 
 def _unpacked(data: bytes, member: _Member) -> bytes:
