@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stores import moto
 from tests.support import REPOSITORY
 from yolocli.executors.ray_cluster import QUIET
 
@@ -79,9 +80,10 @@ class Nodes:
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
-        """Has nodes find our tests, as they would find what is installed there."""
+        """Has nodes find our tests, as they would find what is installed there, and the store, which they read from."""
+        store = moto.variables(moto.moto()) if moto.MOTO.exists() else {}
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in {**QUIET, "PYTHONPATH": str(REPOSITORY)}.items():
+            for name, value in {**QUIET, **store, "PYTHONPATH": str(REPOSITORY)}.items():
                 patch.setenv(name, value)
             yield
 

@@ -65,9 +65,14 @@ def moto() -> str:
     return stack.enter_context(served([os.fspath(MOTO), "-p", str(port)], port))
 
 
+def variables(endpoint: str) -> dict[str, str]:
+    """Returns what has a process look for S3 there."""
+    return VARIABLES | {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
+
+
 def use(endpoint: str) -> None:
     """Has this process, and what it starts, look for S3 there."""
-    os.environ.update(VARIABLES, AWS_ENDPOINT_URL=endpoint, AWS_ALLOW_HTTP="true")
+    os.environ.update(variables(endpoint))
 
 
 def make_bucket(endpoint: str, bucket: str) -> None:
