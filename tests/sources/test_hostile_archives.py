@@ -26,6 +26,7 @@ from yolocli.errors import ImageError
 from yolocli.results import ImageFailure, ImageRef
 from yolocli.sources import read
 from yolocli.sources.archives import pages
+from yolocli.sources.archives.base import File
 from yolocli.sources.archives.parquet import Parquet
 from yolocli.sources.archives.zip import Zip
 
@@ -82,6 +83,32 @@ def test_rows_that_would_unpack_to_far_more_than_the_file_are_not_unpacked(
     assert outcome(find(tmp_path / "y.parquet")[1]) == "ok"
     (tmp_path / "x.parquet").write_bytes(parquet([{"image": PICTURE, "path": "x" * 2**21}]))
     assert [outcome(item) for item in find(tmp_path / "x.parquet")] == ["FileTooLarge"]
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_every_page_of_a_column_is_looked_at(compression: str, tmp_path: Path) -> None:
+    """Their headers hold statistics, which are of any length."""
+    pyarrow, writer = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"image": [f"{number:0500}".encode() for number in range(4000)]})
+    options = {"data_page_size": 5_000, "use_dictionary": False, "write_batch_size": 10, "write_page_index": False}
+    writer.write_table(table, tmp_path / "x.parquet", compression=compression, write_statistics=True, **options)
+    chunk = writer.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0).column(0)
+    found = list(pages._pages(File(str(tmp_path / "x.parquet")), chunk))
+    assert len(found) > 100
+    levels = 6 * len(found)  # of a column that may be null
+    assert sum(unpacked for unpacked, _ in found) == 4000 * (500 + 4) + levels
+
+
+def number(value: int) -> bytes:
+    """Returns a number of variable length, as Thrift has it."""
+    return bytes([value & 127 | 128]) + number(value >> 7) if value > 127 else bytes([value])
+
+
+@pytest.mark.parametrize("kind", range(1, 13))
+def test_a_list_in_the_header_of_a_page_does_not_go_on_for_ever(kind: int) -> None:
+    compact = pages._Compact(bytes([0x10 | pages.LIST, 0xF0 | kind]) + number(2**62) + bytes(100))
+    with pytest.raises((IndexError, ValueError)):
+        compact.struct()
 
 
 def test_a_large_value_that_all_rows_share_is_in_memory_a_few_times(tmp_path: Path) -> None:

@@ -116,7 +116,10 @@ class _Compact:
         elif kind in {LIST, SET, MAP}:
             self._items(kind, depth)
         elif kind not in {TRUE, FALSE}:
-            self.at += {I8: 1, DOUBLE: 8}.get(kind) or self._number()
+            length = {I8: 1, DOUBLE: 8}.get(kind) or self._number()  # which moves, too
+            self.at += length
+            if self.at > len(self._block):  # a list may say that it has any number of items
+                raise IndexError(self.at)
         return 0
 
     def _items(self, kind: int, depth: int) -> None:
