@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import clean_environment
+from tests.support import REPOSITORY, clean_environment
 from yolocli.machine.memory import available_memory
+
+LARGE = 300 << 20
 
 FAULTS = """
 import resource, sys
@@ -110,3 +112,15 @@ def test_memory_is_looked_at_for_real() -> None:
     found = available_memory()
     assert found is not None
     assert found > 50 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux says")
+def test_the_peak_is_this_processs_and_not_that_of_what_started_it() -> None:
+    code = f"""
+import subprocess, sys
+large = b"x" * {LARGE}
+own = "from yolocli.machine.memory import peak_memory; print(peak_memory())"
+print(subprocess.run([sys.executable, "-c", own], capture_output=True, text=True, check=True).stdout)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert 0 < int(done.stdout) < LARGE

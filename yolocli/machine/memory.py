@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from yolocli.machine.cgroup import OWN, ROOT, folders
@@ -14,6 +16,7 @@ KEPT_MEMORY = 256 << 20
 """Free bytes at the end of the heap above which they go back to the system."""
 OLDER_BLOCK = 32 << 20
 """The largest `KEPT_BLOCK` that older versions of glibc take."""
+_PEAK = re.compile(rb"^VmHWM:\s*(\d+) kB", re.MULTILINE)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 
 
@@ -23,6 +26,9 @@ def peak_memory() -> int:
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
+    with suppress(OSError):  # Linux; what getrusage says begins with the size of the process that started this one
+        if found := _PEAK.search(Path("/proc/self/status").read_bytes()):
+            return int(found[1]) * 1024
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024  # macOS gives bytes, Linux kilobytes
