@@ -68,3 +68,9 @@ def install_hint(extra: str) -> str:
 def printable(text: str) -> str:
     """Returns text that cannot move a terminal's cursor: control characters and undecodable bytes are escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Returns what went wrong, in a line: what an error says, or else what it is called."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

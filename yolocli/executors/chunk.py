@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yolocli.detector import Detector
-from yolocli.errors import ImageError, ModelError, YolocliError
+from yolocli.errors import ImageError, ModelError, YolocliError, one_line
 from yolocli.executors.pictures import COLOUR, NO_PICTURES, Pictures, make_again, make_pictures
 from yolocli.images.decode import decode
 from yolocli.images.exif import EXIF, read_exif
@@ -56,7 +56,7 @@ class _Job:
 
     def fail(self, stage: str, error: Exception) -> None:
         kind = error.kind if isinstance(error, ImageError) else type(error).__name__
-        self.outcome = ImageFailure(self.ref, stage, kind, _one_line(error), self.timings)
+        self.outcome = ImageFailure(self.ref, stage, kind, one_line(error), self.timings)
         self.parts.clear()
         self.picture = None
 
@@ -168,7 +168,7 @@ def check_network(detector: Detector, canvas: Canvas | None = None) -> None:
         failure = failure or answer
     assert failure is not None
     raise ModelError(
-        f"{detector.model}: the network fails on a blank image, too: {_one_line(failure)}; "
+        f"{detector.model}: the network fails on a blank image, too: {one_line(failure)}; "
         "try another --runtime or --device, or fewer --workers if memory is short"
     )
 
@@ -233,8 +233,3 @@ def _with_pictures(job: _Job, result: ImageResult, task: Task, pictures: Picture
 def _outcome(job: _Job) -> Outcome:
     assert job.outcome is not None, "every job ends in an outcome"
     return job.outcome
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
-    return text or type(error).__name__

@@ -15,7 +15,7 @@ from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.maps import FILES as MAPS
 from yolocli.output.journal import mend
 from yolocli.output.mirror import PLACES, Mirror, called, settings_for
-from yolocli.output.ownership import JOURNAL, RUN
+from yolocli.output.ownership import JOURNAL, RUN, SUMMARY
 from yolocli.output.store_files import StoreFiles
 from yolocli.output.store_journal import StoreJournal
 from yolocli.sources.base import Notice
@@ -37,7 +37,7 @@ def name_of(place: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def to_read(place: str | os.PathLike[str], *, maps: bool = False) -> Iterator[Path]:
-    """Gives an output folder; of one in a store a copy of its settings and its journal, for the block.
+    """Gives an output folder; of one in a store a copy of its settings, summary and journal.
 
     Args:
         place: A path or a URL.
@@ -123,4 +123,4 @@ def _copy(url: str, folder: Path, maps: bool) -> None:
         raise UsageError(f"{url}: holds no {RUN}; name the output folder of a run")
     folder.mkdir(parents=True)
     StoreJournal(store, top, folder / JOURNAL, folder.with_name("published.json")).pull(there)
-    files.pull(there, lambda name: name == RUN or (maps and name.startswith(f"{MAPS.folder}/")))
+    files.pull(there, lambda name: name in {RUN, SUMMARY} or (maps and name.startswith(f"{MAPS.folder}/")))

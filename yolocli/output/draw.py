@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from yolocli.errors import ImageError
+from yolocli.errors import ImageError, one_line
 from yolocli.executors.pictures import Pictures, make_again
 from yolocli.images import fonts
 from yolocli.machine.cpus import usable_cpus
@@ -25,9 +25,8 @@ from yolocli.results import DRAW, ImageFailure, ImageResult, Outcome
 from yolocli.sources import source_of
 from yolocli.sources.base import Notice
 from yolocli.tasks import DEFAULT_TASK, find_task
+from yolocli.tasks.base import Task
 
-NO_CROPS = "--save-crops: models for"
-"""What is said where nothing can be cut out begins with this."""
 WAITING = 2
 """Images a thread that are being drawn, or wait to be written."""
 
@@ -96,7 +95,7 @@ class Painter:
             files = made.result()
         except Exception as error:
             kind = error.kind if isinstance(error, ImageError) else type(error).__name__
-            failure = ImageFailure(outcome.ref, DRAW, kind, _reason(error))
+            failure = ImageFailure(outcome.ref, DRAW, kind, one_line(error))
             self.failed += 1
             self.first = self.first or failure
             self._told(failure)
@@ -137,9 +136,7 @@ def draw(
         run = read_json(folder, RUN) or {}
         names = {int(index): name for index, name in names_of(folder, run).items()}
         task = run.get("task") or DEFAULT_TASK
-        if wanted.crops and find_task(task, RUN).whole:
-            notice(f"{NO_CROPS} {task} find no boxes")
-        if wanted.images and (what := fonts.trouble()):
+        for what in trouble(wanted, find_task(task, RUN)):
             notice(what)
         painter = Painter(PictureFiles(folder, wanted, names), task, told)
         project(folder, [painter], roots_of(folder) or ())
@@ -147,12 +144,14 @@ def draw(
         return painter.failed
 
 
+def trouble(wanted: Pictures, task: Task) -> Iterator[str]:
+    """Yields what stands in the way of the pictures that are wanted, before any is made."""
+    if wanted.crops and task.whole:
+        yield f"--save-crops: models for {task.name} find no boxes"
+    if wanted.images and (what := fonts.trouble()):
+        yield what
+
+
 def _is_gone(outcome: Outcome) -> bool:
     """Tells whether the image itself is not there any more: a run counts it as vanished, and that is no failure."""
     return source_of(outcome.ref.source).gone(outcome.ref.source)
-
-
-def _reason(error: Exception) -> str:
-    """Returns what went wrong, in a line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__

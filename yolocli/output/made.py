@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from yolocli.config import RunConfig
 from yolocli.executors.pictures import Pictures
-from yolocli.images import fonts
-from yolocli.output.draw import NO_CROPS, Painter
+from yolocli.output.draw import Painter, trouble
 from yolocli.output.folder import OutputFolder
 from yolocli.output.formats.base import Context, Writer
 from yolocli.output.formats.maps import Maps
@@ -51,9 +50,7 @@ class Made:
         task = find_task(context.task, RUN)
         if self._maps.formats and MAP not in task.image_fields:
             self._notice(f"--save-maps: models for {task.name} give no map")
-        if self._wanted.crops and task.whole:
-            self._notice(f"{NO_CROPS} {task.name} find no boxes")
-        if self._wanted.images and (what := fonts.trouble()):
+        for what in trouble(self._wanted, task):
             self._notice(what)
 
     def keep(self, outcome: Outcome) -> Outcome:
